@@ -1,0 +1,110 @@
+/**
+ * A grant: one person may use one role on one target for one stretch of time.
+ *
+ *   requested ──approve──▶ approved ──provision──▶ live ──┐
+ *       │                     │                           ├──▶ ended (expired | revoked | released | denied | withdrawn | failed)
+ *       └─────────────────────┴───────────────────────────┘
+ *
+ * Pure: a step takes a grant and the moment and returns the next grant, or the name of why not. grants/ keeps them.
+ */
+import type { Brand } from './brand.ts'
+import type { Proof, Subject, Username } from './identity.ts'
+import { after, minutesToMs, type Moment } from './moment.ts'
+import type { Protocol } from './target.ts'
+
+/** A small decimal number that a person can type: `approve 17`. */
+export type GrantId = Brand<string, 'GrantId'>
+
+export type EndReason = 'expired' | 'revoked' | 'released' | 'denied' | 'withdrawn' | 'failed'
+
+export type Approval = { readonly by: Username; readonly subject: Subject; readonly at: Moment }
+
+type Asked = {
+  readonly id: GrantId
+  readonly subject: Subject
+  readonly username: Username
+  readonly target: string
+  readonly role: string
+  readonly endpoints: readonly Protocol[]
+  readonly minutes: number
+  readonly reason: string
+  readonly requestedAt: Moment
+  /** The sign-in that stood behind the request. */
+  readonly proof: Proof
+  /** How many approvals make it approved; 0: by rule. */
+  readonly approvalsNeeded: number
+  readonly approvals: readonly Approval[]
+}
+
+export type RequestedGrant = Asked & { readonly state: 'requested' }
+export type ApprovedGrant = Asked & { readonly state: 'approved'; readonly approvedAt: Moment }
+/** The clock runs from `liveAt`; at `expiresAt` the grant is over. */
+export type LiveGrant = Asked & {
+  readonly state: 'live'
+  readonly approvedAt: Moment
+  readonly liveAt: Moment
+  readonly expiresAt: Moment
+}
+export type EndedGrant = Asked & {
+  readonly state: 'ended'
+  readonly liveAt: Moment | undefined
+  readonly expiresAt: Moment | undefined
+  readonly endedAt: Moment
+  readonly endReason: EndReason
+  /** Undefined when the clock did it. */
+  readonly endedBy: Username | undefined
+  readonly endNote: string
+}
+export type Grant = RequestedGrant | ApprovedGrant | LiveGrant | EndedGrant
+
+export type Approver = { readonly subject: Subject; readonly username: Username }
+
+/** An approver may shorten the time, never lengthen it. */
+export function approve(
+  grant: RequestedGrant,
+  approver: Approver,
+  now: Moment,
+  minutes: number = grant.minutes,
+): RequestedGrant | ApprovedGrant | 'self-approval' | 'approved-before' {
+  if (approver.subject === grant.subject) return 'self-approval'
+  if (grant.approvals.some((approval) => approval.subject === approver.subject)) return 'approved-before'
+  const approvals = [...grant.approvals, { by: approver.username, subject: approver.subject, at: now }]
+  const next = { ...grant, approvals, minutes: Math.min(minutes, grant.minutes) }
+  return approvals.length < grant.approvalsNeeded ? next : { ...next, state: 'approved', approvedAt: now }
+}
+
+/** A role whose rule is `auto` needs nobody. */
+export function approveByRule(grant: RequestedGrant, now: Moment): ApprovedGrant | 'needs-people' {
+  return grant.approvalsNeeded === 0 ? { ...grant, state: 'approved', approvedAt: now } : 'needs-people'
+}
+
+/** The clock starts when access begins, not when it was asked for. */
+export function provision(grant: ApprovedGrant, now: Moment): LiveGrant {
+  return { ...grant, state: 'live', liveAt: now, expiresAt: after(now, minutesToMs(grant.minutes)) }
+}
+
+/** The end is exclusive: at `expiresAt` the grant is over. */
+export function isLive(grant: Grant, now: Moment): grant is LiveGrant {
+  return grant.state === 'live' && now < grant.expiresAt
+}
+
+export function end(
+  grant: Exclude<Grant, EndedGrant>,
+  endReason: EndReason,
+  now: Moment,
+  by: { readonly username: Username | undefined; readonly note: string } = { username: undefined, note: '' },
+): EndedGrant {
+  const { id, subject, username, target, role, endpoints, minutes, reason, requestedAt, proof } = grant
+  return {
+    ...{ id, subject, username, target, role, endpoints, minutes, reason, requestedAt, proof },
+    approvalsNeeded: grant.approvalsNeeded,
+    approvals: grant.approvals,
+    state: 'ended',
+    liveAt: grant.state === 'live' ? grant.liveAt : undefined,
+    expiresAt: grant.state === 'live' ? grant.expiresAt : undefined,
+    endedAt: now,
+    endReason,
+    endedBy: by.username,
+    endNote: by.note,
+  }
+}

@@ -1,0 +1,57 @@
+/** Roles: scopes that were defined beforehand. A grant is always one role on one target for one stretch of time. */
+import type { Protocol, Target } from './target.ts'
+
+/** Who says yes. `auto`: the rule itself; `people`: `count` different members of `groups`, never the requester. */
+export type ApprovalRule =
+  | { readonly kind: 'auto' }
+  | { readonly kind: 'people'; readonly count: number; readonly groups: readonly string[] }
+
+export type SshScope = {
+  /** `full`: a recorded, unfiltered shell. `read-only`: the gateway's own reader and judge. `none`: no shell and no commands. */
+  readonly shell: 'full' | 'read-only' | 'none'
+  /** `host:port` patterns that -L may reach from the target; empty: no forwarding. */
+  readonly forward: readonly string[]
+}
+
+export type PostgresScope = {
+  readonly mode: 'read-only' | 'read-write'
+  /** Databases that may be named; empty: only the endpoint's own. */
+  readonly databases: readonly string[]
+  /** Schemas that may be read or written; empty: all that the template role can. */
+  readonly schemas: readonly string[]
+  /** Role on the target that a provisioned role is a member of. */
+  readonly template: string | undefined
+  /** Functions of the target that are known to be harmless under read-only, `schema.name`. */
+  readonly allowFunctions: readonly string[]
+  readonly denyFunctions: readonly string[]
+  readonly statementTimeoutMs: number
+  /** Whether parameter values of statements are recorded. */
+  readonly recordParameters: boolean
+  /** Rows of each result that are kept in the recording; 0: none. */
+  readonly sampleRows: number
+}
+
+export type Role = {
+  readonly name: string
+  readonly description: string
+  /** Each label must be equal; empty: no target at all (a role without scope opens nothing). `names` adds targets by name. */
+  readonly targets: { readonly labels: Readonly<Record<string, string>>; readonly names: readonly string[] }
+  readonly endpoints: readonly Protocol[]
+  /** Groups whose members may ask for the role. */
+  readonly requesters: readonly string[]
+  readonly approval: ApprovalRule
+  readonly defaultMinutes: number
+  readonly maxMinutes: number
+  /** How old the second factor may be when a session opens. */
+  readonly mfaWithinMinutes: number
+  /** The login on the target; undefined: the endpoint's own. */
+  readonly account: string | undefined
+  readonly ssh: SshScope
+  readonly postgres: PostgresScope
+}
+
+export function covers(role: Role, target: Target): boolean {
+  if (role.targets.names.includes(target.name)) return true
+  const labels = Object.entries(role.targets.labels)
+  return labels.length > 0 && labels.every(([key, value]) => target.labels[key] === value)
+}

@@ -1,0 +1,125 @@
+/** The only door into a session: no `Admission`, no upstream. */
+import type { LiveGrant } from '../model/grant.ts'
+import type { Identity, Subject } from '../model/identity.ts'
+import { type Clock, minutesToMs } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
+import { covers, type Role } from '../model/role.ts'
+import type { Protocol, Target } from '../model/target.ts'
+
+/** What a person is told while a grant runs. `minutes` is what is left. */
+export type GrantNotice =
+  | { readonly kind: 'ending'; readonly minutes: 5 | 1; readonly grant: LiveGrant }
+  | { readonly kind: 'extended'; readonly minutes: number; readonly grant: LiveGrant }
+
+/** A live grant for as long as somebody looks at it. */
+export type Tenure = {
+  /** As it is now: `extend` changes `expiresAt`. */
+  readonly grant: () => LiveGrant
+  /** Aborts the moment the grant ends, its person is locked, or the state store is out of reach for too long. Its reason is a Refusal. */
+  readonly ended: AbortSignal
+  /** Returns the function that stops listening. */
+  readonly onNotice: (listener: (notice: GrantNotice) => void) => () => void
+}
+
+/** What admission asks of the outside. grants/ fits. */
+export type GrantBook = {
+  /** The newest live grant of that person on that target for that endpoint; `role` narrows the choice when a person holds several. */
+  live(subject: Subject, target: string, endpoint: Protocol, role?: string): Promise<Tenure | undefined>
+}
+
+export type AdmitParts = {
+  readonly grants: GrantBook
+  readonly target: (name: string) => Target | undefined
+  readonly role: (name: string) => Role | undefined
+  readonly clock: Clock
+}
+
+export type Wish = {
+  readonly identity: Identity
+  readonly target: string
+  readonly protocol: Protocol
+  readonly role?: string | undefined
+}
+
+/** Proof that a live grant was seen. Only {@link admit} makes one: the class stays in this file, and its private field keeps look-alikes out. */
+class Admission {
+  readonly #seal = true
+  readonly #tenure: Tenure
+  readonly #clock: Clock
+  readonly identity: Identity
+  readonly target: Target
+  readonly role: Role
+  readonly protocol: Protocol
+
+  constructor(wish: Wish, target: Target, role: Role, tenure: Tenure, clock: Clock) {
+    this.identity = wish.identity
+    this.protocol = wish.protocol
+    this.target = target
+    this.role = role
+    this.#tenure = tenure
+    this.#clock = clock
+  }
+
+  /** The grant as it is now. */
+  get grant(): LiveGrant {
+    return this.#tenure.grant()
+  }
+
+  /** Aborts the moment the grant ends; the reason is a {@link Refusal}. */
+  get ended(): AbortSignal {
+    return this.#tenure.ended
+  }
+
+  onNotice(listener: (notice: GrantNotice) => void): () => void {
+    return this.#tenure.onNotice(listener)
+  }
+
+  /** Why nothing may be forwarded any more, or undefined. Looks at the wall clock itself, so a late timer changes nothing. */
+  over(): Refusal | undefined {
+    const { ended } = this.#tenure
+    if (ended.aborted)
+      return ended.reason instanceof Refusal ? ended.reason : new Refusal('GRANT_ENDED', 'The grant has ended.')
+    const { expiresAt, id } = this.#tenure.grant()
+    return this.#clock.now() < expiresAt ? undefined : new Refusal('GRANT_ENDED', `Grant ${id} has expired.`)
+  }
+
+  static made(x: object): x is Admission {
+    return #seal in x && x.#seal
+  }
+}
+export type { Admission }
+export const isAdmission = (x: object): x is Admission => Admission.made(x)
+
+/**
+ * Looks for a live grant. An unknown target, a target without that endpoint and a target without a grant give one answer:
+ * a stranger learns nothing from asking.
+ *
+ * @throws {Refusal} NO_GRANT, or MFA_MISSING when the second factor is older than the role allows.
+ */
+export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
+  const { identity, target: name, protocol } = wish
+  const tenure = await parts.grants.live(identity.subject, name, protocol, wish.role)
+  const target = parts.target(name)
+  const role = tenure === undefined ? undefined : parts.role(tenure.grant().role)
+  const open =
+    tenure !== undefined &&
+    target?.[protocol] !== undefined &&
+    role !== undefined &&
+    role.endpoints.includes(protocol) &&
+    tenure.grant().endpoints.includes(protocol) &&
+    covers(role, target)
+  if (!open) throw new Refusal('NO_GRANT', `No live grant for ${name}.`)
+  const age = parts.clock.now() - identity.proof.authTime
+  if (age > minutesToMs(role.mfaWithinMinutes))
+    throw new Refusal(
+      'MFA_MISSING',
+      `Role ${role.name} asks for a sign-in of the last ${role.mfaWithinMinutes} minutes.`,
+      {
+        next: 'Sign in again.',
+      },
+    )
+  const admission = new Admission(wish, target, role, tenure, parts.clock)
+  const over = admission.over()
+  if (over !== undefined) throw over
+  return admission
+}

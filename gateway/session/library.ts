@@ -1,0 +1,53 @@
+/** What the ssh command line and the portal ask of the recorder's reading side. Who may see what is judged before these are called. */
+import type { AuditEvent, EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
+import type { Moment } from '../model/moment.ts'
+
+/** A row of the list of sessions; `end` is undefined while it runs. */
+export type SessionRow = SessionStart & {
+  readonly end: SessionEnd | undefined
+  readonly events: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly statements: number
+  readonly denials: number
+}
+
+export type SessionFilter = {
+  /** A user name, a target's name, a protocol. */
+  readonly username?: string | undefined
+  readonly target?: string | undefined
+  readonly protocol?: string | undefined
+  readonly grant?: string | undefined
+  readonly since?: Moment | undefined
+  readonly until?: Moment | undefined
+  readonly live?: boolean | undefined
+  readonly limit?: number | undefined
+}
+
+export type RecordedEvent = {
+  readonly seq: number
+  readonly at: Moment
+  readonly kind: EventKind
+  readonly data: Buffer
+}
+
+export type Library = {
+  /** Newest first. Knows sessions that are not shipped yet as far as the store does. */
+  sessions(filter: SessionFilter): Promise<readonly SessionRow[]>
+  session(id: SessionId): Promise<SessionRow | undefined>
+  /** In order, each once. With `follow` it goes on until the session ends or the signal aborts. */
+  events(
+    id: SessionId,
+    options: { readonly after?: number; readonly follow?: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<RecordedEvent>
+  /** Lines of asciicast v3, each ending in a newline. `idleSeconds` squeezes longer pauses. */
+  asciicast(
+    id: SessionId,
+    options: { readonly idleSeconds?: number; readonly signal?: AbortSignal },
+  ): AsyncIterable<string>
+  audit(filter: {
+    readonly grant?: string
+    readonly since?: Moment
+    readonly limit?: number
+  }): Promise<readonly AuditEvent[]>
+}

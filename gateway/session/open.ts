@@ -1,0 +1,86 @@
+/** Opens a session: admission, registration among the live ones, recording, road; and closes all of them together. */
+import { randomBytes } from 'node:crypto'
+import type { SessionEnd, SessionId, SessionStart } from '../model/event.ts'
+import type { Clock } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { Admission } from './admit.ts'
+import type { Recorder, Recording } from './recorder.ts'
+import { Road } from './road.ts'
+
+/** Who is in, across all workers. grants/ fits. */
+export type SessionBook = {
+  /** Registers a session. `killed` aborts with a Refusal when somebody ends it by hand. */
+  enter(start: SessionStart): Promise<{ readonly killed: AbortSignal; leave(): Promise<void> }>
+}
+
+export type OpenParts = { readonly recorder: Recorder; readonly sessions: SessionBook; readonly clock: Clock }
+
+/** What the terminator knows about the connection; the rest comes from the admission. */
+export type Opening = Pick<
+  SessionStart,
+  'account' | 'channel' | 'command' | 'clientAddress' | 'clientVersion' | 'terminal'
+>
+
+export type Session = {
+  readonly id: SessionId
+  readonly admission: Admission
+  readonly recording: Recording
+  readonly road: Road
+  /** Aborts when the grant ends, somebody kills the session, or it can no longer be recorded. The reason is a {@link Refusal}. */
+  readonly ended: AbortSignal
+  /** Call once, after both legs are closed. */
+  close(end: Omit<SessionEnd, 'endedAt'>): Promise<void>
+}
+
+/** @throws {Refusal} NOT_RECORDED, or the reason why the grant is over. */
+export async function openSession(parts: OpenParts, admission: Admission, opening: Opening): Promise<Session> {
+  const { grant, identity, target, role, protocol } = admission
+  const start: SessionStart = {
+    ...opening,
+    id: newSessionId(parts.clock),
+    grant: grant.id,
+    subject: identity.subject,
+    username: identity.username,
+    target: target.name,
+    role: role.name,
+    protocol,
+    reason: grant.reason,
+    startedAt: parts.clock.now(),
+  }
+  const place = await parts.sessions.enter(start)
+  let recording: Recording
+  try {
+    recording = parts.recorder.open(start)
+  } catch (failure) {
+    await place.leave()
+    throw failure
+  }
+  const broken = new AbortController()
+  const ended = AbortSignal.any([admission.ended, place.killed, recording.failed, broken.signal])
+  const over = () => (ended.aborted ? asRefusal(ended.reason) : admission.over())
+  const road = new Road({ recording, over, cut: (why) => broken.abort(why) })
+  let closed = false
+  return {
+    ...{ id: start.id, admission, recording, road, ended },
+    close: async (end) => {
+      if (closed) return
+      closed = true
+      road.close()
+      recording.end({ ...end, endedAt: parts.clock.now() })
+      await place.leave()
+    },
+  }
+}
+
+const asRefusal = (reason: unknown): Refusal =>
+  reason instanceof Refusal ? reason : new Refusal('GRANT_ENDED', 'The session was ended.')
+
+/** UUID version 7 (RFC 9562 §5.7): sorts by time of birth. */
+function newSessionId(clock: Clock): SessionId {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(clock.now(), 0, 6)
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-') as SessionId
+}

@@ -1,0 +1,17 @@
+/** Front door: admission to a target, and the road that everything takes from there. */
+export type { AccessDesk, Ask, GrantFilter, RevokeScope, TargetView } from './access.ts'
+export {
+  type Admission,
+  type AdmitParts,
+  admit,
+  type GrantBook,
+  type GrantNotice,
+  isAdmission,
+  type Tenure,
+  type Wish,
+} from './admit.ts'
+export type { Library, RecordedEvent, SessionFilter, SessionRow } from './library.ts'
+export { type OpenParts, type Opening, openSession, type Session, type SessionBook } from './open.ts'
+export type { Recorder, Recording } from './recorder.ts'
+export { type Judged, Road, type RoadParts } from './road.ts'
+export type { ReverseSignIn, SignInQuestion, SignIns, WaitingSignIn } from './sign-ins.ts'
