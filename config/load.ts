@@ -1,0 +1,175 @@
+/** Reads a configuration: parsed once, checked, frozen. Every complaint is `file:line:column: what, and what is allowed`. */
+import { readFileSync } from 'node:fs'
+import { isNode, LineCounter, parseDocument } from 'yaml'
+import { type RawConfig, schema } from './schema.ts'
+
+/** `message` holds one complaint a line. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+type Complaint = { readonly path: readonly PropertyKey[]; readonly message: string; readonly unknownKey?: string }
+
+export type Config = Readonly<ReturnType<typeof complete>>
+
+/**
+ * @param reserved words that cannot be the name of a target, because the ssh command line means something by them.
+ * @throws {ConfigError}
+ */
+export function loadConfig(
+  file: string,
+  reserved: readonly string[] = [],
+  env: NodeJS.ProcessEnv = process.env,
+): Config {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new ConfigError(`${file}: cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
+  }
+  return parseConfig(text, file, reserved, env)
+}
+
+/** As {@link loadConfig}, on text that is already here; `file` is only the name in complaints. */
+export function parseConfig(text: string, file: string, reserved: readonly string[], env: NodeJS.ProcessEnv): Config {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' })
+  const at = (offset: number): string => {
+    const { line, col } = lines.linePos(offset)
+    return `${file}:${line}:${col}`
+  }
+  if (document.errors.length > 0)
+    throw new ConfigError(document.errors.map((e) => `${at(e.pos[0])}: ${e.message}`).join('\n'))
+
+  const place = ({ path, unknownKey }: Complaint): string => {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const holder: unknown = depth === 0 ? document.contents : document.getIn(path.slice(0, depth), true)
+      if (!isNode(holder)) continue
+      const key = depth < path.length ? String(path[depth]) : unknownKey
+      const items =
+        'items' in holder && Array.isArray(holder.items) ? (holder.items as readonly { key?: unknown }[]) : []
+      const pair = items.find(({ key: k }) => isNode(k) && 'value' in k && k.value === key)
+      const node = isNode(pair?.key) ? pair.key : holder
+      return node.range ? at(node.range[0]) : file
+    }
+    return `${file}:1:1`
+  }
+  const fail = (complaints: readonly Complaint[]): never => {
+    throw new ConfigError(
+      complaints
+        .map(
+          (c) =>
+            `${place(c)}: ${[...c.path, ...(c.unknownKey === undefined ? [] : [c.unknownKey])].join('.') || '(top)'}: ${c.message}`,
+        )
+        .join('\n'),
+    )
+  }
+
+  const missing = new Set<string>()
+  // Expanded on parsed values only, so that nothing in the environment can become YAML.
+  const expanded: unknown = JSON.parse(
+    JSON.stringify(document.toJS({ maxAliasCount: 20 }) ?? {}),
+    (_key, value: unknown) =>
+      typeof value !== 'string'
+        ? value
+        : value.replaceAll(/\$\{([A-Z0-9_]+)\}/g, (_all, variable: string) => {
+            const found = env[variable]
+            if (found === undefined) missing.add(variable)
+            return found ?? ''
+          }),
+  )
+  if (missing.size > 0) throw new ConfigError(`${file}:1:1: environment variable not set: ${[...missing].join(', ')}`)
+
+  const result = schema.safeParse(expanded)
+  if (!result.success)
+    return fail(
+      result.error.issues.flatMap((issue): Complaint[] => {
+        if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
+        return issue.keys.map((key) => ({
+          path: issue.path,
+          unknownKey: key,
+          message: 'is not a word of the configuration',
+        }))
+      }),
+    )
+  const complaints = [...crossChecks(result.data, reserved)]
+  if (complaints.length > 0) fail(complaints)
+  return freeze(complete(result.data))
+}
+
+/** What a schema cannot see: names that point at each other. */
+function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Complaint> {
+  for (const target of Object.keys(raw.targets))
+    if (reserved.includes(target))
+      yield {
+        path: ['targets', target],
+        message: `"${target}" is a command of the ssh command line; choose another name`,
+      }
+  for (const [name, role] of Object.entries(raw.roles)) {
+    for (const target of role.targets.names)
+      if (raw.targets[target] === undefined)
+        yield {
+          path: ['roles', name, 'targets'],
+          message: `there is no target "${target}"; known: ${Object.keys(raw.targets).join(', ')}`,
+        }
+    if (role.ssh === undefined && role.postgres === undefined)
+      yield { path: ['roles', name], message: 'a role opens at least one of ssh, postgres' }
+    if (role.default > role.max) yield { path: ['roles', name], message: 'default is longer than max' }
+  }
+  for (const [name, provider] of Object.entries(raw.identity.providers))
+    if (!provider.issuer.startsWith('https://') && !provider.insecure_http)
+      yield {
+        path: ['identity', 'providers', name, 'issuer'],
+        message: 'an issuer is reached over https (insecure_http: true is for a development provider on loopback)',
+      }
+}
+
+const NO_SSH = { shell: 'none', forward: [] } as const
+const NO_POSTGRES = {
+  ...{ mode: 'read-only', databases: [], schemas: [], template: undefined, allowFunctions: [], denyFunctions: [] },
+  ...{ statementTimeoutMs: 60_000, recordParameters: true, sampleRows: 0 },
+} as const
+
+/** From the words of the file to the words of the house. */
+function complete(raw: RawConfig) {
+  const targets = Object.entries(raw.targets).map(([name, t]) => ({
+    ...{ name, description: t.description, labels: t.labels },
+    ...{ ssh: t.ssh, postgres: t.postgres, http: t.http },
+  }))
+  const roles = Object.entries(raw.roles).map(([name, r]) => ({
+    ...{ name, description: r.description, targets: r.targets, requesters: r.requesters, approval: r.approval },
+    endpoints: [
+      ...(r.ssh === undefined ? [] : (['ssh'] as const)),
+      ...(r.postgres === undefined ? [] : (['postgres'] as const)),
+    ],
+    defaultMinutes: r.default / 60_000,
+    maxMinutes: r.max / 60_000,
+    mfaWithinMinutes: r.mfa_within / 60_000,
+    account: r.account,
+    ssh: r.ssh ?? NO_SSH,
+    postgres:
+      r.postgres === undefined
+        ? NO_POSTGRES
+        : {
+            ...{ mode: r.postgres.mode, databases: r.postgres.databases, schemas: r.postgres.schemas },
+            template: r.postgres.template,
+            allowFunctions: r.postgres.allow_functions,
+            denyFunctions: r.postgres.deny_functions,
+            statementTimeoutMs: r.postgres.statement_timeout,
+            recordParameters: r.postgres.record_parameters,
+            sampleRows: r.postgres.sample_rows,
+          },
+  }))
+  const providers = Object.entries(raw.identity.providers).map(([name, p]) => ({ name, ...p }))
+  return { ...raw, targets, roles, identity: { ...raw.identity, providers } }
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) freeze(inner)
+  }
+  return value
+}

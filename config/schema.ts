@@ -1,0 +1,180 @@
+/** What a configuration may say. Parsing gives the plain, complete, frozen object that the rest of the house takes. */
+import { z } from 'zod'
+import { duration, groups, hostPort, name, secretRef } from './words.ts'
+
+const sshEndpoint = z
+  .strictObject({
+    address: hostPort,
+    account: z.string().min(1).optional(),
+    host_keys: z.array(z.string()).default([]),
+    known_hosts: z.array(z.string()).default([]),
+    host_authorities: z.array(z.string()).default([]),
+    private_key: secretRef.optional(),
+  })
+  .refine((e) => e.host_keys.length + e.known_hosts.length + e.host_authorities.length > 0, {
+    message: 'pin the host: give host_keys, known_hosts or host_authorities (there is no "any")',
+  })
+  .transform((e) => ({
+    host: e.address.host,
+    port: e.address.port,
+    account: e.account,
+    trust: { keys: e.host_keys, knownHosts: e.known_hosts, authorities: e.host_authorities },
+    credential:
+      e.private_key === undefined ? ({ kind: 'ca' } as const) : ({ kind: 'key', privateKey: e.private_key } as const),
+  }))
+
+const postgresEndpoint = z
+  .strictObject({
+    address: z.union([
+      hostPort,
+      z.strictObject({ socket_directory: z.string().startsWith('/'), port: z.int().default(5432) }),
+    ]),
+    database: z.string().min(1),
+    tls: z
+      .union([z.literal('off'), z.strictObject({ ca: z.string().optional(), server_name: z.string().optional() })])
+      .default({}),
+    provisioner: z.strictObject({ username: z.string().min(1), password: secretRef }).optional(),
+    static: z.strictObject({ username: z.string().min(1), password: secretRef }).optional(),
+  })
+  .refine((e) => (e.provisioner === undefined) !== (e.static === undefined), {
+    message: 'give exactly one of provisioner (a role per grant) and static (one login for all)',
+  })
+  .transform((e, context) => {
+    const host = 'host' in e.address ? e.address.host : e.address.socket_directory
+    const loopback = host.startsWith('/') || ['127.0.0.1', '::1', 'localhost'].includes(host)
+    if (e.tls === 'off' && !loopback)
+      context.addIssue({
+        code: 'custom',
+        path: ['tls'],
+        message: 'tls: off is only for loopback addresses and unix sockets',
+      })
+    const login = e.provisioner ?? e.static
+    return {
+      ...{ host, port: e.address.port, database: e.database },
+      tls:
+        e.tls === 'off'
+          ? ({ mode: 'off' } as const)
+          : ({ mode: 'verify', ca: e.tls.ca, serverName: e.tls.server_name } as const),
+      credential: {
+        kind: e.provisioner === undefined ? ('static' as const) : ('provision' as const),
+        username: login?.username ?? '',
+        password: login?.password ?? '',
+      },
+    }
+  })
+
+const target = z
+  .strictObject({
+    description: z.string().default(''),
+    labels: z.record(z.string(), z.string()).default({}),
+    ssh: sshEndpoint.optional(),
+    postgres: postgresEndpoint.optional(),
+    http: z.strictObject({ url: z.url() }).optional(),
+  })
+  .refine((t) => t.ssh ?? t.postgres ?? t.http, { message: 'a target has at least one of ssh, postgres, http' })
+
+const approval = z.union([
+  z.literal('auto').transform(() => ({ kind: 'auto' }) as const),
+  z
+    .strictObject({ groups: groups.min(1), people: z.int().min(1).max(9).default(1) })
+    .transform((a) => ({ kind: 'people', count: a.people, groups: a.groups }) as const),
+])
+
+const role = z.strictObject({
+  description: z.string().default(''),
+  targets: z.union([
+    z.array(name).transform((names) => ({ labels: {}, names })),
+    z
+      .strictObject({ labels: z.record(z.string(), z.string()).default({}), names: z.array(name).default([]) })
+      .refine((t) => t.names.length + Object.keys(t.labels).length > 0, { message: 'name labels or targets' }),
+  ]),
+  requesters: groups.min(1),
+  approval,
+  default: duration.default(30 * 60_000),
+  max: duration.default(60 * 60_000),
+  mfa_within: duration.default(12 * 3_600_000),
+  account: z.string().min(1).optional(),
+  ssh: z
+    .strictObject({
+      shell: z.enum(['full', 'read-only', 'none']).default('none'),
+      forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
+    })
+    .optional(),
+  postgres: z
+    .strictObject({
+      mode: z.enum(['read-only', 'read-write']),
+      databases: z.array(z.string()).default([]),
+      schemas: z.array(z.string()).default([]),
+      template: z.string().optional(),
+      allow_functions: z.array(z.string()).default([]),
+      deny_functions: z.array(z.string()).default([]),
+      statement_timeout: duration.default(60_000),
+      record_parameters: z.boolean().default(true),
+      sample_rows: z.int().min(0).max(100).default(0),
+    })
+    .optional(),
+})
+
+const provider = z.strictObject({
+  issuer: z.url(),
+  client_id: z.string().min(1),
+  client_secret: secretRef.optional(),
+  scopes: z.array(z.string()).default(['openid', 'profile', 'groups']),
+  username_claim: z.string().default('preferred_username'),
+  groups_claim: z.string().default('groups'),
+  mfa: z
+    .strictObject({ acr: z.array(z.string()).default([]), amr: z.array(z.string()).default([]) })
+    .refine((m) => m.acr.length + m.amr.length > 0, {
+      message: 'say which acr or amr values of this provider prove a second factor',
+    }),
+  /** Plain http towards the provider: for a development provider on loopback, and for nothing else. */
+  insecure_http: z.boolean().default(false),
+})
+
+export const schema = z.strictObject({
+  public_url: z.url().refine((u) => u.startsWith('https://'), 'people sign in over https only'),
+  data: z.string().default('./data'),
+  listen: z
+    .strictObject({
+      ssh: hostPort.default({ host: '127.0.0.1', port: 2222 }),
+      postgres: hostPort.optional(),
+      https: hostPort.default({ host: '127.0.0.1', port: 8443 }),
+      admin: hostPort.optional(),
+    })
+    .prefault({}),
+  tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
+  workers: z.int().min(1).max(64).default(2),
+  state: z
+    .union([z.literal('embedded'), z.string().regex(/^sqlite:.+/, 'embedded, or sqlite:/path/of/file.db')])
+    .default('embedded'),
+  audit: z
+    .union([
+      z.literal('embedded').transform(() => ({ kind: 'embedded' }) as const),
+      z
+        .strictObject({ url: z.url(), username: z.string(), password: secretRef })
+        .transform((a) => ({ kind: 'server', ...a }) as const),
+    ])
+    .default({ kind: 'embedded' }),
+  journal: z
+    .strictObject({ max_megabytes: z.int().min(16).default(8192), min_free_megabytes: z.int().min(1).default(512) })
+    .prefault({}),
+  identity: z.strictObject({
+    providers: z.record(name, provider).refine((p) => Object.keys(p).length > 0, 'name at least one provider'),
+    key_bound_for: duration.default(8 * 3_600_000),
+    approval_within: duration.default(5 * 60_000),
+    allow_other_address: z.boolean().default(false),
+    sign_in_wait: duration.default(120_000),
+    session_idle: duration.default(30 * 60_000),
+    session_most: duration.default(12 * 3_600_000),
+    /** Public keys of CAs whose OpenSSH user certificates are accepted as a key. */
+    user_authorities: z.array(z.string()).default([]),
+  }),
+  admins: groups.default([]),
+  auditors: groups.default([]),
+  targets: z.record(name, target),
+  roles: z.record(name, role),
+  stale_after: duration.default(30_000),
+  telemetry: z.strictObject({ otlp: z.url().optional(), service_name: z.string().default('sallyport') }).optional(),
+})
+
+export type RawConfig = z.output<typeof schema>

@@ -1,0 +1,94 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, loadConfig, parseConfig } from '../config/load.ts'
+import { milliseconds } from '../config/words.ts'
+import type { Role } from '../gateway/model/role.ts'
+import type { Target } from '../gateway/model/target.ts'
+
+const example = readFileSync('config/example.yaml', 'utf8')
+const env = { SALLYPORT_DATA: '/var/lib/sallyport' }
+const parse = (text: string, reserved: readonly string[] = []) => parseConfig(text, 'gate.yaml', reserved, env)
+const complaint = (text: string, reserved: readonly string[] = []): string => {
+  try {
+    parse(text, reserved)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  return 'accepted'
+}
+
+await t.test('the example is accepted, complete and frozen', async (t) => {
+  const config = parse(example)
+  const targets: readonly Target[] = config.targets
+  const roles: readonly Role[] = config.roles
+  t.match(targets, [{ name: 'prod-db', ssh: { host: 'target', port: 22, credential: { kind: 'ca' } } }])
+  t.match(roles, [{ name: 'operator', defaultMinutes: 30, maxMinutes: 120, endpoints: ['ssh'] }])
+  t.equal(config.data, '/var/lib/sallyport')
+  t.throws(() => Object.assign(config.targets[0] ?? {}, { name: 'other' }))
+})
+
+await t.test('each complaint names file, line and column, and what is allowed', async (t) => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ['an unknown word', example.replace('workers: 2', 'workrs: 2'), /^gate\.yaml:16:1: workrs: is not a word/],
+    [
+      'a wrong address',
+      example.replace('ssh: 0.0.0.0:2222', 'ssh: nowhere'),
+      /^gate\.yaml:8:8: listen\.ssh: "nowhere" is not host:port/,
+    ],
+    [
+      'a wrong duration',
+      example.replace('max: 2h', 'max: soon'),
+      /gate\.yaml:\d+:10: roles\.operator\.max: "soon" is not a duration; write 90s/,
+    ],
+    [
+      'a secret in the file',
+      example.replace('env:OIDC_CLIENT_SECRET', 'hunter2'),
+      /client_secret: a secret is given by reference/,
+    ],
+    ['no pinned host', example.replace(/ +known_hosts: .*\n/, ''), /pin the host/],
+    ['plain http', example.replace(/ +insecure_http: .*\n/, ''), /an issuer is reached over https/],
+    [
+      'an unknown target',
+      example.replace('targets: { labels: { env: prod } }', 'targets: [prod-bd]'),
+      /there is no target "prod-bd"; known: prod-db/,
+    ],
+    ['a default beyond the most', example.replace('default: 30m', 'default: 3h'), /default is longer than max/],
+    ['broken YAML', 'a: [1\nb: 2', /^gate\.yaml:\d+:\d+: /],
+    [
+      'a variable that is not set',
+      example.replace('SALLYPORT_DATA', 'NO_SUCH'),
+      /environment variable not set: NO_SUCH/,
+    ],
+  ]
+  for (const [name, text, expected] of cases) t.match(complaint(text), expected, name)
+  t.match(complaint(example.replaceAll('prod-db', 'approve'), ['approve']), /"approve" is a command/)
+  t.equal(complaint(`${example}\nroles: {}`).includes('gate.yaml:'), true, 'a key given twice')
+})
+
+await t.test('the environment cannot inject structure', async (t) => {
+  const config = parseConfig(example, 'gate.yaml', [], { SALLYPORT_DATA: 'x\nworkers: 64' })
+  t.equal(config.workers, 2)
+})
+
+await t.test('a file that is not there is a sentence, not a stack', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'sallyport-config-'))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  t.throws(() => loadConfig(join(dir, 'none.yaml')), { name: 'ConfigError', message: /none\.yaml: cannot be read/ })
+  writeFileSync(join(dir, 'empty.yaml'), '')
+  t.throws(() => loadConfig(join(dir, 'empty.yaml')), { name: 'ConfigError' })
+})
+
+await t.test('durations', async (t) => {
+  for (const [text, ms] of [
+    ['90s', 90_000],
+    ['1h30m', 5_400_000],
+    ['2d', 172_800_000],
+    ['250ms', 250],
+    ['0.5m', 30_000],
+  ] as const)
+    t.equal(milliseconds(text), ms, text)
+  for (const text of ['', '5', 'm', '1h 30m', '-1s', '1w']) t.equal(milliseconds(text), undefined, text)
+})
