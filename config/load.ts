@@ -128,18 +128,33 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
 
 const NO_SSH = { shell: 'none', forward: [] } as const
 const NO_POSTGRES = {
-  ...{ mode: 'read-only', databases: [], schemas: [], template: undefined, allowFunctions: [], denyFunctions: [] },
-  ...{ statementTimeoutMs: 60_000, recordParameters: true, sampleRows: 0 },
+  mode: 'read-only',
+  databases: [],
+  schemas: [],
+  template: undefined,
+  allowFunctions: [],
+  denyFunctions: [],
+  statementTimeoutMs: 60_000,
+  recordParameters: true,
+  sampleRows: 0,
 } as const
 
 /** From the words of the file to the words of the house. */
 function complete(raw: RawConfig) {
   const targets = Object.entries(raw.targets).map(([name, t]) => ({
-    ...{ name, description: t.description, labels: t.labels },
-    ...{ ssh: t.ssh, postgres: t.postgres, http: t.http },
+    name,
+    description: t.description,
+    labels: t.labels,
+    ssh: t.ssh,
+    postgres: t.postgres,
+    http: t.http,
   }))
   const roles = Object.entries(raw.roles).map(([name, r]) => ({
-    ...{ name, description: r.description, targets: r.targets, requesters: r.requesters, approval: r.approval },
+    name,
+    description: r.description,
+    targets: r.targets,
+    requesters: r.requesters,
+    approval: r.approval,
     endpoints: [
       ...(r.ssh === undefined ? [] : (['ssh'] as const)),
       ...(r.postgres === undefined ? [] : (['postgres'] as const)),
@@ -153,7 +168,9 @@ function complete(raw: RawConfig) {
       r.postgres === undefined
         ? NO_POSTGRES
         : {
-            ...{ mode: r.postgres.mode, databases: r.postgres.databases, schemas: r.postgres.schemas },
+            mode: r.postgres.mode,
+            databases: r.postgres.databases,
+            schemas: r.postgres.schemas,
             template: r.postgres.template,
             allowFunctions: r.postgres.allow_functions,
             denyFunctions: r.postgres.deny_functions,

@@ -50,7 +50,9 @@ const postgresEndpoint = z
       })
     const login = e.provisioner ?? e.static
     return {
-      ...{ host, port: e.address.port, database: e.database },
+      host,
+      port: e.address.port,
+      database: e.database,
       tls:
         e.tls === 'off'
           ? ({ mode: 'off' } as const)
@@ -83,7 +85,7 @@ const approval = z.union([
 const role = z.strictObject({
   description: z.string().default(''),
   targets: z.union([
-    z.array(name).transform((names) => ({ labels: {}, names })),
+    z.array(name).transform((names) => ({ labels: {} as Record<string, string>, names })),
     z
       .strictObject({ labels: z.record(z.string(), z.string()).default({}), names: z.array(name).default([]) })
       .refine((t) => t.names.length + Object.keys(t.labels).length > 0, { message: 'name labels or targets' }),

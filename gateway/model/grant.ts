@@ -94,9 +94,17 @@ export function end(
   now: Moment,
   by: { readonly username: Username | undefined; readonly note: string } = { username: undefined, note: '' },
 ): EndedGrant {
-  const { id, subject, username, target, role, endpoints, minutes, reason, requestedAt, proof } = grant
   return {
-    ...{ id, subject, username, target, role, endpoints, minutes, reason, requestedAt, proof },
+    id: grant.id,
+    subject: grant.subject,
+    username: grant.username,
+    target: grant.target,
+    role: grant.role,
+    endpoints: grant.endpoints,
+    minutes: grant.minutes,
+    reason: grant.reason,
+    requestedAt: grant.requestedAt,
+    proof: grant.proof,
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals,
     state: 'ended',

@@ -61,7 +61,11 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
   const road = new Road({ recording, over, cut: (why) => broken.abort(why) })
   let closed = false
   return {
-    ...{ id: start.id, admission, recording, road, ended },
+    id: start.id,
+    admission,
+    recording,
+    road,
+    ended,
     close: async (end) => {
       if (closed) return
       closed = true
