@@ -1,0 +1,65 @@
+/** Loads ssh2 1.17.0 as our own copy, with the fixes that must be in place before its key exchange is loaded. Its transport is all we use of it. */
+import { createRequire } from 'node:module'
+import { useKeyObjects } from './fixes/key-objects.ts'
+import { parseHostCertificates } from './fixes/host-certificates.ts'
+import { offerPostQuantum } from './fixes/post-quantum.ts'
+import type { CryptoModule, KeyParserModule, ParsedKey, ProtocolConstructor } from './ssh2-types.ts'
+
+export const REVIEWED_VERSION = '1.17.0'
+
+export type Ssh2 = {
+  readonly Protocol: ProtocolConstructor
+  /** Of private keys that the operator configured; at most 16 KiB are ever given to it. */
+  readonly parseKey: (text: Buffer) => ParsedKey | readonly ParsedKey[] | Error
+  /** ASN.1 signatures of OpenSSL to those of SSH. */
+  readonly convertSignature: (signature: Buffer, keyType: string) => Buffer
+  /** Resolves when its ciphers can be used. */
+  readonly ready: Promise<void>
+  readonly cipherAddon: boolean
+  readonly postQuantum: boolean
+}
+
+let loaded: Ssh2 | undefined
+
+/**
+ * Modules that others have loaded are set aside meanwhile: the copy is ours alone, so the order of imports elsewhere cannot undo a fix,
+ * and nobody else sees a patched library.
+ *
+ * @throws when the installed version is not the one that was reviewed.
+ */
+export function loadSsh2(): Ssh2 {
+  loaded ??= load()
+  return loaded
+}
+
+function load(): Ssh2 {
+  const require = createRequire(import.meta.url)
+  const { version } = require('ssh2/package.json') as { version: string }
+  if (version !== REVIEWED_VERSION) throw new Error(`ssh2 ${version} was not reviewed; ${REVIEWED_VERSION} was.`)
+  const aside = new Map<string, NodeJS.Module>()
+  const isOurs = (path: string) => /[\\/]node_modules[\\/]ssh2[\\/]lib[\\/].*\.js$/.test(path)
+  for (const [path, module] of Object.entries(require.cache)) {
+    if (!isOurs(path) || module === undefined) continue
+    aside.set(path, module)
+    delete require.cache[path]
+  }
+  try {
+    const crypto = require('ssh2/lib/protocol/crypto.js') as CryptoModule
+    const keyParser = require('ssh2/lib/protocol/keyParser.js') as KeyParserModule
+    useKeyObjects(crypto)
+    parseHostCertificates(keyParser)
+    const Protocol = require('ssh2/lib/protocol/Protocol.js') as ProtocolConstructor
+    const { convertSignature } = require('ssh2/lib/protocol/utils.js') as Pick<Ssh2, 'convertSignature'>
+    return {
+      Protocol,
+      parseKey: keyParser.parseKey,
+      convertSignature,
+      ready: crypto.init,
+      cipherAddon: crypto.bindingAvailable,
+      postQuantum: offerPostQuantum(Protocol),
+    }
+  } finally {
+    for (const path of Object.keys(require.cache)) if (isOurs(path)) delete require.cache[path]
+    for (const [path, module] of aside) require.cache[path] = module
+  }
+}

@@ -1,0 +1,32 @@
+/** Front door: opens a byte stream to a target, and resolves references to secrets. Nobody gets a stream without an Admission. */
+import type { Duplex } from 'node:stream'
+import type { Log } from '../model/log.ts'
+import type { SecretRef } from '../model/target.ts'
+import type { Admission } from '../session/session.ts'
+import { dialTcp } from './dial-tcp.ts'
+import { type Environment, resolveSecret } from './secrets.ts'
+
+export type UpstreamsParts = {
+  readonly log: Log
+  /** Where `env:` secrets come from. main.ts passes the process's own. */
+  readonly environment: Environment
+}
+
+export type Upstreams = {
+  /**
+   * A connected stream to the admitted endpoint (host and port of the admission's protocol; a unix socket for a PostgreSQL directory).
+   * Destroyed when the admission ends or the signal aborts; otherwise the caller closes it.
+   *
+   * @throws {Refusal} TARGET_UNREACHABLE, or the reason why the admission is over.
+   */
+  dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
+  /** The bytes behind `env:NAME` or `file:/path` (mode 0600 or stricter). @throws {Fault} without the value in its text. */
+  secret(ref: SecretRef): Promise<Buffer>
+}
+
+export function createUpstreams(parts: UpstreamsParts): Upstreams {
+  return {
+    dial: (admission, signal) => dialTcp(parts.log, admission, signal),
+    secret: (ref) => resolveSecret(parts.environment, ref),
+  }
+}
