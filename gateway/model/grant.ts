@@ -34,6 +34,8 @@ type Asked = {
   /** How many approvals make it approved; 0: by rule. */
   readonly approvalsNeeded: number
   readonly approvals: readonly Approval[]
+  /** A request for more time on this live grant: once approved it lengthens that one, and it ends with it. It opens nothing itself. */
+  readonly extends?: GrantId
 }
 
 export type RequestedGrant = Asked & { readonly state: 'requested' }
@@ -107,6 +109,7 @@ export function end(
     proof: grant.proof,
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals,
+    ...(grant.extends === undefined ? {} : { extends: grant.extends }),
     state: 'ended',
     liveAt: grant.state === 'live' ? grant.liveAt : undefined,
     expiresAt: grant.state === 'live' ? grant.expiresAt : undefined,
