@@ -1,0 +1,45 @@
+/** What this room asks of a judge of SQL. filters/ fits; the judge sees text and names, never bytes or sockets. */
+import type { Role } from '../model/role.ts'
+import type { Verdict } from '../model/statement.ts'
+
+/** A verdict, and what the recording should know about the text besides. */
+export type Judgement = {
+  readonly verdict: Verdict
+  /** Normalised, so that texts that differ in their literals only are one. */
+  readonly fingerprint?: string
+  /** As `schema.table`. */
+  readonly tables?: readonly string[]
+}
+
+/** As in ReadyForQuery: idle, in a transaction, in a failed transaction. */
+export type TransactionStatus = 'I' | 'T' | 'E'
+
+/** What is known of a session before its first statement. */
+export type JudgeContext = {
+  /** The database on the target. */
+  readonly database: string
+  /** The start-up parameters as they were sent to the target, names in lower case. */
+  readonly parameters: ReadonlyMap<string, string>
+  /** `server_version` as the target reported it. */
+  readonly serverVersion: string
+}
+
+/**
+ * One judge per session. All of a message is judged before a byte of it is forwarded. A promise holds this session's
+ * later messages back, nobody else's. A throw or a rejection refuses the message.
+ * The caller has made sure that no text holds a NUL; under a read-only role the text is valid UTF-8.
+ */
+export type SqlJudge = {
+  /** The text of one Query message: any number of statements. */
+  query(text: string): Judgement | Promise<Judgement>
+  /** The text of one Parse message. `name` (empty: the unnamed statement) is one namespace with SQL PREPARE. */
+  parse(name: string, text: string): Judgement | Promise<Judgement>
+  /** The same text again, each time a portal made of it is executed. */
+  execute(name: string, text: string): Judgement | Promise<Judgement>
+  /** After each ReadyForQuery. */
+  ready?(status: TransactionStatus): void
+  /** The session is over. */
+  close?(): void
+}
+
+export type CreateJudge = (role: Role, context: JudgeContext) => SqlJudge
