@@ -20,7 +20,7 @@ const doors: Record<string, readonly string[]> = {
   agents: ['gateway/model'],
 }
 /** The only files that see everybody. */
-const hall = ['gateway/gateway.ts', 'gateway/worker.ts', 'gateway/main.ts', 'gateway/telemetry.ts']
+const hall = ['gateway/gateway.ts', 'gateway/worker.ts', 'gateway/main.ts', 'gateway/supervisor.ts', 'gateway/telemetry.ts', 'gateway/counters.ts']
 /** Package → rooms that may import it. A second key needs a decision record. */
 const keys: Record<string, readonly string[]> = {
   ssh2: ['gateway/ssh', 'agents'],

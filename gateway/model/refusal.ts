@@ -2,6 +2,7 @@
  * Three kinds of "no", and no fourth: a Refusal (the answer is no), a Fault (we broke),
  * a MalformedMessage (the peer broke the protocol).
  */
+import type { Moment } from './moment.ts'
 
 /** Every "no" the gateway can say, one row each. Terminators turn a row into their own wire's words. */
 const refusals = {
@@ -35,10 +36,17 @@ export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly code: RefusalCode
   readonly next: string | undefined
-  constructor(code: RefusalCode, message: string, options?: ErrorOptions & { readonly next?: string }) {
+  /** When what it tells of happened: the moment a grant was ended. */
+  readonly since: Moment | undefined
+  constructor(
+    code: RefusalCode,
+    message: string,
+    options?: ErrorOptions & { readonly next?: string; readonly since?: Moment },
+  ) {
     super(message, options)
     this.code = code
     this.next = options?.next
+    this.since = options?.since
   }
   get wire(): { readonly sqlstate: string; readonly status: number } {
     return refusals[this.code]

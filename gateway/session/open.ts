@@ -13,7 +13,13 @@ export type SessionBook = {
   enter(start: SessionStart): Promise<{ readonly killed: AbortSignal; leave(): Promise<void> }>
 }
 
-export type OpenParts = { readonly recorder: Recorder; readonly sessions: SessionBook; readonly clock: Clock }
+export type OpenParts = {
+  readonly recorder: Recorder
+  readonly sessions: SessionBook
+  readonly clock: Clock
+  /** Told once per session that was cut, after both legs are closed: how long after the grant's end (or the kill) that was. */
+  readonly onCut?: ((why: Refusal, ms: number) => void) | undefined
+}
 
 /** What the terminator knows about the connection; the rest comes from the admission. */
 export type Opening = Pick<
@@ -59,6 +65,8 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
   const ended = AbortSignal.any([admission.ended, place.killed, recording.failed, broken.signal])
   const over = () => (ended.aborted ? asRefusal(ended.reason) : admission.over())
   const road = new Road({ recording, over, cut: (why) => broken.abort(why) })
+  let endedAt: number | undefined
+  ended.addEventListener('abort', () => (endedAt = asRefusal(ended.reason).since ?? parts.clock.now()), { once: true })
   let closed = false
   return {
     id: start.id,
@@ -71,6 +79,7 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
       closed = true
       road.close()
       recording.end({ ...end, endedAt: parts.clock.now() })
+      if (endedAt !== undefined) parts.onCut?.(asRefusal(ended.reason), Math.max(0, parts.clock.now() - endedAt))
       await place.leave()
     },
   }
