@@ -20,7 +20,18 @@ const doors: Record<string, readonly string[]> = {
   agents: ['gateway/model'],
 }
 /** The only files that see everybody. */
-const hall = ['gateway/gateway.ts', 'gateway/worker.ts', 'gateway/main.ts', 'gateway/supervisor.ts', 'gateway/telemetry.ts', 'gateway/counters.ts']
+const hall = [
+  'gateway',
+  'supervisor',
+  'worker',
+  'main',
+  'telemetry',
+  'counters',
+  'watchdog',
+  'data-directory',
+  'explain',
+  'admin',
+].map((name) => `gateway/${name}.ts`)
 /** Package → rooms that may import it. A second key needs a decision record. */
 const keys: Record<string, readonly string[]> = {
   ssh2: ['gateway/ssh', 'agents'],

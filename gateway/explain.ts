@@ -1,0 +1,51 @@
+/** Says in plain words what a configuration allows: for `--check-config` and for people who ask what a role means. */
+import type { Config } from '../config/load.ts'
+import { covers, type Role } from './model/role.ts'
+
+const span = (minutes: number): string =>
+  minutes % 60 === 0
+    ? `${minutes / 60} h`
+    : minutes >= 1
+      ? `${Math.round(minutes * 10) / 10} min`
+      : `${Math.round(minutes * 60)} s`
+
+/** One role: who may ask, who agrees, for how long, and what it opens. */
+export function explainRole(role: Role): readonly string[] {
+  const { ssh, postgres, approval } = role
+  const lines = [
+    `${role.requesters.join(', ')} may ask for it; ${
+      approval.kind === 'auto'
+        ? 'granted at once, by rule'
+        : `${approval.count} of ${approval.groups.join(', ')} must agree`
+    }`,
+    `${span(role.defaultMinutes)} unless asked otherwise, ${span(role.maxMinutes)} at most; the second factor may be ${span(role.mfaWithinMinutes)} old`,
+  ]
+  if (role.endpoints.includes('ssh')) {
+    const shell = {
+      full: 'a full shell, commands and files: recorded, not filtered',
+      'read-only': 'a read-only shell',
+      none: 'no shell and no commands',
+    }[ssh.shell]
+    lines.push(`ssh: ${shell}${role.account === undefined ? '' : `, as ${role.account}`}`)
+    if (ssh.forward.length > 0) lines.push(`ssh: port forwarding to ${ssh.forward.join(', ')}, recorded`)
+  }
+  if (role.endpoints.includes('postgres'))
+    lines.push(
+      `postgres: ${postgres.mode}${postgres.databases.length > 0 ? `, databases ${postgres.databases.join(', ')}` : ''}${postgres.schemas.length > 0 ? `, schemas ${postgres.schemas.join(', ')}` : ''}`,
+    )
+  return lines
+}
+
+export function explainConfig(config: Config): string {
+  const lines: string[] = []
+  const roles: readonly Role[] = config.roles
+  for (const role of roles) {
+    const targets = config.targets.filter((target) => covers(role, target)).map((target) => target.name)
+    lines.push(`${role.name}: ${role.description}`)
+    lines.push(`  opens ${targets.length === 0 ? 'nothing (no target fits)' : targets.join(', ')}`)
+    for (const line of explainRole(role)) lines.push(`  ${line}`)
+  }
+  for (const target of config.targets)
+    if (!roles.some((role) => covers(role, target))) lines.push(`${target.name}: no role opens it`)
+  return lines.join('\n')
+}

@@ -1,0 +1,174 @@
+/** Wires the rooms of one worker: the only place, beside the supervisor, that sees everybody. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config/load.ts'
+import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
+import { createGrants, type Policy } from './grants/grants.ts'
+import { createIdentity } from './identity/identity.ts'
+import type { Log } from './model/log.ts'
+import type { Clock } from './model/moment.ts'
+import { createPortal } from './portal/portal.ts'
+import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
+import { createEngine, createSshTerminator } from './ssh/ssh.ts'
+import { openState } from './state/state.ts'
+import { createUpstreams } from './upstreams/upstreams.ts'
+
+export type GatewayParts = {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+  /** Made by the supervisor: keys, state and journal live below it. */
+  readonly dataDir: string
+  readonly worker: { readonly number: number; readonly name: string }
+  /** ClickHouse, as somebody who can only read. */
+  readonly auditor: AuditStore
+  /** Bound addresses; port 0 takes a free one. */
+  readonly listen: Listen
+  readonly tls: { readonly key: string; readonly cert: string }
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly watcher: SessionWatcher | undefined
+}
+
+type HostPort = { readonly host: string; readonly port: number }
+export type Listen = {
+  readonly ssh: HostPort
+  readonly https: HostPort
+  readonly postgres: HostPort | undefined
+}
+
+export type Gateway = {
+  readonly ports: { readonly ssh: number; readonly https: number; readonly postgres: number | undefined }
+  readonly counters: Counters
+  /** The public lines of the ssh keys; see ssh/. */
+  readonly keys: { readonly host: string; readonly hostAuthority: string; readonly userAuthority: string }
+  /** Targets, roles and groups of a new config count from now on; addresses and providers need a restart. */
+  reload(config: Config): void
+  /** New connections are refused at once; live sessions are told and cut after `graceMs`. */
+  close(graceMs: number): Promise<void>
+}
+
+export const policyOf = (config: Config): Policy => ({
+  targets: config.targets,
+  roles: config.roles,
+  admins: config.admins,
+  auditors: config.auditors,
+})
+
+export const stateUrl = (config: Config, dataDir: string): string =>
+  config.state === 'embedded' ? `sqlite:${join(dataDir, 'state.db')}` : config.state
+
+export async function openGateway(parts: GatewayParts): Promise<Gateway> {
+  const { clock, log, dataDir } = parts
+  let { config } = parts
+  await using opened = new AsyncDisposableStack()
+
+  const state = await openState({ url: stateUrl(config, dataDir), clock, log })
+  opened.defer(() => state.close())
+  const journal = openJournal({
+    dir: join(dataDir, 'journal'),
+    worker: parts.worker.name,
+    clock,
+    log,
+    limits: {
+      maxJournalBytes: config.journal.max_megabytes * 2 ** 20,
+      minFreeBytes: config.journal.min_free_megabytes * 2 ** 20,
+    },
+  })
+  opened.defer(() => journal.close())
+  const audit = journal.audit.bind(journal)
+  const grants = createGrants({ state, clock, log, audit, policy: () => policyOf(config) })
+  opened.defer(() => grants.close())
+  const library = openLibrary(parts.auditor)
+  opened.defer(() => library.close())
+  const upstreams = createUpstreams({ log, environment: parts.environment })
+  const { identity: i } = config
+  const identity = createIdentity({
+    state,
+    clock,
+    log,
+    audit,
+    settings: {
+      publicUrl: config.public_url,
+      providers: i.providers,
+      keyBoundForMs: i.key_bound_for,
+      approvalWithinMs: i.approval_within,
+      allowOtherAddress: i.allow_other_address,
+      signInWaitMs: i.sign_in_wait,
+      sessionIdleMs: i.session_idle,
+      sessionMostMs: i.session_most,
+    },
+    hooks: {
+      secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
+      lockOf: async (person) => (await grants.lockOf(person))?.note,
+      signedOut: () => undefined, // live sessions go on to their grant's end; `lock` is what cuts a person off
+    },
+  })
+
+  const counters = newCounters()
+  const recorder = counted(journal, counters, parts.watcher)
+  const admit = {
+    grants,
+    target: (name: string) => config.targets.find((target) => target.name === name),
+    role: (name: string) => config.roles.find((role) => role.name === name),
+    clock,
+  }
+  const open = { recorder, sessions: grants, clock, onCut: (_why: unknown, ms: number) => noteCut(counters, ms) }
+
+  const publicHost = new URL(config.public_url).hostname
+  const engine = createEngine({
+    log,
+    clock,
+    version: parts.version,
+    keyDirectory: join(dataDir, 'keys'),
+    userAuthorities: i.user_authorities,
+    hostNames: [publicHost, ...config.targets.map((target) => target.name)],
+    upstreams,
+  })
+  const ssh = createSshTerminator({
+    engine,
+    people: { signIns: identity, desk: grants, library },
+    road: { admit, open },
+    settings: { address: { host: publicHost, port: parts.listen.ssh.port }, publicUrl: config.public_url },
+    notes: { clock, log, audit },
+  })
+  const sshDoor = await ssh.listen({ ...parts.listen.ssh, reusePort: true })
+  let sshGrace = 0
+  opened.defer(() => sshDoor.close(sshGrace))
+
+  const portal = createPortal({
+    identity,
+    desk: grants,
+    library,
+    role: admit.role,
+    settings: {
+      publicUrl: config.public_url,
+      tls: parts.tls,
+      doors: { ssh: { host: publicHost, port: sshDoor.port }, postgres: undefined },
+      dist: join(import.meta.dirname, '../web-terminal/dist'),
+    },
+    audit,
+    clock,
+    log,
+  })
+  const web = await portal.listen({ ...parts.listen.https, reusePort: true })
+  opened.defer(() => web.close())
+
+  const closing = opened.move()
+  return {
+    ports: { ssh: sshDoor.port, https: web.port, postgres: undefined },
+    counters,
+    keys: engine.keys,
+    reload: (next) => {
+      config = next
+    },
+    close: async (graceMs) => {
+      sshGrace = graceMs
+      await closing.disposeAsync()
+    },
+  }
+}
+
+/** The version in package.json. */
+export const productVersion = (): string =>
+  String(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')).version)
