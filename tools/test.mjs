@@ -27,14 +27,20 @@ if (missing.length > 0 && process.getuid?.() === 0 && existsSync('/usr/bin/apt-g
   const mine = !existsSync(policy)
   if (mine) spawnSync('sh', ['-c', `printf '#!/bin/sh\\nexit 101\\n' > ${policy} && chmod 755 ${policy}`])
   spawnSync('apt-get', ['update', '-qq'], { stdio: 'inherit', env })
-  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], { stdio: ['ignore', 'ignore', 'inherit'], env })
+  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env,
+  })
   if (mine) spawnSync('rm', ['-f', policy])
 } else if (missing.length > 0) console.log(`not installed, their tests are skipped: ${missing.join(' ')}`)
 
 const local = join(root, 'node_modules/.bin')
 const env = { ...process.env, PATH: `${local}:${process.env.PATH}` }
 if (!existsSync('web-terminal/dist/index.html')) {
-  const built = spawnSync(join(local, 'vite'), ['build', 'web-terminal', '--logLevel', 'warn'], { stdio: 'inherit', env })
+  const built = spawnSync(join(local, 'vite'), ['build', 'web-terminal', '--logLevel', 'warn'], {
+    stdio: 'inherit',
+    env,
+  })
   if (built.status !== 0) process.exit(built.status ?? 1)
 }
 const run = spawnSync(join(local, 'tap'), process.argv.slice(2), { stdio: 'inherit', env })

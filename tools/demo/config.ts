@@ -1,0 +1,71 @@
+/** The configuration of the demo: an ordinary one, written as a file that people may read and change. */
+import type { DemoHost } from './hosts.ts'
+
+export type DemoConfigParts = {
+  readonly ports: { readonly ssh: number; readonly https: number; readonly postgres: number; readonly admin: number }
+  readonly issuer: string
+  readonly dataDir: string
+  readonly secretFile: string
+  readonly hosts: readonly DemoHost[]
+}
+
+export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoConfigParts): object {
+  const scope = { targets: { labels: { env: 'prod' } }, requesters: ['engineers'] }
+  return {
+    public_url: `https://localhost:${ports.https}`,
+    data: dataDir,
+    listen: { ssh: `127.0.0.1:${ports.ssh}`, https: `127.0.0.1:${ports.https}`, admin: `127.0.0.1:${ports.admin}` },
+    workers: 2,
+    journal: { max_megabytes: 4096, min_free_megabytes: 64 },
+    identity: {
+      providers: {
+        demo: {
+          issuer,
+          insecure_http: true,
+          client_id: 'sallyport',
+          client_secret: `file:${secretFile}`,
+          scopes: ['openid', 'profile', 'groups'],
+          mfa: { acr: ['urn:sallyport:acr:mfa'], amr: ['otp', 'mfa'] },
+        },
+      },
+    },
+    admins: ['leads'],
+    auditors: ['auditors'],
+    targets: Object.fromEntries(
+      hosts.map((host) => [
+        host.name,
+        {
+          description: host.name === 'prod-db' ? 'The orders database and its host' : 'The web shop',
+          labels: { env: 'prod', kind: host.name === 'prod-db' ? 'database' : 'web' },
+          ssh: { address: `127.0.0.1:${host.port}`, account: host.account, host_keys: [host.hostKey] },
+        },
+      ]),
+    ),
+    roles: {
+      operator: {
+        description: 'A full shell, recorded',
+        ...scope,
+        approval: { groups: ['leads'], people: 1 },
+        default: '30m',
+        max: '2h',
+        ssh: { shell: 'full', forward: ['127.0.0.1:*'] },
+      },
+      readonly: {
+        description: 'Look, and change nothing',
+        ...scope,
+        approval: { groups: ['leads'], people: 1 },
+        default: '30m',
+        max: '4h',
+        ssh: { shell: 'read-only' },
+      },
+      logs: {
+        description: "Read the application's logs on one node",
+        ...scope,
+        approval: 'auto',
+        default: '30m',
+        max: '1h',
+        ssh: { shell: 'none' },
+      },
+    },
+  }
+}

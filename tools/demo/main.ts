@@ -1,0 +1,158 @@
+/** `npm run demo`: an identity provider, hosts and people beside an ordinary gateway, all on loopback, all gone at the end. */
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { inspect, parseArgs } from 'node:util'
+import { stringify } from 'yaml'
+import { loadConfig } from '../../config/load.ts'
+import type { Log } from '../../gateway/model/log.ts'
+import { wallClock } from '../../gateway/model/moment.ts'
+import { ensureKeys, reservedWords } from '../../gateway/ssh/ssh.ts'
+import { startSupervisor } from '../../gateway/supervisor.ts'
+import { demoConfig } from './config.ts'
+import { startHost } from './hosts.ts'
+import { startIdp } from './idp.ts'
+import { rememberedPeople } from './people.ts'
+import { welcome } from './welcome.ts'
+
+const USAGE = `Usage: npm run demo -- [--json] [--ports auto] [--data DIR]
+
+  --json         print one line of JSON when everything is ready, instead of what to type next
+  --ports auto   take free ports (default: 2222 ssh, 5433 postgres, 8443 https, 9443 identity provider)
+  --data DIR     keep the data there (default: a temporary directory that is removed at the end)
+
+Everything listens on 127.0.0.1 only. Ctrl-C ends all of it.`
+
+const FIXED = { ssh: 2222, postgres: 5433, https: 8443, idp: 9443, admin: 9464 }
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+async function choosePorts(auto: boolean, last: typeof FIXED | undefined): Promise<typeof FIXED> {
+  if (!auto) return FIXED
+  if (last !== undefined) return last
+  const [ssh = 0, postgres = 0, https = 0, idp = 0, admin = 0] = await Promise.all(Array.from({ length: 5 }, freePort))
+  return { ssh, postgres, https, idp, admin }
+}
+
+/** The gateway's log goes into a file: the terminal is for the person. Errors are said there too. */
+function fileLog(dir: string): Log {
+  const file = openSync(join(dir, 'sallyport.log'), 'a', 0o600)
+  return (event) => {
+    const { error, ...rest } = event
+    const line = { time: new Date().toISOString(), ...rest, ...(error === undefined ? {} : { error: inspect(error) }) }
+    writeSync(file, `${JSON.stringify(line)}\n`)
+    if (event.level === 'error')
+      process.stderr.write(`sallyport: ${event.room}: ${event.message} (see ${join(dir, 'sallyport.log')})\n`)
+  }
+}
+
+async function main(): Promise<number> {
+  let values: { json?: boolean; ports?: string; data?: string; help?: boolean }
+  try {
+    values = parseArgs({
+      options: {
+        json: { type: 'boolean' },
+        ports: { type: 'string' },
+        data: { type: 'string' },
+        help: { type: 'boolean' },
+      },
+    }).values
+    if (values.ports !== undefined && values.ports !== 'auto')
+      throw new Error(`--ports takes only "auto", not "${values.ports}"`)
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`)
+    return 2
+  }
+  if (values.help === true) {
+    process.stdout.write(`${USAGE}\n`)
+    return 0
+  }
+  const stopped = new Promise<void>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve())
+  })
+  const progress = (text: string): void => void (values.json === true || process.stderr.write(`${text}\n`))
+
+  await using opened = new AsyncDisposableStack()
+  const dataDir = values.data === undefined ? mkdtempSync(join(tmpdir(), 'sallyport-demo-')) : resolve(values.data)
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  if (values.data === undefined) opened.defer(() => rmSync(dataDir, { recursive: true, force: true, maxRetries: 3 }))
+  const memory = rememberedPeople(dataDir)
+  const ports = await choosePorts(values.ports === 'auto', memory.ports)
+  memory.remember(ports)
+
+  progress('starting the identity provider and the hosts …')
+  const idp = await startIdp({
+    port: ports.idp,
+    people: memory.people,
+    clients: [
+      {
+        id: 'sallyport',
+        secret: memory.clientSecret,
+        publicUrl: `https://localhost:${ports.https}`,
+      },
+    ],
+  })
+  opened.defer(() => idp.close())
+  const gatewayDir = join(dataDir, 'gateway')
+  const keys = ensureKeys(join(gatewayDir, 'keys'))
+  const hosts = await Promise.all(
+    ['prod-db', 'prod-web'].map(async (name) =>
+      startHost(name, join(dataDir, 'hosts', name), await freePort(), keys.userAuthority),
+    ),
+  )
+  for (const host of hosts) opened.defer(() => host.stop())
+
+  progress('starting the gateway and its ClickHouse …')
+  const secretFile = join(dataDir, 'client-secret')
+  writeFileSync(secretFile, memory.clientSecret, { mode: 0o600 })
+  const configFile = join(dataDir, 'sallyport.yaml')
+  writeFileSync(
+    configFile,
+    stringify(demoConfig({ ports, issuer: idp.issuer, dataDir: gatewayDir, secretFile, hosts })),
+  )
+  const log = fileLog(dataDir)
+  const supervisor = await startSupervisor({
+    config: loadConfig(configFile, reservedWords),
+    clock: wallClock,
+    log,
+    environment: process.env,
+  })
+  opened.defer(() => supervisor.close(500))
+  writeFileSync(join(dataDir, 'certificate.pem'), supervisor.certificate)
+
+  const report = {
+    ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
+    postgres: { host: '127.0.0.1', port: supervisor.ports.postgres ?? null },
+    https: { url: `https://localhost:${supervisor.ports.https}` },
+    idp: { url: idp.issuer },
+    admin: { url: `http://127.0.0.1:${supervisor.ports.admin}` },
+    people: memory.people.map(({ username, password, totpSecret, groups }) => ({
+      username,
+      password,
+      totpSecret: totpSecret ?? null,
+      groups,
+    })),
+    targets: hosts.map(({ name }) => name),
+    dataDir,
+  }
+  process.stdout.write(values.json === true ? `${JSON.stringify(report)}\n` : welcome(report, memory.people, hosts))
+  await stopped
+  progress('stopping …')
+  return 0
+}
+
+try {
+  process.exitCode = await main()
+  // Whatever still holds the loop, the demo is over: its children were waited for above.
+  setTimeout(() => process.exit(), 500).unref()
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  process.exit(1)
+}
