@@ -1,44 +1,24 @@
 /** Front door: who is this? Sign-in by OpenID Connect with a judged second factor, browser approval for ssh and psql, bound keys. */
-import type { Identity, Subject } from '../model/identity.ts'
+import type { Identity } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
-import { Fault } from '../model/refusal.ts'
-import type { SignInQuestion, SignIns } from '../session/session.ts'
-import type { IdentityParts } from './parts.ts'
+import type { SignIns } from '../session/session.ts'
+import { Approval, type Question, type Visitor } from './approval.ts'
+import { Asking } from './asking.ts'
+import { type BrowserSession, BrowserSessions } from './browser-sessions.ts'
+import { type BoundKey, Keys } from './keys.ts'
+import { Logout } from './logout.ts'
+import { newsTo } from './news.ts'
+import { type IdentityParts, PATHS } from './parts.ts'
+import { type Person, person } from './people.ts'
+import { Provider } from './provider.ts'
+import { SignIn } from './sign-in.ts'
+import { sweep } from './sweep.ts'
 
+export type { Question, Visitor } from './approval.ts'
+export type { BrowserSession } from './browser-sessions.ts'
+export type { BoundKey } from './keys.ts'
 export { type IdentityHooks, type IdentityParts, type IdentitySettings, PATHS, type ProviderSettings } from './parts.ts'
-
-/** A browser that is signed in. */
-export type BrowserSession = {
-  readonly identity: Identity
-  /** Belongs to the cookie; unsafe methods must show it. */
-  readonly csrfToken: string
-  readonly createdAt: Moment
-  /** The end whatever happens. */
-  readonly expiresAt: Moment
-  readonly idleMinutes: number
-}
-
-/** What the approval page shows. */
-export type Question = SignInQuestion & {
-  readonly id: string
-  /** `type`: the page takes the code of the terminal. `show`: the page shows the code. */
-  readonly direction: 'type' | 'show'
-  readonly askedAt: Moment
-  readonly expiresAt: Moment
-  /** Whether the browser is where the terminal is. */
-  readonly sameAddress: boolean
-  /** The sign-in behind this browser is too old to approve: send the person through `beginSignIn` with this page as `returnTo`. */
-  readonly signInAgain: boolean
-  /** How many connections this one approval lets in. */
-  readonly connections: number
-}
-
-/** Who asks, from where. `address` is the browser's IP address. */
-export type Visitor = { readonly identity: Identity; readonly address: string }
-
-export type BoundKey = { readonly fingerprint: string; readonly boundAt: Moment; readonly expiresAt: Moment }
-
-export type Person = { readonly subject: Subject; readonly username: string; readonly groups: readonly string[] }
+export type { Person } from './people.ts'
 
 /** The browser's side. Cookie values are secrets; the portal sets them `__Host-`, HttpOnly, Secure, SameSite=Lax. */
 export type FrontDesk = {
@@ -76,7 +56,7 @@ export type FrontDesk = {
   backchannelLogout(logoutToken: string): Promise<void>
   /** @throws {Refusal} NOT_FOUND when it is over or not for this person. */
   question(id: string, visitor: Visitor): Promise<Question>
-  /** @throws {Refusal} NOT_FOUND, NOT_ALLOWED (other address), MFA_MISSING (sign in again first), CONFLICT, LOCKED; NOT_SIGNED_IN after the last wrong code. */
+  /** @throws {Refusal} NOT_FOUND, NOT_ALLOWED (other address), MFA_MISSING (sign in again first), LOCKED. With no tries left it is over. */
   answer(
     id: string,
     code: string,
@@ -99,5 +79,43 @@ export type IdentityRoom = SignIns &
   }
 
 export function createIdentity(parts: IdentityParts): IdentityRoom {
-  throw new Fault(`identity for ${parts.settings.publicUrl} is not built yet`)
+  const { state, clock, log, settings, hooks } = parts
+  const news = newsTo(parts.audit, clock)
+  const providers = settings.providers.map(
+    (provider) =>
+      new Provider({
+        settings: provider,
+        redirectUri: new URL(PATHS.callback, settings.publicUrl).href,
+        isOneOfSeveral: settings.providers.length > 1,
+        secret: (ref) => hooks.secret(ref),
+        clock,
+        log,
+      }),
+  )
+  const sessions = new BrowserSessions(parts)
+  const keys = new Keys({ ...parts, news })
+  const asking = new Asking({ ...parts, keys, news })
+  const approval = new Approval({ ...parts, keys, news })
+  const signIn = new SignIn({ ...parts, providers, sessions, news })
+  const logout = new Logout({ ...parts, providers, sessions, keys, news })
+  return {
+    providers: settings.providers.map(({ name, title }) => ({ name, title: title ?? name })),
+    beginSignIn: (ask) => signIn.begin(ask),
+    finishSignIn: (answer) => signIn.finish(answer),
+    session: (cookie) => sessions.visit(cookie),
+    signOut: (cookie) => logout.signOut(cookie),
+    backchannelLogout: (token) => logout.backchannel(token),
+    question: (id, visitor) => approval.question(id, visitor),
+    answer: (id, code, visitor) => approval.answer(id, code, visitor),
+    deny: (id, visitor) => approval.deny(id, visitor),
+    revealCode: (id, visitor) => approval.revealCode(id, visitor),
+    bound: (username, fingerprint) => keys.bound(username, fingerprint),
+    ask: (question) => asking.ask(question),
+    askReverse: (question) => asking.askReverse(question),
+    forget: (identity) => keys.forgetAll(identity, 'they signed out'),
+    keys: (identity) => keys.list(identity),
+    forgetKey: (identity, fingerprint) => keys.forget(identity, fingerprint),
+    person: (username) => person(state, username),
+    sweep: () => sweep(parts, clock.now()),
+  }
 }

@@ -4,23 +4,7 @@ import type { Subject } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import type { SecretRef } from '../model/target.ts'
-
-export type Value = string | number | null
-export type Row = Readonly<Record<string, Value>>
-
-/** Statements with `$1`, `$2`…; the subset that SQLite and PostgreSQL share. */
-export type Statements = {
-  all(sql: string, parameters?: readonly Value[]): Promise<readonly Row[]>
-  /** How many rows it changed. */
-  run(sql: string, parameters?: readonly Value[]): Promise<number>
-}
-
-/** What identity asks of the state store. state/ fits. */
-export type State = Statements & {
-  tx<T>(work: (tx: Statements) => Promise<T>): Promise<T>
-  /** Calls back after something changed, in this process or another. Returns how to stop. */
-  onChange(listener: () => void): () => void
-}
+import type { State } from '../state/state.ts'
 
 /** One OpenID provider, in the words of the config. */
 export type ProviderSettings = {
@@ -67,7 +51,7 @@ export type IdentityHooks = {
 }
 
 export type IdentityParts = {
-  readonly state: State
+  readonly state: Pick<State, 'all' | 'run' | 'tx' | 'onChange'>
   readonly clock: Clock
   readonly log: Log
   readonly audit: Audit

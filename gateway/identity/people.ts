@@ -1,0 +1,41 @@
+/** Everybody who ever signed in: which subject holds which user name, and the groups that the provider named last. */
+import type { Identity, Subject, Username } from '../model/identity.ts'
+import type { Moment } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { Statements } from '../state/state.ts'
+import { type Row, text } from './row.ts'
+
+export type Person = { readonly subject: Subject; readonly username: Username; readonly groups: readonly string[] }
+
+/**
+ * Keeps what a sign-in said. A user name belongs to the subject that came first: a provider that gives it to somebody else,
+ * or a second provider that has one of the same name, does not hand over the first person's keys and grants.
+ *
+ * @throws {Refusal} NOT_SIGNED_IN when the name is another subject's.
+ */
+export async function remember(tx: Statements, who: Identity, now: Moment): Promise<void> {
+  const [holder] = await tx.all('select subject from people where username = $1 and subject <> $2', [
+    who.username,
+    who.subject,
+  ])
+  if (holder !== undefined)
+    throw new Refusal('NOT_SIGNED_IN', `The user name ${who.username} belongs to somebody else here.`, {
+      next: 'Ask an administrator.',
+      cause: new Error('the user name is held by another subject'),
+    })
+  await tx.run(
+    `insert into people (subject, username, member_of, seen_at) values ($1, $2, $3, $4)
+     on conflict (subject) do update set username = excluded.username, member_of = excluded.member_of, seen_at = excluded.seen_at`,
+    [who.subject, who.username, JSON.stringify(who.groups), now],
+  )
+}
+
+export async function person(store: Statements, username: string): Promise<Person | undefined> {
+  const [row] = await store.all<Row>('select subject, username, member_of from people where username = $1', [username])
+  if (row === undefined) return undefined
+  return {
+    subject: text(row, 'subject') as Subject,
+    username: text(row, 'username') as Username,
+    groups: JSON.parse(text(row, 'member_of')) as readonly string[],
+  }
+}
