@@ -137,7 +137,13 @@ export type Outcome = {
   readonly exitCode: number | undefined
 }
 
-export type Run = { readonly connection: Connection; readonly channel: SessionChannel; readonly session: Session }
+export type Run = {
+  readonly connection: Connection
+  readonly channel: SessionChannel
+  readonly session: Session
+  /** What to open at the target, when it is not what the channel asked for: `ssh gateway prod-db` arrives as the command `prod-db` and means a shell. */
+  readonly request?: SessionRequest
+}
 
 export type Forward = { readonly connection: Connection; readonly request: TcpipRequest; readonly session: Session }
 
