@@ -1,5 +1,6 @@
 /** Front door: the SSH terminator, its engine, and the words that no target may be called. */
-export type { Connection, Engine } from './engine/contract.ts'
 export { reservedWords } from './commands/commands.ts'
+export type { Connection, Engine } from './engine/contract.ts'
+export { createEngine, type EngineParts } from './engine/engine.ts'
+export { DEFAULTS, type SshParts, type SshSettings } from './parts.ts'
 export { createSshTerminator, type SshDoor, type SshTerminator } from './terminator.ts'
-export type { SshParts, SshSettings } from './parts.ts'

@@ -1,5 +1,14 @@
 /** The ssh door: takes connections from the engine, lets people in, and leads each channel to where it belongs. */
-import type { SshParts } from './parts.ts'
+import { Refusal } from '../model/refusal.ts'
+import { admit, openSession } from '../session/session.ts'
+import { Authentication, type Person } from './auth.ts'
+import { Entrance, Grace } from './auth-limits.ts'
+import { serveChannel } from './channels.ts'
+import { denial } from './deny.ts'
+import type { Connection, Outcome, TcpipRequest } from './engine/contract.ts'
+import { DEFAULTS, type SshParts, type SshSettings } from './parts.ts'
+import { tcpipRouteOf } from './route.ts'
+import { plain } from './screen/text.ts'
 
 export type SshDoor = {
   readonly port: number
@@ -16,13 +25,198 @@ export type SshTerminator = {
 }
 
 export function createSshTerminator(parts: SshParts): SshTerminator {
+  const settings: SshSettings = { ...DEFAULTS, ...parts.settings }
   return {
-    listen: async ({ host, port, reusePort = false }) => {
-      const server = parts.engine.server(() => undefined)
+    async listen({ host, port, reusePort = false }) {
+      const house = new House(parts, settings)
+      const server = parts.engine.server((connection) => house.receive(connection))
+      const taken = await server.listen({ host, port, reusePort })
       return {
-        port: await server.listen({ host, port, reusePort }),
-        close: async () => server.close(),
+        port: taken,
+        async close(graceMs) {
+          await server.close()
+          await house.close(graceMs)
+        },
       }
     },
   }
+}
+
+/** Who is inside through one listening door. */
+class House {
+  readonly #parts: SshParts
+  readonly #settings: SshSettings
+  readonly #entrance: Entrance
+  readonly #guests = new Map<Connection, { readonly grace: Grace; busy: number; person: Person | undefined }>()
+  #closing = false
+  #oneLess: () => void = () => undefined
+
+  constructor(parts: SshParts, settings: SshSettings) {
+    this.#parts = parts
+    this.#settings = settings
+    this.#entrance = new Entrance(settings.unsigned)
+  }
+
+  receive(connection: Connection): void {
+    const inner = connection.jump !== undefined
+    const leave = inner ? () => undefined : this.#entrance.enter(connection.origin.address)
+    if (leave === undefined || this.#closing) {
+      leave?.()
+      connection.disconnect(
+        this.#closing ? 'The gateway is closing.' : 'Too many are signing in just now. Try again later.',
+      )
+      return
+    }
+    const grace = new Grace(this.#settings.graceMs, () => connection.disconnect('Signing in took too long.'))
+    this.#guests.set(connection, { grace, busy: 0, person: undefined })
+    connection.onReady(() => {
+      grace.end()
+      leave()
+    })
+    connection.closed.addEventListener('abort', () => {
+      grace.end()
+      leave()
+      this.#guests.delete(connection)
+      this.#oneLess()
+    })
+    this.#authenticate(connection)
+    connection.onSession((channel) => {
+      const guest = this.#guests.get(connection)
+      if (guest?.person === undefined || this.#closing) {
+        void channel.end(255)
+        return
+      }
+      const { person } = guest
+      void this.#busy(
+        connection,
+        guest,
+        () => serveChannel(this.#parts, { connection, channel, person }),
+        async () => {
+          await channel.writeError(
+            `${this.#settings.channels} channels are open on this connection: close one first.\n`,
+          )
+          await channel.end(1)
+        },
+      )
+    })
+    connection.onDirectTcpip((request) => this.#tcpip(connection, request))
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true
+    const until = performance.now() + graceMs
+    while ([...this.#guests.values()].some(({ busy }) => busy > 0)) {
+      const left = until - performance.now()
+      if (left <= 0) break
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left)
+        this.#oneLess = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    for (const connection of this.#guests.keys()) connection.disconnect('The gateway is closing.')
+  }
+
+  #authenticate(connection: Connection): void {
+    const { jump } = connection
+    if (jump !== undefined) {
+      // The inner connection of ssh -J runs inside the outer one: whoever is there, is here.
+      connection.onAuthentication(async () => {
+        const outer = this.#guests.get(jump.outer)?.person
+        const guest = this.#guests.get(connection)
+        if (outer === undefined || guest === undefined) return { accept: false, methods: ['publickey'] }
+        guest.person = { ...outer, named: { ...outer.named, target: jump.target } }
+        return { accept: true }
+      })
+      return
+    }
+    const { people, notes } = this.#parts
+    const authentication = new Authentication(
+      {
+        signIns: people.signIns,
+        clock: notes.clock,
+        log: notes.log,
+        stillWaiting: () => {
+          this.#guests.get(connection)?.grace.extend(this.#settings.graceMs)
+          connection.extendGrace(this.#settings.graceMs)
+        },
+      },
+      connection,
+      this.#settings.maxFailures,
+      (person) => {
+        const guest = this.#guests.get(connection)
+        if (guest !== undefined) guest.person = person
+      },
+    )
+    connection.onAuthentication((attempt, signal) => authentication.attempt(attempt, signal))
+  }
+
+  #tcpip(connection: Connection, request: TcpipRequest): void {
+    const guest = this.#guests.get(connection)
+    if (guest?.person === undefined || this.#closing) return request.refuse('Not now.')
+    const { person } = guest
+    const target = connection.jump?.target ?? person.named.target
+    const route = tcpipRouteOf(target, request.host, request.port)
+    if (route.to === 'nowhere') return request.refuse(route.why)
+    void this.#busy(
+      connection,
+      guest,
+      () =>
+        route.to === 'jump' ? jumped(request, route.target) : this.#forward(connection, person, request, route.target),
+      async () => request.refuse('Too many channels are open on this connection.'),
+    )
+  }
+
+  async #forward(connection: Connection, person: Person, request: TcpipRequest, target: string): Promise<void> {
+    const { road, engine, notes } = this.#parts
+    try {
+      const { identity, named } = person
+      const admission = await admit(road.admit, { identity, target, protocol: 'ssh', role: named.role })
+      const session = await openSession(road.open, admission, {
+        account: engine.account(admission),
+        channel: 'forward',
+        command: plain(`${request.host}:${request.port}`, 300),
+        clientAddress: connection.origin.address,
+        clientVersion: connection.clientVersion,
+        terminal: undefined,
+      })
+      let outcome: Outcome = { cause: 'failed', detail: '', exitCode: undefined }
+      try {
+        outcome = await engine.forward({ connection, request, session })
+      } finally {
+        await session.close(outcome)
+      }
+    } catch (failure) {
+      const denied = denial(failure, notes.log)
+      // The engine has answered already when it was its own refusal; answering twice does nothing.
+      if (!(failure instanceof Refusal) || failure.code === 'NO_GRANT' || failure.code === 'MFA_MISSING')
+        request.refuse(denied.sentence)
+    }
+  }
+
+  async #busy(
+    connection: Connection,
+    guest: { busy: number },
+    work: () => Promise<void>,
+    full: () => Promise<void>,
+  ): Promise<void> {
+    if (guest.busy >= this.#settings.channels) return full()
+    guest.busy += 1
+    try {
+      await work()
+    } catch (failure) {
+      this.#parts.notes.log({ level: 'error', room: 'ssh', message: 'A channel broke.', error: failure })
+      connection.disconnect('Something broke on our side.')
+    } finally {
+      guest.busy -= 1
+      this.#oneLess()
+    }
+  }
+}
+
+/** The inner connection counts for itself. */
+async function jumped(request: TcpipRequest, target: string): Promise<void> {
+  request.jump(target)
 }

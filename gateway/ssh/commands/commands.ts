@@ -1,27 +1,93 @@
-/** All commands of the ssh command line, by name. */
+/** All commands of the ssh command line, by name, and how one is run. */
+import type { Log } from '../../model/log.ts'
+import { DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
+import { table } from '../screen/table.ts'
+import { plain } from '../screen/text.ts'
+import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
+import { kill, lock, revoke, unlock } from './ends.ts'
+import { explainRole } from './explain-role.ts'
+import { grants, requests, roles, targets } from './listings.ts'
+import { replay, watch } from './replay.ts'
+import { sessions } from './sessions.ts'
+import { approve, deny, extend, release, request, withdraw } from './steps.ts'
+import { logout, sshConfig, whoami } from './who.ts'
+import { words } from './words.ts'
+
+const groups: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
+  ['You', [whoami, logout, sshConfig]],
+  ['Access', [targets, roles, explainRole, request, requests, grants, extend, release, withdraw]],
+  ['Deciding', [approve, deny, revoke, lock, unlock]],
+  ['Sessions', [sessions, replay, watch, kill]],
+]
+
+const help: Command = {
+  name: 'help',
+  usage: '[COMMAND]',
+  summary: 'this list, or more about one command',
+  options: {},
+  words: [0, 1],
+  async run(context, given) {
+    const [name] = given.words
+    const command = name === undefined ? undefined : commands.get(name)
+    if (name !== undefined && command === undefined)
+      throw new WrongUsage(`There is no command ${plain(name, 40)}. Type \`help\` for all.`)
+    await context.console.print(command === undefined ? overview(context) : helpFor(command))
+    return DONE
+  },
+}
+
+const commands: ReadonlyMap<string, Command> = new Map(
+  [help, ...groups.flatMap(([, those]) => those)].map((command) => [command.name, command]),
+)
 
 /** First words that are ours: a target of such a name could never be reached. */
-export const reservedWords: readonly string[] = [
-  'help',
-  'whoami',
-  'targets',
-  'roles',
-  'request',
-  'requests',
-  'approve',
-  'deny',
-  'withdraw',
-  'grants',
-  'extend',
-  'release',
-  'revoke',
-  'lock',
-  'unlock',
-  'sessions',
-  'replay',
-  'watch',
-  'kill',
-  'logout',
-  'ssh-config',
-  'explain-role',
-]
+export const reservedWords: readonly string[] = [...commands.keys()]
+
+export const isCommand = (word: string): boolean => commands.has(word)
+
+/** Runs one command line to its exit code; never throws. */
+export async function runCommand(context: Context, line: string, log: Log): Promise<number> {
+  const [name = 'help', ...rest] = words(line)
+  const command = commands.get(name)
+  try {
+    if (command === undefined) throw new WrongUsage(`There is no command ${plain(name, 40)}. Type \`help\` for all.`)
+    return await command.run(context, argumentsOf(command, rest))
+  } catch (failure) {
+    if (failure instanceof WrongUsage) {
+      const usage = command === undefined ? '' : `usage: ${usageOf(command)}\n`
+      await context.console.note(`${failure.message}\n${usage}`)
+      return WRONG_USAGE
+    }
+    const denied = denial(failure, log)
+    await context.console.note(denialText(denied))
+    return denied.exitCode
+  }
+}
+
+const usageOf = (command: Command): string => `${command.name} ${command.usage}`.trimEnd()
+
+const helpFor = (command: Command): string =>
+  `${usageOf(command)}\n\n${command.summary}\n${command.details === undefined ? '' : `\n${command.details}\n`}`
+
+function overview(context: Context): string {
+  const parts = groups.map(
+    ([heading, those]) =>
+      `\n${context.console.paint('bold', heading)}\n${table(
+        ['', ''],
+        those.map((command) => [command.name, command.summary]),
+        context.console.columns,
+      )
+        .split('\n')
+        .slice(1)
+        .map((line) => (line === '' ? '' : `  ${line}`))
+        .join('\n')}`,
+  )
+  return [
+    'Sallyport: temporary access to production, through ssh.\n\n',
+    `  ${typed(context, '')}                 a menu\n`,
+    `  ${typed(context, 'TARGET', ' -t')}       a shell\n`,
+    `  ${typed(context, 'TARGET COMMAND')}  one command\n`,
+    `  ${typed(context, 'help COMMAND')}    more about one of these:\n`,
+    ...parts,
+  ].join('')
+}

@@ -68,6 +68,7 @@ function forTerminal(sequence: Sequence): string {
     case 'csi':
       return csiFor(sequence)
   }
+  return sequence satisfies never
 }
 
 const unfinished = (bytes: number): string => `[${bytes} bytes of a control string without an end]`

@@ -1,0 +1,133 @@
+/** What a command is, and the arguments it gets. */
+import { parseArgs } from 'node:util'
+import type { Audit } from '../../model/event.ts'
+import type { GrantId } from '../../model/grant.ts'
+import type { Identity } from '../../model/identity.ts'
+import type { Clock } from '../../model/moment.ts'
+import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
+import type { Console } from '../screen/console.ts'
+import { plain } from '../screen/text.ts'
+import { minutesOf } from './spans.ts'
+
+export type CommandParts = {
+  readonly desk: AccessDesk
+  readonly library: Library
+  readonly signIns: Pick<SignIns, 'forget'>
+  readonly audit: Audit
+  readonly clock: Clock
+  /** How people reach this gateway. */
+  readonly address: { readonly host: string; readonly port: number }
+  /** What clients pin: the gateway's own key, and the line that trusts its host certificates. */
+  readonly hostKeys: { readonly host: string; readonly hostAuthority: string }
+  readonly publicUrl: string
+}
+
+export type Context = CommandParts & { readonly identity: Identity; readonly console: Console }
+
+export type Command = {
+  readonly name: string
+  /** After the name: `TARGET --role R`. */
+  readonly usage: string
+  readonly summary: string
+  /** More for `help COMMAND`; lines. */
+  readonly details?: string
+  readonly options: Readonly<Record<string, 'text' | 'flag'>>
+  /** How many words it takes, least and most. */
+  readonly words: readonly [number, number]
+  /** @returns the exit code. @throws {Refusal} {@link WrongUsage} */
+  run(context: Context, given: Arguments): Promise<number>
+}
+
+/** One clear line about what is wrong with a command line. */
+export class WrongUsage extends Error {
+  override readonly name = 'WrongUsage'
+}
+
+export class Arguments {
+  readonly #values: Readonly<Record<string, string | boolean | undefined>>
+  readonly words: readonly string[]
+
+  constructor(values: Readonly<Record<string, string | boolean | undefined>>, words: readonly string[]) {
+    this.#values = values
+    this.words = words
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values[name]
+    return typeof value === 'string' ? value : undefined
+  }
+
+  need(name: string): string {
+    const value = this.text(name)
+    if (value === undefined || value.trim() === '') throw new WrongUsage(`--${name} is missing.`)
+    return value
+  }
+
+  minutes(name: string): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const minutes = minutesOf(text)
+    if (minutes === undefined)
+      throw new WrongUsage(`--${name} takes a span like 90s, 30m or 1h30m, not ${plain(text, 40)}.`)
+    return minutes
+  }
+
+  word(at: number): string {
+    return this.words[at] ?? ''
+  }
+
+  grantId(at: number): GrantId {
+    return grantIdOf(this.word(at))
+  }
+}
+
+export function grantIdOf(text: string): GrantId {
+  if (!/^\d{1,15}$/.test(text)) throw new WrongUsage(`${plain(text, 40)} is not the number of a request or grant.`)
+  return text as GrantId
+}
+
+/** @throws {WrongUsage} */
+export function argumentsOf(command: Command, words: readonly string[]): Arguments {
+  const options = Object.fromEntries(
+    Object.entries(command.options).map(([name, kind]) => [
+      name,
+      { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) },
+    ]),
+  )
+  let parsed: ReturnType<typeof parseArgs>
+  try {
+    parsed = parseArgs({ args: [...words], options, allowPositionals: true, strict: true })
+  } catch (failure) {
+    throw new WrongUsage(complaint(failure))
+  }
+  const [least, most] = command.words
+  const given = parsed.positionals
+  if (given.length < least)
+    throw new WrongUsage(`${command.name} needs ${command.usage.split(' ').slice(0, least).join(' ')}.`)
+  if (given.length > most) throw new WrongUsage(`${plain(given[most] ?? '', 40)} is one word too many.`)
+  return new Arguments(parsed.values as Record<string, string | boolean | undefined>, given)
+}
+
+/** The first sentence of what parseArgs says, which names the option. */
+function complaint(failure: unknown): string {
+  const text = failure instanceof Error ? failure.message : String(failure)
+  const [first = text] = text.split(/[.\n] ?/)
+  return `${plain(first, 200)}.`
+}
+
+/** How to type a command of ours, ready to paste. */
+export function typed(context: Pick<Context, 'address' | 'identity'>, rest: string, options = ''): string {
+  const { host, port } = context.address
+  const portOption = port === 22 ? '' : ` -p ${port}`
+  return `ssh${options}${portOption} ${context.identity.username}@${host} ${rest}`.trimEnd()
+}
+
+/** One JSON document for scripts. */
+export async function printJson(context: Context, value: unknown): Promise<number> {
+  await context.console.print(`${JSON.stringify(value, null, 2)}\n`)
+  return 0
+}

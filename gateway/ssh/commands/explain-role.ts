@@ -1,0 +1,69 @@
+/** explain-role: what a role lets you do, in plain words. */
+import { Refusal } from '../../model/refusal.ts'
+import type { Role } from '../../model/role.ts'
+import { plain } from '../screen/text.ts'
+import { type Command, printJson } from './command.ts'
+import { roleJson } from './json.ts'
+import { approvers } from './listings.ts'
+import { spanOf } from './spans.ts'
+
+export const explainRole: Command = {
+  name: 'explain-role',
+  usage: 'ROLE [--json]',
+  summary: 'what a role lets you do, in plain words',
+  options: { json: 'flag' },
+  words: [1, 1],
+  async run(context, given) {
+    const role = (await context.desk.roles(context.identity)).find(({ name }) => name === given.word(0))
+    if (role === undefined)
+      throw new Refusal('NO_GRANT', `There is no role ${plain(given.word(0), 64)} that you may ask for.`, {
+        next: 'Type `roles` to see yours.',
+      })
+    if (given.flag('json')) return printJson(context, roleJson(role))
+    await context.console.print(
+      explain(role)
+        .map((line) => `${plain(line)}\n`)
+        .join(''),
+    )
+    return 0
+  },
+}
+
+export function explain(role: Role): readonly string[] {
+  return [
+    `${role.name}: ${role.description}`,
+    ...(role.endpoints.includes('ssh') ? sshWords(role) : []),
+    ...(role.endpoints.includes('postgres') ? postgresWords(role) : []),
+    ...(role.endpoints.includes('http')
+      ? ['- Opens the web application of the target. Each request is recorded.']
+      : []),
+    `- It lasts ${spanOf(role.defaultMinutes * 60_000)} unless you ask for less or more; ${spanOf(role.maxMinutes * 60_000)} at most.`,
+    role.approval.kind === 'auto'
+      ? '- It is granted at once, by rule.'
+      : `- Somebody else must say yes: ${approvers(role)}.`,
+    `- Your second factor must not be older than ${spanOf(role.mfaWithinMinutes * 60_000)} when a session opens.`,
+  ]
+}
+
+function sshWords(role: Role): readonly string[] {
+  const shell = {
+    full: '- A shell and any command on the host. Everything you type and see is recorded.',
+    'read-only': '- A shell for looking only: commands that would change something are refused.',
+    none: '- No shell and no commands on the host.',
+  }[role.ssh.shell]
+  const forward =
+    role.ssh.forward.length === 0 ? '- No port forwarding.' : `- Port forwarding to ${role.ssh.forward.join(', ')}.`
+  return [shell, forward, ...(role.account === undefined ? [] : [`- You are ${role.account} there.`])]
+}
+
+function postgresWords({ postgres }: Role): readonly string[] {
+  const mode = {
+    'read-only': '- Reading in the database; statements that would change something are refused.',
+    'read-write': '- Reading and writing in the database.',
+  }[postgres.mode]
+  return [
+    mode,
+    ...(postgres.schemas.length === 0 ? [] : [`- Only in the schemas ${postgres.schemas.join(', ')}.`]),
+    ...(postgres.databases.length === 0 ? [] : [`- Only in the databases ${postgres.databases.join(', ')}.`]),
+  ]
+}

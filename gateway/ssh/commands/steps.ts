@@ -1,0 +1,102 @@
+/** request, approve, deny, withdraw, extend, release: the steps of one grant. */
+import type { Grant } from '../../model/grant.ts'
+import { type Arguments, type Command, type Context, printJson, typed } from './command.ts'
+import { grantJson } from './json.ts'
+import { saidOf, untilDecided } from './waiting.ts'
+import { plain } from '../screen/text.ts'
+
+export const request: Command = {
+  name: 'request',
+  usage: 'TARGET --reason "…" [--role R] [--for 30m] [--wait] [--json]',
+  summary: 'ask for a role on a target',
+  details:
+    '--role   may be left out where only one is possible (`targets` shows yours)\n--for    90s, 30m, 1h30m; the role says the most\n--reason all words up to the next option\n--wait   do not return before somebody has decided',
+  options: { role: 'text', for: 'text', reason: 'text', wait: 'flag', json: 'flag' },
+  words: [1, 1],
+  async run(context, given) {
+    const asked = await context.desk.request(context.identity, {
+      target: given.word(0),
+      role: given.text('role'),
+      minutes: given.minutes('for'),
+      reason: given.need('reason'),
+    })
+    const grant = asked.state !== 'live' && given.flag('wait') ? await untilDecided(context, asked) : asked
+    if (grant.state === 'requested' && !given.flag('json')) {
+      await context.console.print(await saidOf(context, grant))
+      await context.console.note(`Take it back: ${typed(context, `withdraw ${grant.id}`)}\n`)
+      return 0
+    }
+    return result(context, given, grant)
+  },
+}
+
+export const approve: Command = {
+  name: 'approve',
+  usage: 'NUMBER [--for 15m] [--json]',
+  summary: 'say yes to a request; --for shortens it',
+  options: { for: 'text', json: 'flag' },
+  words: [1, 1],
+  run: async (context, given) =>
+    result(
+      context,
+      given,
+      await context.desk.approve(context.identity, given.grantId(0), { minutes: given.minutes('for') }),
+    ),
+}
+
+export const deny: Command = {
+  name: 'deny',
+  usage: 'NUMBER --reason "…" [--json]',
+  summary: 'say no to a request, and why',
+  options: { reason: 'text', json: 'flag' },
+  words: [1, 1],
+  run: async (context, given) =>
+    result(context, given, await context.desk.deny(context.identity, given.grantId(0), given.need('reason'))),
+}
+
+export const withdraw: Command = {
+  name: 'withdraw',
+  usage: 'NUMBER [--json]',
+  summary: 'take your own request back',
+  options: { json: 'flag' },
+  words: [1, 1],
+  run: async (context, given) =>
+    result(context, given, await context.desk.withdraw(context.identity, given.grantId(0))),
+}
+
+export const extend: Command = {
+  name: 'extend',
+  usage: 'NUMBER [--for 30m] [--reason "…"] [--json]',
+  summary: 'ask for more time under the rule of the role; open sessions go on',
+  options: { for: 'text', reason: 'text', json: 'flag' },
+  words: [1, 1],
+  run: async (context, given) =>
+    result(
+      context,
+      given,
+      await context.desk.extend(context.identity, given.grantId(0), {
+        minutes: given.minutes('for'),
+        reason: given.text('reason'),
+      }),
+    ),
+}
+
+export const release: Command = {
+  name: 'release',
+  usage: 'NUMBER [--json]',
+  summary: 'give your grant back early; its sessions end',
+  options: { json: 'flag' },
+  words: [1, 1],
+  run: async (context, given) => result(context, given, await context.desk.release(context.identity, given.grantId(0))),
+}
+
+async function result(context: Context, given: Arguments, grant: Grant): Promise<number> {
+  if (given.flag('json')) return printJson(context, grantJson(grant))
+  await context.console.print(
+    (await saidOf(context, grant))
+      .split('\n')
+      .map((line) => plain(line))
+      .join('\n'),
+  )
+  return 0
+}

@@ -1,0 +1,127 @@
+/** One channel on a target: admission, recording, the engine's relay, and what the person is told meanwhile. */
+import { Refusal } from '../model/refusal.ts'
+import { type Admission, admit, type GrantNotice, openSession, type Session } from '../session/session.ts'
+import type { Person } from './auth.ts'
+import { signInBanner } from './auth-words.ts'
+import { askForAccess, noGrant } from './commands/ask-access.ts'
+import { type Context, typed } from './commands/command.ts'
+import { clockTime } from './commands/spans.ts'
+import { BROKEN, denial, denialText } from './deny.ts'
+import type { Connection, Outcome, SessionChannel, SessionRequest } from './engine/contract.ts'
+import type { SshParts } from './parts.ts'
+import { fit } from './screen/text.ts'
+
+export type Visit = {
+  readonly connection: Connection
+  readonly person: Person
+  readonly channel: SessionChannel
+  readonly context: Context
+  readonly target: string
+  /** What to open there; the channel may have asked for something else. */
+  readonly request: SessionRequest
+}
+
+/** Ends the channel in every case. Never throws. */
+export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> {
+  const { channel, context } = visit
+  try {
+    const admission = await enter(parts, visit)
+    context.console.release()
+    await relay(parts, visit, admission)
+  } catch (failure) {
+    const denied = denial(failure, parts.notes.log)
+    await context.console.note(denialText(denied))
+    const isGrant =
+      failure instanceof Refusal && ['NO_GRANT', 'MFA_MISSING', 'NOT_SIGNED_IN', 'LOCKED'].includes(failure.code)
+    await channel.end(isGrant ? denied.exitCode : BROKEN)
+  }
+}
+
+/** A live grant, or a way to one: a second sign-in where the first is too old, a request where there is a terminal. */
+async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
+  const { context, person, target } = visit
+  const { role } = person.named
+  let asked = false
+  let signedIn = false
+  for (;;) {
+    try {
+      return await admit(parts.road.admit, { identity: person.identity, target, protocol: 'ssh', role })
+    } catch (failure) {
+      const code = failure instanceof Refusal ? failure.code : undefined
+      if (code === 'MFA_MISSING' && !signedIn) {
+        signedIn = true
+        await signInAgain(parts, visit, failure as Refusal)
+      } else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
+        asked = true
+        await askForAccess({ ...context, identity: person.identity }, target, role)
+      } else if (code === 'NO_GRANT') throw await noGrant(context, target, role)
+      else throw failure
+    }
+  }
+}
+
+async function signInAgain(parts: SshParts, visit: Visit, why: Refusal): Promise<void> {
+  const { connection, context, person } = visit
+  const { console } = context
+  const waiting = await parts.people.signIns.ask({
+    kind: 'ssh',
+    username: person.identity.username,
+    sourceAddress: connection.origin.address,
+    clientVersion: connection.clientVersion,
+    keyFingerprint: person.keyFingerprint,
+    target: visit.target,
+  })
+  await console.note(`${why.message}\n${signInBanner(waiting, person.identity.username, context.clock.now())}`)
+  const identity = await waiting.wait(console.closed)
+  if (identity.subject !== person.identity.subject) throw new Refusal('NOT_SIGNED_IN', 'Somebody else has signed in.')
+  person.identity = identity
+}
+
+async function relay(parts: SshParts, visit: Visit, admission: Admission): Promise<void> {
+  const { connection, channel, context, request } = visit
+  const { terminal } = channel
+  const session = await openSession(parts.road.open, admission, {
+    account: parts.engine.account(admission),
+    channel: request.kind,
+    command: request.kind === 'exec' ? request.command : '',
+    clientAddress: connection.origin.address,
+    clientVersion: connection.clientVersion,
+    terminal:
+      terminal === undefined ? undefined : { columns: terminal.columns, rows: terminal.rows, type: terminal.type },
+  })
+  const deaf = admission.onNotice((notice) => void tell(context, session, notice))
+  let outcome: Outcome = { cause: 'failed', detail: '', exitCode: undefined }
+  try {
+    if (request.kind === 'shell' && terminal === undefined)
+      await context.console.note(`no terminal: use ${typed(context, admission.target.name, ' -t')}\n`)
+    outcome = await parts.engine.run({ connection, channel, session, request })
+  } catch (failure) {
+    outcome = { cause: 'failed', detail: denial(failure, () => undefined).sentence, exitCode: undefined }
+    throw failure
+  } finally {
+    deaf()
+    await session.close(outcome)
+  }
+}
+
+/** A notice is recorded as a marker, then shown: on the first line of a terminal, so that prompts and editors keep theirs. */
+async function tell(context: Context, session: Session, notice: GrantNotice): Promise<void> {
+  const text = noticeText(context, notice)
+  try {
+    session.recording.take('m', text)
+  } catch {
+    // The recording is broken: the session is being cut, and says so itself.
+    return
+  }
+  const { console } = context
+  if (console.columns === undefined) await console.note(`${text}\n`)
+  else
+    await console.raw(`\u001b7\u001b[1;1H\u001b[0;7m ${fit(text, console.columns - 2)} \u001b[0m\u001b[K\u001b8\u0007`)
+}
+
+export function noticeText(context: Pick<Context, 'clock' | 'address' | 'identity'>, notice: GrantNotice): string {
+  const until = clockTime(notice.grant.expiresAt, context.clock.now())
+  if (notice.kind === 'extended') return `Sallyport: extended, this session may go on until ${until}.`
+  const left = notice.minutes === 1 ? '1 minute' : `${notice.minutes} minutes`
+  return `Sallyport: ${left} left, until ${until}. More time: ${typed(context, `extend ${notice.grant.id}`)}`
+}
