@@ -2,75 +2,76 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
-import type { Identity, Username } from '../model/identity.ts'
+import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
-import type { AccessDesk, Library } from '../session/session.ts'
+import type { AccessDesk, Library, SignInQuestion } from '../session/session.ts'
 
 /** A browser that is signed in. */
-export type Visit = {
+export type BrowserSession = {
   readonly identity: Identity
+  /** Belongs to the cookie; unsafe methods must show it. */
+  readonly csrfToken: string
   /** The end whatever happens. */
   readonly expiresAt: Moment
   readonly idleMinutes: number
 }
 
-/** A sign-in of ssh or psql, as the approval page shows it. */
-export type Question = {
+/** What the approval page shows of a sign-in of ssh or psql. */
+export type Question = SignInQuestion & {
   readonly id: string
-  readonly kind: 'ssh' | 'postgres'
   /** `type`: the page takes the code of the terminal. `show`: the page shows the code. */
   readonly direction: 'type' | 'show'
-  readonly username: Username
-  readonly sourceAddress: string
-  readonly clientVersion: string
-  readonly keyFingerprint: string | undefined
-  readonly target: string | undefined
   readonly askedAt: Moment
   readonly expiresAt: Moment
+  readonly sameAddress: boolean
+  /** The sign-in behind this browser is too old to approve. */
+  readonly signInAgain: boolean
+  /** How many connections this one approval lets in. */
+  readonly connections: number
 }
+
+/** Who asks, from where: the browser's IP address. */
+export type Asker = { readonly identity: Identity; readonly address: string }
 
 export type BoundKey = { readonly fingerprint: string; readonly boundAt: Moment; readonly expiresAt: Moment }
 
-/** What the portal asks of identity/. `address` is always the browser's IP address; `cookie` is a secret that only the portal's cookies carry. */
+/** What the portal asks of identity/. Cookie values are secrets; here they become `__Host-` cookies. */
 export type FrontDesk = {
-  /** Names and titles for the chooser. */
   readonly providers: readonly { readonly name: string; readonly title: string }[]
   /** `cookie` binds the browser to this sign-in. @throws {Refusal} BAD_INPUT, TOO_MANY, UNAVAILABLE. */
   beginSignIn(ask: {
-    readonly provider: string | undefined
+    readonly provider?: string | undefined
     readonly returnTo: string
     readonly address: string
+    readonly stepUp?: boolean
   }): Promise<{ readonly location: string; readonly cookie: string }>
-  /** `again` is set when the provider has to ask for the second factor: the browser goes there once more. @throws {Refusal} NOT_SIGNED_IN, MFA_MISSING, LOCKED. */
+  /** `again`: the browser goes to the provider once more. @throws {Refusal} NOT_SIGNED_IN, MFA_MISSING, LOCKED, UNAVAILABLE. */
   finishSignIn(answer: {
     readonly url: URL
     readonly cookie: string | undefined
     readonly address: string
+    readonly previous?: string | undefined
   }): Promise<
     | { readonly session: string; readonly returnTo: string }
     | { readonly again: { readonly location: string; readonly cookie: string } }
   >
-  /** The visit behind a session cookie; undefined when it is over. Counts as activity. @throws {Refusal} LOCKED. */
-  session(cookie: string): Promise<Visit | undefined>
+  /** Undefined when it is over. Counts as activity unless `quiet`: an open event stream keeps nobody signed in. @throws {Refusal} LOCKED. */
+  session(cookie: string, how?: { readonly quiet: boolean }): Promise<BrowserSession | undefined>
   /** Where the provider wants the browser for its own sign-out; undefined: nowhere. */
   signOut(cookie: string): Promise<{ readonly location: string | undefined }>
-  /** @throws {Refusal} for a logout token that is not sound. */
+  /** @throws {Refusal} BAD_INPUT for a token that is not sound. */
   backchannelLogout(logoutToken: string): Promise<void>
-  /** @throws {Refusal} NOT_FOUND when it is over, or is not for this person. */
-  question(id: string, visit: { readonly identity: Identity; readonly address: string }): Promise<Question>
-  /** @throws {Refusal} when it is over, too many tries, or the address does not fit. */
+  /** @throws {Refusal} NOT_FOUND when it is over or not for this person. */
+  question(id: string, asker: Asker): Promise<Question>
   answer(
     id: string,
     code: string,
-    visit: { readonly identity: Identity; readonly address: string },
+    asker: Asker,
   ): Promise<{ readonly right: true } | { readonly right: false; readonly triesLeft: number }>
-  deny(id: string, visit: { readonly identity: Identity; readonly address: string }): Promise<void>
-  revealCode(
-    id: string,
-    visit: { readonly identity: Identity; readonly address: string },
-  ): Promise<{ readonly code: string; readonly expiresAt: Moment }>
+  deny(id: string, asker: Asker): Promise<void>
+  revealCode(id: string, asker: Asker): Promise<{ readonly code: string; readonly expiresAt: Moment }>
   keys(identity: Identity): Promise<readonly BoundKey[]>
   /** @throws {Refusal} NOT_FOUND. */
   forgetKey(identity: Identity, fingerprint: string): Promise<void>
@@ -94,6 +95,10 @@ export type PortalSettings = {
   }
   /** The folder of the built browser application. */
   readonly dist: string
+  /** Between two comments that keep an event stream alive and check its session. Default 15 s. */
+  readonly heartbeatMs?: number
+  /** Where providers send browsers and logout tokens. */
+  readonly paths: { readonly callback: string; readonly backchannelLogout: string; readonly signedOut: string }
 }
 
 export type PortalParts = {

@@ -1,9 +1,14 @@
 /** Front door: the gateway's own pages and API over HTTPS. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createApplication } from './application.ts'
+import { createListener, startListening, stopListening } from './listener.ts'
 import type { PortalParts } from './parts.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
-export type { BoundKey, Elsewhere, FrontDesk, PortalParts, PortalSettings, Question, Visit } from './parts.ts'
+export type { BrowserSession, Elsewhere, FrontDesk, PortalParts, PortalSettings, Question } from './parts.ts'
+
+/** How long answers under way may take when the portal closes. */
+const GRACE_MS = 2000
 
 export type Portal = {
   /** The portal alone, without TLS and without the choice by host name. */
@@ -17,4 +22,25 @@ export type Portal = {
   }): Promise<{ readonly port: number; close(): Promise<void> }>
 }
 
-export declare function createPortal(parts: PortalParts): Portal
+export function createPortal(parts: PortalParts): Portal {
+  const { settings, elsewhere } = parts
+  const { app, endStreams } = createApplication(parts)
+  const handler: Portal['handler'] = (request, response) => app.routing(request, response)
+  return {
+    handler: (request, response) => void app.ready().then(() => handler(request, response)),
+    listen: async (where) => {
+      // A route without a policy, a page that clashes with another: found before the port is open.
+      await app.ready()
+      const server = createListener({ settings, portal: handler, elsewhere })
+      const port = await startListening(server, where)
+      return {
+        port,
+        close: async () => {
+          endStreams()
+          await stopListening(server, GRACE_MS)
+          await app.close()
+        },
+      }
+    },
+  }
+}

@@ -9,6 +9,10 @@ import { z } from 'zod'
 
 export const API_BASE = '/api/v1'
 export const CSRF_HEADER = 'x-sallyport-csrf'
+/** Set to `1` on calls that no person asked for (refreshing what is on the screen): they keep nobody signed in. */
+export const BACKGROUND_HEADER = 'x-sallyport-background'
+/** `/sign-in?returnTo=/path` comes back to that path. */
+export const SIGN_IN_PATH = '/sign-in'
 
 const time = z.iso.datetime({ precision: 3 })
 const count = z.int().min(0)
@@ -254,19 +258,8 @@ export const outcome = z.object({
 })
 
 export const fileOperation = z.object({
-  operation: z.enum([
-    'read',
-    'write',
-    'list',
-    'stat',
-    'remove',
-    'rename',
-    'mkdir',
-    'rmdir',
-    'setstat',
-    'link',
-    'other',
-  ]),
+  /** `read`, `write`, `list`, `stat`, `remove`, `rename`, `mkdir`, `rmdir`, `setstat`, `link` or `other`. */
+  operation: z.string(),
   path: z.string(),
   to: z.string().optional(),
   bytes: z.number().optional(),
@@ -360,6 +353,12 @@ export const signInQuestion = z.strictObject({
   target: z.string().nullable(),
   askedAt: time,
   expiresAt: time,
+  /** Whether this browser is where the terminal is. */
+  sameAddress: z.boolean(),
+  /** This browser's sign-in is too old to approve: go to `/sign-in?returnTo=<this page>` first. */
+  signInAgain: z.boolean(),
+  /** How many connections this one approval lets in. */
+  connections: count,
 })
 export const answerBody = z.strictObject({ code: z.string().trim().min(1).max(32) })
 export const answerResult = z.strictObject({

@@ -1,0 +1,213 @@
+/** The API for targets, requests and grants. The access desk judges every call. */
+import type { Grant, GrantId } from '../model/grant.ts'
+import type { App } from './application.ts'
+import type { PortalParts } from './parts.ts'
+import { roleView } from './role-words.ts'
+import * as words from './schema.ts'
+import { answers, grantParams } from './shapes.ts'
+import { auditView, grantView, requestView, sessionView, targetView } from './views.ts'
+import { maySee, type Visitor, visitorOf } from './visitor.ts'
+
+const STORY_EVENTS = 1000
+const STORY_SESSIONS = 500
+
+type Parts = Pick<PortalParts, 'desk' | 'library' | 'role' | 'settings'>
+
+export function accessRoutes(app: App, { desk, library, role, settings }: Parts): void {
+  const approvable = async (visitor: Visitor): Promise<ReadonlySet<GrantId>> => {
+    const waiting = await desk.requests(visitor.identity)
+    return new Set(waiting.filter(({ mayApprove }) => mayApprove).map(({ grant }) => grant.id))
+  }
+  const view = async (visitor: Visitor, grant: Grant) => grantView(grant, visitor, await approvable(visitor))
+
+  app.route({
+    method: 'GET',
+    url: '/targets',
+    schema: {
+      summary: 'Targets that I may ask for, with my grants there',
+      tags: ['access'],
+      response: answers(words.targetList),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const targets = await desk.targets(visitor.identity)
+      return { targets: targets.map((target) => targetView(target, visitor, settings.doors)) }
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/requests',
+    schema: {
+      summary: 'Ask for a role on a target',
+      description: 'Live at once when the rule of the role says so.',
+      tags: ['access'],
+      body: words.askBody,
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      return await view(visitor, await desk.request(visitor.identity, request.body))
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/requests',
+    schema: {
+      summary: 'Waiting requests: mine, and those I may approve',
+      tags: ['access'],
+      response: answers(words.requestList),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const waiting = await desk.requests(visitor.identity)
+      const mine = new Set(waiting.filter(({ mayApprove }) => mayApprove).map(({ grant }) => grant.id))
+      return { requests: waiting.map(({ grant }) => requestView(grant, role(grant.role), visitor, mine)) }
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/requests/:id/approve',
+    schema: {
+      summary: 'Approve a request, for a shorter time if need be',
+      tags: ['access'],
+      params: grantParams,
+      body: words.approveBody.optional(),
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const how = { minutes: request.body?.minutes }
+      return await view(visitor, await desk.approve(visitor.identity, request.params.id, how))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/requests/:id/deny',
+    schema: {
+      summary: 'Deny a request',
+      tags: ['access'],
+      params: grantParams,
+      body: words.denyBody,
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      return await view(visitor, await desk.deny(visitor.identity, request.params.id, request.body.reason))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/requests/:id/withdraw',
+    schema: {
+      summary: 'Take my request back',
+      tags: ['access'],
+      params: grantParams,
+      body: words.emptyBody,
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      return await view(visitor, await desk.withdraw(visitor.identity, request.params.id))
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/grants',
+    schema: {
+      summary: 'Grants, newest first: mine; approvers, auditors and administrators see more',
+      tags: ['access'],
+      querystring: words.grantQuery,
+      response: answers(words.grantList),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const { state, person, target, limit } = request.query
+      const found = await desk.grants(visitor.identity, { state, username: person, target, limit: limit ?? 100 })
+      const may = await approvable(visitor)
+      return { grants: found.map((grant) => grantView(grant, visitor, may)) }
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/grants/:id',
+    schema: {
+      summary: 'The whole story of a grant: request, approvals, sessions, end',
+      tags: ['access'],
+      params: grantParams,
+      response: answers(words.grantStory),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const grant = await desk.grant(visitor.identity, request.params.id)
+      const [events, sessions] = await Promise.all([
+        library.audit({ grant: grant.id, limit: STORY_EVENTS }),
+        library.sessions({ grant: grant.id, limit: STORY_SESSIONS }),
+      ])
+      const known = role(grant.role)
+      return {
+        grant: await view(visitor, grant),
+        role: known === undefined ? null : roleView(known),
+        events: events.toSorted((a, b) => a.at - b.at).map(auditView),
+        sessions: sessions.filter((row) => maySee(desk, visitor, row)).map((row) => sessionView(row, visitor)),
+      }
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/grants/:id/extend',
+    schema: {
+      summary: 'Ask for more time, under the rule of the role',
+      tags: ['access'],
+      params: grantParams,
+      body: words.extendBody.optional(),
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const { minutes, reason } = request.body ?? {}
+      return await view(visitor, await desk.extend(visitor.identity, request.params.id, { minutes, reason }))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/grants/:id/release',
+    schema: {
+      summary: 'End my grant early',
+      tags: ['access'],
+      params: grantParams,
+      body: words.emptyBody,
+      response: answers(words.grant),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      return await view(visitor, await desk.release(visitor.identity, request.params.id))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/grants/:id/revoke',
+    schema: {
+      summary: 'End a grant now; its sessions are cut',
+      tags: ['access'],
+      params: grantParams,
+      body: words.noteBody,
+      response: answers(words.grantList),
+    },
+    handler: async (request) => {
+      const visitor = visitorOf(request)
+      const ended = await desk.revoke(visitor.identity, { grant: request.params.id }, request.body.note)
+      const may = await approvable(visitor)
+      return { grants: ended.map((grant) => grantView(grant, visitor, may)) }
+    },
+  })
+}

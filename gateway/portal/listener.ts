@@ -1,0 +1,96 @@
+/** The TLS listener that the portal shares with the proxied web targets: the Host header says whose request it is. */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Elsewhere, PortalSettings } from './parts.ts'
+
+const HANDSHAKE_MS = 10_000
+const HEADERS_MS = 10_000
+const REQUEST_MS = 30_000
+const KEEP_ALIVE_MS = 60_000
+const HEADER_BYTES = 16 * 1024
+
+export type ListenerParts = {
+  readonly settings: Pick<PortalSettings, 'tls' | 'publicUrl'>
+  readonly portal: RequestListener
+  readonly elsewhere: Elsewhere | undefined
+}
+
+/** Not yet listening. */
+export function createListener({ settings, portal, elsewhere }: ListenerParts): Server {
+  const publicUrl = new URL(settings.publicUrl)
+  const isOurs = (request: IncomingMessage) => hostOf(request) === publicUrl.hostname
+  const server = createServer(
+    {
+      ...settings.tls,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: HANDSHAKE_MS,
+      headersTimeout: HEADERS_MS,
+      // Uploads to web targets take their time; the portal's own requests have a timer of their own.
+      requestTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: HEADER_BYTES,
+    },
+    (request, response) => {
+      if (isOurs(request)) inTime(request, response, portal)
+      else if (elsewhere !== undefined) elsewhere.request(request, response)
+      else misdirected(response, publicUrl)
+    },
+  )
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // A socket that breaks before somebody took it must not end the process.
+    socket.on('error', () => socket.destroy())
+    if (!isOurs(request) && elsewhere !== undefined) elsewhere.upgrade(request, socket, head)
+    else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  })
+  return server
+}
+
+/** @returns the port. */
+export async function startListening(
+  server: Server,
+  where: { readonly host: string; readonly port: number; readonly reusePort?: boolean },
+): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ ...where }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return (server.address() as AddressInfo).port
+}
+
+/** No new connections; waits for answers under way, then ends what is left. */
+export async function stopListening(server: Server, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const grace = setTimeout(() => server.closeAllConnections(), graceMs)
+  await closed
+  clearTimeout(grace)
+}
+
+/** Lower case, without port; empty for a header that is no host. */
+function hostOf(request: IncomingMessage): string {
+  const { host } = request.headers
+  return host === undefined || !/^[\w.:[\]-]{1,255}$/.test(host) ? '' : (URL.parse(`https://${host}`)?.hostname ?? '')
+}
+
+function inTime(request: IncomingMessage, response: ServerResponse, portal: RequestListener): void {
+  const late = setTimeout(() => request.destroy(), REQUEST_MS)
+  request.once('end', () => clearTimeout(late))
+  request.once('close', () => clearTimeout(late))
+  portal(request, response)
+}
+
+function misdirected(response: ServerResponse, publicUrl: URL): void {
+  response
+    .writeHead(421, {
+      'content-type': 'text/plain; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+      connection: 'close',
+    })
+    .end(`Nothing is served under this name. The gateway is at ${publicUrl.origin}\n`)
+}

@@ -1,0 +1,45 @@
+/** Who looked at which recording: an audit event for each opening. Pages of one replay within a while are one opening. */
+import { randomUUID } from 'node:crypto'
+import type { Moment } from '../model/moment.ts'
+import type { SessionRow } from '../session/session.ts'
+import type { PortalParts } from './parts.ts'
+import type { Visitor } from './visitor.ts'
+
+const ONE_OPENING_MS = 60_000
+const MOST_REMEMBERED = 5000
+
+export class Openings {
+  readonly #parts: Pick<PortalParts, 'audit' | 'clock'>
+  readonly #last = new Map<string, Moment>()
+
+  constructor(parts: Pick<PortalParts, 'audit' | 'clock'>) {
+    this.#parts = parts
+  }
+
+  /** A page of a recording: part of the opening that was noted a moment ago, or a new one. */
+  notePage(visitor: Visitor, row: SessionRow): void {
+    const last = this.#last.get(keyOf(visitor, row))
+    if (last === undefined || Math.abs(this.#parts.clock.now() - last) >= ONE_OPENING_MS)
+      this.note('replayed', visitor, row)
+  }
+
+  note(deed: 'replayed' | 'watched' | 'exported', visitor: Visitor, row: SessionRow): void {
+    const now = this.#parts.clock.now()
+    if (this.#last.size >= MOST_REMEMBERED) this.#last.clear()
+    this.#last.set(keyOf(visitor, row), now)
+    const { identity, address } = visitor
+    this.#parts.audit({
+      id: randomUUID(),
+      at: now,
+      kind: `session.${deed}`,
+      actor: identity.username,
+      grant: row.grant,
+      session: row.id,
+      target: row.target,
+      text: `${identity.username} ${deed} a session of ${row.username} on ${row.target}`,
+      details: { address, door: 'portal' },
+    })
+  }
+}
+
+const keyOf = ({ identity }: Visitor, row: SessionRow): string => `${row.id} ${identity.subject}`

@@ -1,0 +1,53 @@
+/** Who may call what: one row per route. A route that is not here cannot be registered. */
+
+/**
+ * - `public`: nobody has to be signed in; shows nothing of anybody.
+ * - `person`: whoever is signed in, about themselves only.
+ * - `desk`: signed in; the access desk judges the object.
+ * - `question`: signed in; identity judges whether the waiting sign-in is this person's.
+ * - `session`: signed in, and `maySeeSession` for the session named by `:id`; anything else is "not found".
+ * - `admin`: signed in and an administrator.
+ */
+export type Policy = 'public' | 'person' | 'desk' | 'question' | 'session' | 'admin'
+
+const routes = {
+  'GET /api/v1/openapi.json': 'public',
+  'GET /api/v1/me': 'person',
+  'POST /api/v1/sign-out': 'person',
+  'GET /api/v1/keys': 'person',
+  'DELETE /api/v1/keys/:fingerprint': 'person',
+  'GET /api/v1/changes': 'person',
+
+  'GET /api/v1/targets': 'desk',
+  'POST /api/v1/requests': 'desk',
+  'GET /api/v1/requests': 'desk',
+  'POST /api/v1/requests/:id/approve': 'desk',
+  'POST /api/v1/requests/:id/deny': 'desk',
+  'POST /api/v1/requests/:id/withdraw': 'desk',
+  'GET /api/v1/grants': 'desk',
+  'GET /api/v1/grants/:id': 'desk',
+  'POST /api/v1/grants/:id/extend': 'desk',
+  'POST /api/v1/grants/:id/release': 'desk',
+  'POST /api/v1/grants/:id/revoke': 'desk',
+  'GET /api/v1/sessions': 'desk',
+  'POST /api/v1/sessions/:id/kill': 'desk',
+
+  'GET /api/v1/sessions/:id': 'session',
+  'GET /api/v1/sessions/:id/asciicast': 'session',
+  'GET /api/v1/sessions/:id/events': 'session',
+  'GET /api/v1/sessions/:id/live': 'session',
+
+  'GET /api/v1/sign-ins/:id': 'question',
+  'POST /api/v1/sign-ins/:id/answer': 'question',
+  'POST /api/v1/sign-ins/:id/deny': 'question',
+  'POST /api/v1/sign-ins/:id/reveal': 'question',
+
+  'POST /api/v1/identities/:username/lock': 'admin',
+  'POST /api/v1/identities/:username/unlock': 'admin',
+} as const satisfies Record<string, Policy>
+
+/** Pages and what providers call have their paths from the settings and say `public` where they are made; the API has this table. */
+export const apiPolicies: Readonly<Record<string, Policy>> = routes
+
+/** Methods that change nothing; all others need the token and our own origin. */
+export const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'

@@ -1,0 +1,49 @@
+/** What a role allows, in plain words. */
+import type { ApprovalRule, Role } from '../model/role.ts'
+import { type Protocol, protocolsOf, type Target } from '../model/target.ts'
+import type { RoleView } from './schema.ts'
+
+/** `target`: only what counts there. */
+export function roleView(role: Role, target?: Target): RoleView {
+  const endpoints =
+    target === undefined ? role.endpoints : role.endpoints.filter((p) => protocolsOf(target).includes(p))
+  return {
+    name: role.name,
+    description: role.description,
+    allows: endpoints.flatMap((endpoint) => allows[endpoint](role)),
+    endpoints: [...endpoints],
+    approval: approvalWords(role.approval),
+    needsApproval: role.approval.kind === 'people',
+    defaultMinutes: role.defaultMinutes,
+    maxMinutes: role.maxMinutes,
+    mfaWithinMinutes: role.mfaWithinMinutes,
+  }
+}
+
+const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
+  ssh: ({ ssh, account }) => {
+    const as = account === undefined ? '' : ` as ${account}`
+    const shells = {
+      full: `A shell${as}, with every command that account may run.`,
+      'read-only': `A shell${as} for looking: commands that change something are refused.`,
+      none: 'No shell and no commands.',
+    }
+    return [shells[ssh.shell], ...(ssh.forward.length === 0 ? [] : [`Port forwarding to ${list(ssh.forward, 'and')}.`])]
+  },
+  postgres: ({ postgres }) => {
+    const where = postgres.databases.length === 0 ? 'the database' : `the databases ${list(postgres.databases, 'and')}`
+    const schemas = postgres.schemas.length === 0 ? '' : `, schemas ${list(postgres.schemas, 'and')} only`
+    const deed = postgres.mode === 'read-only' ? 'Read' : 'Read and change'
+    const no = postgres.mode === 'read-only' ? ' Statements that change something are refused.' : ''
+    return [`${deed} ${where}${schemas}.${no}`]
+  },
+  http: () => ['The web application.'],
+}
+
+function approvalWords(rule: ApprovalRule): string {
+  if (rule.kind === 'auto') return 'By rule, at once.'
+  return `${rule.count === 1 ? 'One person' : `${rule.count} people`} of ${list(rule.groups, 'or')}.`
+}
+
+const list = (words: readonly string[], last: 'and' | 'or'): string =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`

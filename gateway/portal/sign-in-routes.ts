@@ -1,0 +1,87 @@
+/** The API behind the approval page: an ssh or psql sign-in waits, and the person at the screen says whether it is theirs. */
+import type { Clock } from '../model/moment.ts'
+import type { App } from './application.ts'
+import { Limiter } from './limiter.ts'
+import type { PortalParts } from './parts.ts'
+import * as words from './schema.ts'
+import { answers, signInParams } from './shapes.ts'
+import { iso, questionView } from './views.ts'
+import { askerOf, type Visitor, visitorOf } from './visitor.ts'
+
+type Parts = Pick<PortalParts, 'identity'> & { readonly clock: Clock }
+
+export function signInRoutes(app: App, { identity, clock }: Parts): void {
+  const perSession = new Limiter({ clock, tries: 10, perMinutes: 1 })
+  const perAddress = new Limiter({ clock, tries: 30, perMinutes: 1 })
+  const limit = (visitor: Visitor) => {
+    perAddress.take(visitor.address)
+    perSession.take(visitor.cookie)
+  }
+
+  app.route({
+    method: 'GET',
+    url: '/sign-ins/:id',
+    schema: {
+      summary: 'A sign-in that waits for me',
+      tags: ['sign-ins'],
+      params: signInParams,
+      response: answers(words.signInQuestion),
+    },
+    handler: async (request) => {
+      const asker = askerOf(request)
+      return questionView(await identity.question(request.params.id, asker), asker.address)
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/sign-ins/:id/answer',
+    schema: {
+      summary: 'Let the waiting terminal in, with the code that it shows',
+      tags: ['sign-ins'],
+      params: signInParams,
+      body: words.answerBody,
+      response: answers(words.answerResult),
+    },
+    handler: async (request) => {
+      limit(visitorOf(request))
+      const answer = await identity.answer(request.params.id, request.body.code, askerOf(request))
+      return answer.right
+        ? { result: 'signed-in' as const, triesLeft: null }
+        : { result: 'wrong-code' as const, triesLeft: answer.triesLeft }
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/sign-ins/:id/deny',
+    schema: {
+      summary: 'This sign-in is not mine: turn it away',
+      tags: ['sign-ins'],
+      params: signInParams,
+      body: words.emptyBody,
+      response: answers(words.done),
+    },
+    handler: async (request) => {
+      await identity.deny(request.params.id, askerOf(request))
+      return { done: true as const }
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/sign-ins/:id/reveal',
+    schema: {
+      summary: 'Show the code that I type into the terminal',
+      tags: ['sign-ins'],
+      params: signInParams,
+      body: words.emptyBody,
+      response: answers(words.revealed),
+    },
+    handler: async (request) => {
+      limit(visitorOf(request))
+      const { code, expiresAt } = await identity.revealCode(request.params.id, askerOf(request))
+      return { code, expiresAt: iso(expiresAt) }
+    },
+  })
+}

@@ -1,0 +1,181 @@
+/** From the gateway's own types to the words of the API. */
+import type { AuditEvent, SessionStart } from '../model/event.ts'
+import type { Grant, GrantId } from '../model/grant.ts'
+import type { Moment } from '../model/moment.ts'
+import type { Role } from '../model/role.ts'
+import { protocolsOf } from '../model/target.ts'
+import type { TargetView as DeskView, SessionRow } from '../session/session.ts'
+import type { PortalSettings, Question } from './parts.ts'
+import { roleView } from './role-words.ts'
+import type {
+  AuditEventView,
+  GrantView,
+  Me,
+  SessionEndView,
+  SessionView,
+  SignInQuestionView,
+  TargetView,
+  WaitingRequest,
+} from './schema.ts'
+import { NOTHING_YET, type Visitor } from './visitor.ts'
+
+export const iso = (moment: Moment): string => new Date(moment).toISOString()
+const isoOrNull = (moment: Moment | undefined): string | null => (moment === undefined ? null : iso(moment))
+
+export function meView({ session, identity, isAdmin, isAuditor }: Visitor): Me {
+  return {
+    username: identity.username,
+    groups: [...identity.groups],
+    provider: identity.provider,
+    authTime: iso(identity.proof.authTime),
+    amr: [...identity.proof.amr],
+    isAuditor,
+    isAdmin,
+    csrfToken: session.csrfToken,
+    session: { expiresAt: iso(session.expiresAt), idleMinutes: session.idleMinutes },
+  }
+}
+
+/** `approvable`: grants that this visitor may approve, as the desk said. */
+export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySet<GrantId>): GrantView {
+  const isMine = grant.subject === visitor.identity.subject
+  const { state } = grant
+  const isApprover =
+    approvable.has(grant.id) || grant.approvals.some(({ subject }) => subject === visitor.identity.subject)
+  return {
+    id: grant.id,
+    state,
+    username: grant.username,
+    target: grant.target,
+    role: grant.role,
+    endpoints: [...grant.endpoints],
+    minutes: grant.minutes,
+    reason: grant.reason,
+    requestedAt: iso(grant.requestedAt),
+    approvalsNeeded: grant.approvalsNeeded,
+    approvals: grant.approvals.map(({ by, at }) => ({ by, at: iso(at) })),
+    approvedAt: 'approvedAt' in grant ? iso(grant.approvedAt) : null,
+    liveAt: 'liveAt' in grant ? isoOrNull(grant.liveAt) : null,
+    expiresAt: 'expiresAt' in grant ? isoOrNull(grant.expiresAt) : null,
+    endedAt: state === 'ended' ? iso(grant.endedAt) : null,
+    endReason: state === 'ended' ? grant.endReason : null,
+    endedBy: state === 'ended' ? (grant.endedBy ?? null) : null,
+    endNote: state === 'ended' ? grant.endNote : '',
+    isMine,
+    may: {
+      approve: state === 'requested' && approvable.has(grant.id),
+      withdraw: state === 'requested' && isMine,
+      extend: state === 'live' && isMine,
+      release: state === 'live' && isMine,
+      // Whoever sees another person's grant and is no auditor is one of its approvers.
+      revoke: state !== 'ended' && !isMine && (visitor.isAdmin || isApprover || !visitor.isAuditor),
+    },
+  }
+}
+
+export const requestView = (
+  grant: Grant,
+  role: Role | undefined,
+  visitor: Visitor,
+  approvable: ReadonlySet<GrantId>,
+): WaitingRequest => ({
+  grant: grantView(grant, visitor, approvable),
+  role: role === undefined ? null : roleView(role),
+})
+
+export function targetView(view: DeskView, visitor: Visitor, doors: PortalSettings['doors']): TargetView {
+  const { target, roles, grants } = view
+  const protocols = protocolsOf(target)
+  const mine = { name: target.name, username: visitor.identity.username }
+  return {
+    name: target.name,
+    description: target.description,
+    labels: { ...target.labels },
+    endpoints: [...protocols],
+    roles: roles.map((role) => roleView(role, target)),
+    grants: grants.map((grant) => grantView(grant, visitor, new Set())),
+    commands: [
+      ...(doors.ssh !== undefined && protocols.includes('ssh')
+        ? [{ endpoint: 'ssh' as const, command: sshLine(doors.ssh, mine) }]
+        : []),
+      ...(doors.postgres !== undefined && protocols.includes('postgres')
+        ? [{ endpoint: 'postgres' as const, command: psqlLine(doors.postgres, mine) }]
+        : []),
+    ],
+  }
+}
+
+type Door = { readonly host: string; readonly port: number }
+type Mine = { readonly name: string; readonly username: string }
+
+const sshLine = ({ host, port }: Door, { name, username }: Mine): string =>
+  `ssh ${port === 22 ? '' : `-p ${port} `}${username}@${host} ${name}`
+const psqlLine = ({ host, port }: Door, { name, username }: Mine): string =>
+  `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}`
+
+export function sessionEndView(end: SessionRow['end']): SessionEndView | null {
+  if (end === undefined) return null
+  return { endedAt: iso(end.endedAt), cause: end.cause, detail: end.detail, exitCode: end.exitCode ?? null }
+}
+
+export function sessionView(row: SessionRow, visitor: Visitor): SessionView {
+  const isLive = row.end === undefined
+  return {
+    id: row.id,
+    grant: row.grant,
+    username: row.username,
+    target: row.target,
+    role: row.role,
+    protocol: row.protocol,
+    account: row.account,
+    channel: row.channel,
+    command: row.command,
+    clientAddress: row.clientAddress,
+    clientVersion: row.clientVersion,
+    reason: row.reason,
+    startedAt: iso(row.startedAt),
+    terminal: row.terminal === undefined ? null : { ...row.terminal },
+    end: sessionEndView(row.end),
+    events: row.events,
+    bytesIn: row.bytesIn,
+    bytesOut: row.bytesOut,
+    statements: row.statements,
+    denials: row.denials,
+    may: {
+      replay: true,
+      watch: isLive,
+      kill: isLive && (visitor.isAdmin || visitor.isAuditor || row.subject === visitor.identity.subject),
+    },
+  }
+}
+
+/** A session that has just begun, before anything of it was shipped. */
+export const youngSession = (start: SessionStart): SessionRow => ({ ...start, ...NOTHING_YET })
+
+export const auditView = (event: AuditEvent): AuditEventView => ({
+  id: event.id,
+  at: iso(event.at),
+  kind: event.kind,
+  actor: event.actor,
+  session: event.session ?? null,
+  target: event.target,
+  text: event.text,
+  details: { ...event.details },
+})
+
+export const questionView = (question: Question, address: string): SignInQuestionView => ({
+  id: question.id,
+  kind: question.kind,
+  direction: question.direction,
+  username: question.username,
+  sourceAddress: question.sourceAddress,
+  browserAddress: address,
+  clientVersion: question.clientVersion,
+  keyFingerprint: question.keyFingerprint ?? null,
+  target: question.target ?? null,
+  askedAt: iso(question.askedAt),
+  expiresAt: iso(question.expiresAt),
+  sameAddress: question.sameAddress,
+  signInAgain: question.signInAgain,
+  connections: question.connections,
+})
