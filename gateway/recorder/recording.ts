@@ -1,0 +1,229 @@
+/** One session's recording in the journal of a worker. */
+import type { EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
+import type { Clock, Moment } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { Recording } from '../session/recorder.ts'
+import { Chain, type SigningKey, signCheckpoint } from './chain.ts'
+import { EchoGate } from './echo.ts'
+import { HoldFile } from './hold.ts'
+import { idBytes, MAX_DATA, type SessionEntry } from './segment.ts'
+import type { Writer } from './writer.ts'
+
+export type RecordingParts = {
+  readonly writer: Writer
+  readonly key: SigningKey
+  readonly clock: Clock
+  /** Where what was not echoed yet is kept. */
+  readonly holdFile: string
+  /** The recording has ended; `isNoted` is false when the end could not be written anywhere yet. */
+  readonly onEnd: (recording: SessionRecording, isNoted: boolean) => void
+  /** Many events are not under a checkpoint: call {@link SessionRecording.seal} after the next write. */
+  readonly onLong: (recording: SessionRecording) => void
+}
+
+/** Streams are cut into events of at most this many bytes. */
+const MAX_EVENT = 1024 * 1024
+/** A command is kept in full in its statement; the row of the session keeps this much. */
+const MAX_COMMAND = 4_096
+const SEAL_EVENTS = 1_000
+const SEAL_MS = 10_000
+
+export class SessionRecording implements Recording {
+  readonly id: SessionId
+  readonly start: SessionStart
+  readonly #parts: RecordingParts
+  readonly #idBytes: Buffer
+  readonly #chain: Chain
+  readonly #gate: EchoGate | undefined
+  readonly #hold: HoldFile | undefined
+  readonly #broken = new AbortController()
+  #failure: Refusal | undefined
+  #end: SessionEnd | undefined
+  #seq = 0
+  #version = 0
+  #bytesIn = 0
+  #bytesOut = 0
+  #statements = 0
+  #denials = 0
+  #sealedAt: number
+  #rowSeq = 0
+
+  constructor(parts: RecordingParts, start: SessionStart) {
+    this.#parts = parts
+    this.id = start.id
+    this.start =
+      start.command.length <= MAX_COMMAND ? start : { ...start, command: `${start.command.slice(0, MAX_COMMAND)}…` }
+    this.#idBytes = idBytes(start.id)
+    this.#chain = new Chain(this.#idBytes)
+    this.#sealedAt = parts.clock.now()
+    this.#gate =
+      start.terminal === undefined ? undefined : new EchoGate((kind, data, at) => this.#append(kind, data, at))
+    this.#hold = start.terminal === undefined ? undefined : new HoldFile(parts.holdFile)
+  }
+
+  get failed(): AbortSignal {
+    return this.#broken.signal
+  }
+
+  get holding(): boolean {
+    return this.#gate?.holding === true
+  }
+
+  take(kind: EventKind, data: Uint8Array | string, at: Moment = this.#parts.clock.now()): void {
+    this.#check()
+    if (data.length > MAX_EVENT) {
+      if (isStream(kind)) {
+        const bytes = asBuffer(data)
+        for (let from = 0; from < bytes.length; from += MAX_EVENT)
+          this.take(kind, bytes.subarray(from, from + MAX_EVENT), at)
+        return
+      }
+      if (data.length * 3 > MAX_DATA)
+        throw new Refusal('NOT_RECORDED', 'This is too large to be recorded, and what cannot be recorded does not run.')
+    }
+    const gate = this.#gate
+    if (gate === undefined || (kind !== 'i' && kind !== 'o' && kind !== 'e')) {
+      this.#append(kind, data, at)
+      return
+    }
+    const bytes = asBuffer(data)
+    if (kind === 'i') gate.input(bytes, at)
+    else {
+      const wasHolding = gate.holding
+      gate.output(bytes, at)
+      this.#append(kind, bytes, at)
+      if (!wasHolding) return
+    }
+    this.#keepHeld(at)
+  }
+
+  written(then: (failure: Refusal | undefined) => void): void {
+    this.#parts.writer.written((failure) => then(this.#failure ?? failure))
+  }
+
+  durable(): Promise<void> {
+    return this.#failure === undefined ? this.#parts.writer.durable() : Promise.reject(this.#failure)
+  }
+
+  end(end: SessionEnd): void {
+    if (this.#end !== undefined) return
+    this.#end = end
+    if (this.#failure === undefined) {
+      try {
+        this.#gate?.end()
+        this.#hold?.close()
+        this.#parts.writer.flush()
+        this.seal(end.endedAt)
+        this.row(end.endedAt)
+        this.#parts.onEnd(this, true)
+        return
+      } catch {
+        this.#failure = this.#parts.writer.failure
+      }
+    }
+    this.#parts.onEnd(this, this.#parts.writer.lastWords([this.#rowRecord(end.endedAt)]))
+  }
+
+  /** Called by the journal when its writer broke. */
+  fail(failure: Refusal): void {
+    if (this.#failure !== undefined) return
+    this.#failure = failure
+    try {
+      this.#hold?.close()
+    } catch {
+      // Zeroing in place takes no new space; where even that fails the file is left to recovery.
+    }
+    this.#broken.abort(failure)
+  }
+
+  /** Now and then: what was not echoed in time, checkpoints, the row for lists. */
+  tick(now: Moment): void {
+    if (this.#end !== undefined || this.#failure !== undefined) return
+    if (this.holding) {
+      this.#gate?.tick(now)
+      this.#keepHeld(now)
+    }
+    if (now - this.#sealedAt < SEAL_MS) return
+    this.#sealedAt = now
+    if (this.#chain.loose > 0) this.seal(now)
+    if (this.#seq > this.#rowSeq) this.row(now)
+  }
+
+  /** Signs what was written so far. */
+  seal(now: Moment): void {
+    if (this.#chain.loose === 0) return
+    const { seq, head } = this.#chain.seal()
+    const checkpoint = { id: this.#idBytes, seq, at: now, head }
+    this.#parts.writer.append(undefined, {
+      ...checkpoint,
+      kind: 'C',
+      data: signCheckpoint(this.#parts.key, checkpoint),
+    })
+  }
+
+  /** Writes the row of the list of sessions as it is now. */
+  row(now: Moment): void {
+    this.#rowSeq = this.#seq
+    this.#parts.writer.append(undefined, this.#rowRecord(now))
+  }
+
+  /** For the audit log. */
+  entry(): SessionEntry {
+    const { seq, head } = this.#chain.sealed
+    return {
+      start: this.start,
+      end: this.#end,
+      // After a failure: what the file has, not what was taken.
+      events: this.#failure === undefined ? this.#seq : seq + this.#chain.loose,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      statements: this.#statements,
+      denials: this.#denials,
+      sealed: { seq, head: head.toString('hex') },
+    }
+  }
+
+  #rowRecord(now: Moment) {
+    this.#version += 1
+    return { id: this.#idBytes, seq: this.#version, at: now, kind: 'S', data: JSON.stringify(this.entry()) } as const
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#end !== undefined) throw new Refusal('NOT_RECORDED', 'The session has ended.')
+  }
+
+  #append(kind: EventKind, data: Uint8Array | string, at: Moment): void {
+    this.#parts.writer.append(this.#chain, { id: this.#idBytes, seq: this.#seq + 1, at, kind, data })
+    this.#seq += 1
+    if (this.#seq % SEAL_EVENTS === 0) this.#parts.onLong(this)
+    if (kind === 'o' || kind === 'e') this.#bytesOut += data.length
+    else if (kind === 'i') this.#bytesIn += data.length
+    else if (kind === 'k') this.#bytesIn += Number(data)
+    else if (kind === 's') {
+      this.#statements += 1
+      if (asText(data).includes('"verdict":{"decision":"deny"')) this.#denials += 1
+    }
+  }
+
+  #keepHeld(now: Moment): void {
+    try {
+      this.#hold?.write(this.#gate?.held(now) ?? [])
+    } catch (cause) {
+      throw new Refusal(
+        'NOT_RECORDED',
+        'The recording could not be written, and what cannot be recorded does not run.',
+        {
+          cause,
+        },
+      )
+    }
+  }
+}
+
+const isStream = (kind: EventKind): boolean => kind === 'o' || kind === 'i' || kind === 'e'
+
+const asText = (data: Uint8Array | string): string => (typeof data === 'string' ? data : asBuffer(data).toString())
+
+const asBuffer = (data: Uint8Array | string): Buffer =>
+  typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength)

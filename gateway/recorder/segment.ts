@@ -1,0 +1,122 @@
+/**
+ * The journal's file format: segments of records with a length and a checksum. Sans-IO.
+ *
+ *   segment = MAGIC record*
+ *   record  = u32 length of the rest after the checksum · u32 CRC-32 of it · 16 bytes id · u32 seq · u48 ms · u8 kind · data
+ *
+ * All integers little endian. Kinds in lower case are events of sessions (model/event.ts), the upper case ones are the journal's own:
+ * `S` a row of the list of sessions (seq: its version, data: JSON {@link SessionEntry}), `A` an audit event (id: the journal's own chain),
+ * `C` a checkpoint of a chain (seq: the last one it covers, data: head, signature, key id). A length of zero ends a segment that was written beforehand.
+ */
+import { crc32 } from 'node:zlib'
+import type { EventKind, SessionEnd, SessionStart } from '../model/event.ts'
+
+export const MAGIC: Buffer = Buffer.from('SALLYJ01')
+/** Bytes of a record that are not data. */
+export const OVERHEAD = 8 + 27
+/** Longer data never comes from a journal: a length beyond it is damage. */
+export const MAX_DATA: number = 8 * 1024 * 1024
+
+export type RecordKind = EventKind | 'S' | 'A' | 'C'
+
+/** What the row of a session says; the last version holds. */
+export type SessionEntry = {
+  readonly start: SessionStart
+  readonly end?: SessionEnd | undefined
+  /** Number of the last event. */
+  readonly events: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly statements: number
+  readonly denials: number
+  /** The last checkpoint: head in hex. */
+  readonly sealed: { readonly seq: number; readonly head: string }
+}
+
+export type JournalRecord = {
+  /** Offset of its first byte and of the first byte after it. */
+  readonly start: number
+  readonly next: number
+  readonly id: Buffer
+  readonly seq: number
+  readonly at: number
+  readonly kind: RecordKind
+  /** A view into the segment. */
+  readonly data: Buffer
+}
+
+/** How many bytes {@link writeRecord} will need. */
+export const sizeOf = (data: Uint8Array | string): number =>
+  OVERHEAD + (typeof data === 'string' ? Buffer.byteLength(data) : data.length)
+
+/** Writes one record at `offset`; there must be room for it. Returns the offset after it. */
+export function writeRecord(
+  into: Buffer,
+  offset: number,
+  record: {
+    readonly id: Uint8Array
+    readonly seq: number
+    readonly at: number
+    readonly kind: RecordKind
+    readonly data: Uint8Array | string
+  },
+): number {
+  const body = offset + 8
+  into.set(record.id, body)
+  into.writeUInt32LE(record.seq, body + 16)
+  into.writeUIntLE(record.at, body + 20, 6)
+  into[body + 26] = record.kind.charCodeAt(0)
+  const { data } = record
+  let end = body + 27
+  if (typeof data === 'string') end += into.write(data, end)
+  else {
+    into.set(data, end)
+    end += data.length
+  }
+  into.writeUInt32LE(end - body, offset)
+  into.writeUInt32LE(crc32(into.subarray(body, end)), offset + 4)
+  return end
+}
+
+/**
+ * Reads whole records from `from` on. Returns why it stopped: `end` (nothing follows), `torn` (what follows is not a whole, sound record:
+ * a write that was cut, or damage).
+ */
+export function* records(segment: Buffer, from: number): Generator<JournalRecord, 'end' | 'torn'> {
+  let start = from
+  if (start < MAGIC.length) {
+    if (segment.length < MAGIC.length) return 'torn'
+    if (!segment.subarray(0, MAGIC.length).equals(MAGIC)) return 'torn'
+    start = MAGIC.length
+  }
+  while (start < segment.length) {
+    if (start + 8 > segment.length) return 'torn'
+    const length = segment.readUInt32LE(start)
+    if (length === 0) return 'end'
+    const next = start + 8 + length
+    if (length < 27 || length > MAX_DATA + 27 || next > segment.length) return 'torn'
+    const body = segment.subarray(start + 8, next)
+    if (crc32(body) !== segment.readUInt32LE(start + 4)) return 'torn'
+    yield {
+      start,
+      next,
+      id: body.subarray(0, 16),
+      seq: body.readUInt32LE(16),
+      at: body.readUIntLE(20, 6),
+      kind: String.fromCharCode(body[26] ?? 0) as RecordKind,
+      data: body.subarray(27),
+    }
+    start = next
+  }
+  return 'end'
+}
+
+export const segmentName = (n: number): string => `${String(n).padStart(8, '0')}.seg`
+export const isSegmentName = (name: string): boolean => /^\d{8}\.seg$/.test(name)
+export const segmentNumber = (name: string): number => Number.parseInt(name, 10)
+
+export const idBytes = (uuid: string): Buffer => Buffer.from(uuid.replaceAll('-', ''), 'hex')
+export function uuidOf(id: Buffer): string {
+  const hex = id.toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
