@@ -12,16 +12,16 @@ import { nothingHere, recognise } from './visitor.ts'
 const A_YEAR = 'public, max-age=31536000, immutable'
 const AN_HOUR = 'public, max-age=3600'
 
-type Parts = Pick<PortalParts, 'identity' | 'desk'> & { readonly assets: Assets; readonly publicUrl: URL }
+type Parts = Pick<PortalParts, 'identity' | 'desk' | 'role'> & { readonly assets: Assets; readonly publicUrl: URL }
 
-export function applicationPages(app: App, { identity, desk, assets, publicUrl }: Parts): void {
+export function applicationPages(app: App, { assets, publicUrl, ...known }: Parts): void {
   app.get('/*', { config: { policy: 'public' }, schema: { hide: true } }, async (request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '/'
     const application = await assets.application()
     const file = application?.files.get(path)
     if (file !== undefined) return sendFile(request, reply, file, path.startsWith('/assets/') ? A_YEAR : AN_HOUR)
     if (/^\/(assets|api|auth)(\/|$)|\.[a-z0-9]{1,8}$/i.test(path)) throw nothingHere()
-    const visitor = await recognise({ identity, desk }, request)
+    const visitor = await recognise(known, request)
     if (visitor === undefined) {
       const back = returnPath(request.url, publicUrl)
       return await reply.redirect(back === '/' ? SIGN_IN_PATH : `${SIGN_IN_PATH}?returnTo=${encodeURIComponent(back)}`)

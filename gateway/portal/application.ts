@@ -40,7 +40,7 @@ export type App = FastifyInstance<
 
 /** `close` ends the event streams first. */
 export function createApplication(parts: PortalParts): { readonly app: App; readonly endStreams: () => void } {
-  const { identity, desk, library, settings, log, clock } = parts
+  const { identity, desk, library, role, settings, log, clock } = parts
   const publicUrl = new URL(settings.publicUrl)
   const streams = new EventStreams({ identity, log, heartbeatMs: settings.heartbeatMs ?? HEARTBEAT_MS })
   const common = commonHeaders(publicUrl)
@@ -81,7 +81,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     route.config = { ...route.config, policy }
   })
   app.addHook('onRequest', async (_, reply) => void reply.headers(common))
-  app.addHook('onRequest', createGuard({ identity, desk, library, publicUrl }))
+  app.addHook('onRequest', createGuard({ identity, desk, library, role, publicUrl }))
   app.addHook('onResponse', async (request, reply) => {
     const details = {
       method: request.method,
@@ -98,7 +98,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     async (api: App) => {
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
       personRoutes(api, { identity, desk, settings, streams })
-      accessRoutes(api, { desk, library, role: parts.role, settings })
+      accessRoutes(api, { desk, library, role, settings })
       sessionRoutes(api, { desk, library, streams, openings: new Openings({ audit: parts.audit, clock }) })
       signInRoutes(api, { identity, clock })
     },
@@ -106,7 +106,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   )
   void app.register(async (pages: App) => {
     signInPages(pages, { identity, clock, settings })
-    applicationPages(pages, { identity, desk, assets: new Assets(settings.dist), publicUrl })
+    applicationPages(pages, { identity, desk, role, assets: new Assets(settings.dist), publicUrl })
   })
   return { app, endStreams: () => streams.close() }
 }

@@ -40,8 +40,6 @@ export function meView({ session, identity, isAdmin, isAuditor }: Visitor): Me {
 export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySet<GrantId>): GrantView {
   const isMine = grant.subject === visitor.identity.subject
   const { state } = grant
-  const isApprover =
-    approvable.has(grant.id) || grant.approvals.some(({ subject }) => subject === visitor.identity.subject)
   return {
     id: grant.id,
     state,
@@ -67,8 +65,7 @@ export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySe
       withdraw: state === 'requested' && isMine,
       extend: state === 'live' && isMine,
       release: state === 'live' && isMine,
-      // Whoever sees another person's grant and is no auditor is one of its approvers.
-      revoke: state !== 'ended' && !isMine && (visitor.isAdmin || isApprover || !visitor.isAuditor),
+      revoke: state !== 'ended' && !isMine && (visitor.isAdmin || visitor.isApprover(grant.role)),
     },
   }
 }
@@ -144,7 +141,7 @@ export function sessionView(row: SessionRow, visitor: Visitor): SessionView {
     may: {
       replay: true,
       watch: isLive,
-      kill: isLive && (visitor.isAdmin || visitor.isAuditor || row.subject === visitor.identity.subject),
+      kill: isLive && (visitor.isAdmin || visitor.isApprover(row.role) || row.subject === visitor.identity.subject),
     },
   }
 }

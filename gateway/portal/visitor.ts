@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { SessionId, SessionStart } from '../model/event.ts'
+import { isMember } from '../model/identity.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
 import type { SessionRow } from '../session/session.ts'
 import { cookieOf, SESSION_COOKIE } from './cookies.ts'
@@ -15,6 +16,8 @@ export type Visitor = Asker & {
   readonly session: BrowserSession
   readonly isAdmin: boolean
   readonly isAuditor: boolean
+  /** Whether this person decides about that role: for what is offered, never for what is allowed. */
+  readonly isApprover: (role: string) => boolean
 }
 
 declare module 'fastify' {
@@ -32,7 +35,8 @@ declare module 'fastify' {
 export const SIGN_IN_FIRST = (): Refusal => new Refusal('NOT_SIGNED_IN', 'You are not signed in.', { next: 'Sign in.' })
 export const nothingHere = (): Refusal => new Refusal('NOT_FOUND', 'There is nothing here for you.')
 
-type GuardParts = Pick<PortalParts, 'identity' | 'desk' | 'library'> & { readonly publicUrl: URL }
+type Known = Pick<PortalParts, 'identity' | 'desk' | 'role'>
+type GuardParts = Known & Pick<PortalParts, 'library'> & { readonly publicUrl: URL }
 
 /** Lets a request through or throws a Refusal. A route without a policy lets nobody in. */
 export function createGuard(parts: GuardParts): (request: FastifyRequest) => Promise<void> {
@@ -54,12 +58,12 @@ export function createGuard(parts: GuardParts): (request: FastifyRequest) => Pro
 
 /** Undefined for a stranger. @throws {Refusal} LOCKED. */
 export async function recognise(
-  { identity, desk }: Pick<PortalParts, 'identity' | 'desk'>,
+  { identity, desk, role }: Known,
   request: FastifyRequest,
 ): Promise<Visitor | undefined> {
   const cookie = cookieOf(request.headers.cookie, SESSION_COOKIE)
   if (cookie === undefined) return undefined
-  const session = await identity.session(cookie, { quiet: request.headers[BACKGROUND_HEADER] === '1' })
+  const session = await identity.session(cookie, { quiet: isQuiet(request) })
   if (session === undefined) return undefined
   return {
     cookie,
@@ -68,8 +72,16 @@ export async function recognise(
     address: addressOf(request),
     isAdmin: desk.isAdmin(session.identity),
     isAuditor: desk.isAuditor(session.identity),
+    isApprover: (name) => {
+      const approval = role(name)?.approval
+      return approval?.kind === 'people' && isMember(session.identity, approval.groups)
+    },
   }
 }
+
+/** What a page does by itself: an event stream that connects again, a list that is read again. */
+const isQuiet = ({ headers }: FastifyRequest): boolean =>
+  headers[BACKGROUND_HEADER] === '1' || headers.accept === 'text/event-stream'
 
 /** IP address without port, IPv4 in its own form. Headers about addresses are not believed. */
 export const addressOf = (request: FastifyRequest): string =>
