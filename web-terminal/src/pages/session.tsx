@@ -1,0 +1,214 @@
+/** One session: what is known about it, its replay, or the live view with a hand on the switch. */
+import { Alert, Anchor, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
+import { lazy, Suspense, useEffect, useState } from 'react'
+import type { SessionEventView, SessionView } from '../../../gateway/portal/schema.ts'
+import { ApiFailure, apiUrl } from '../api.ts'
+import { useAnswer, useDeed, useDesk } from '../desk.tsx'
+import { Icon } from '../mark.tsx'
+import { Facts, SessionState } from '../parts/pieces.tsx'
+import { Empty, Full, Loading, Refused } from '../parts/states.tsx'
+import { EventList } from '../replay/event-list.tsx'
+import { asMark, followSession, loadRecording, sizeOf } from '../replay/load.ts'
+import { entriesOf } from '../replay/story.ts'
+import { Tape } from '../replay/tape.ts'
+import { Link, useTitle } from '../router.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings.ts'
+import { Moment } from '../time.tsx'
+import { Length } from './sessions.tsx'
+
+const Viewer = lazy(async () => ({ default: (await import('../replay/viewer.tsx')).Viewer }))
+
+/** Pauses are squeezed to so many seconds at first. */
+const IDLE_SECONDS = 2
+
+export function Session({ id }: { readonly id: string }): React.JSX.Element {
+  const answer = useAnswer<SessionView>(routes.session(id))
+  useTitle(words.sessions.title)
+  return <Full answer={answer}>{(session) => <Shown session={session} />}</Full>
+}
+
+function Shown({ session }: { readonly session: SessionView }): React.JSX.Element {
+  const { end } = session
+  // The page stays with the way it began: a session that ends while it is watched is not loaded anew.
+  const [wasLive] = useState(end === null)
+  return (
+    <Stack gap="lg">
+      <Group justify="space-between" align="start" gap="md">
+        <div>
+          <Group gap="sm">
+            <Title order={1} className="page-title">
+              {words.session.title(session.username, session.target)}
+            </Title>
+            <SessionState session={session} />
+          </Group>
+          <Text size="sm" c="var(--quiet)" mt={4}>
+            {words.protocol[session.protocol]} {session.channel} · {session.role} ·{' '}
+            <Link href={`/grants/${session.grant}`} className="link">
+              {words.grant.number(session.grant)}
+            </Link>
+          </Text>
+        </div>
+        <Group gap="sm">
+          {session.may.replay && end !== null && (
+            <Anchor href={apiUrl(routes.download(session.id))} download className="button-link">
+              <Icon name="download" size={16} /> {words.session.download}
+            </Anchor>
+          )}
+          {session.may.kill && end === null && <Kill session={session} />}
+        </Group>
+      </Group>
+      {(wasLive ? session.may.watch : session.may.replay) ? (
+        <Recorded session={session} isLive={wasLive} />
+      ) : (
+        <Empty title={words.session.noReplay} />
+      )}
+      <Paper withBorder p="md">
+        <Facts
+          rows={[
+            [words.session.started, <Moment key="started" at={session.startedAt} seconds />],
+            [words.session.length, <Length key="length" session={session} />],
+            [
+              words.session.ended,
+              end === null
+                ? ''
+                : [
+                    words.sessions.end[end.cause],
+                    end.exitCode === null ? '' : words.session.exit(end.exitCode),
+                    end.detail,
+                  ]
+                    .filter((part) => part !== '')
+                    .join(', '),
+            ],
+            [words.session.command, session.command === '' ? '' : <code key="command">{session.command}</code>],
+            [words.session.account, session.account],
+            [words.session.from, session.clientAddress],
+            [words.session.client, session.clientVersion],
+            [words.session.reason, session.reason],
+          ]}
+        />
+      </Paper>
+    </Stack>
+  )
+}
+
+/** Only a shell or a command has a screen; statements and files are read as a list. */
+const hasScreen = (session: SessionView): boolean =>
+  session.protocol === 'ssh' && (session.channel === 'shell' || session.channel === 'exec')
+
+function Recorded({ session, isLive }: { readonly session: SessionView; readonly isLive: boolean }): React.JSX.Element {
+  const { api } = useDesk()
+  const [tape] = useState(() => {
+    const made = new Tape(isLive ? 0 : IDLE_SECONDS)
+    made.size = sizeOf(session)
+    return made
+  })
+  const [events, setEvents] = useState<readonly SessionEventView[]>([])
+  const [state, setState] = useState<'loading' | 'ready' | 'cut' | 'ended' | ApiFailure>(isLive ? 'ready' : 'loading')
+  useEffect(() => {
+    if (isLive)
+      return followSession(session.id, {
+        events: (more) => {
+          tape.add(more.map(asMark))
+          const told = more.filter(({ kind }) => kind !== 'o' && kind !== 'e' && kind !== 'r')
+          if (told.length > 0) setEvents((before) => [...before, ...told])
+        },
+        ended: () => setState('ended'),
+      })
+    const stop = new AbortController()
+    loadRecording(api, session, stop.signal).then(
+      (recording) => {
+        if (stop.signal.aborted) return
+        tape.size = recording.size
+        tape.add(recording.marks)
+        setEvents(recording.events)
+        setState(recording.isCut ? 'cut' : 'ready')
+      },
+      (failure: unknown) => {
+        if (!stop.signal.aborted && failure instanceof ApiFailure) setState(failure)
+      },
+    )
+    return () => stop.abort()
+    // The session's row changes while it is watched; the recording is the same one.
+  }, [api, session.id, isLive, tape])
+  if (state === 'loading') return <Loading rows={4} />
+  if (state instanceof ApiFailure) return <Refused failure={state} />
+  const entries = entriesOf(events)
+  return (
+    <Stack gap="sm">
+      {state === 'cut' && (
+        <Alert color="orange" variant="light">
+          {words.session.tooMuch}
+        </Alert>
+      )}
+      <div role="status">
+        {state === 'ended' && (
+          <Alert color="petrol" variant="light">
+            {words.replay.hasEnded}
+          </Alert>
+        )}
+      </div>
+      {hasScreen(session) ? (
+        <Suspense fallback={<Loading rows={4} />}>
+          <Viewer
+            tape={tape}
+            entries={entries}
+            isLive={isLive && state !== 'ended'}
+            isPlain={session.terminal === null}
+          />
+        </Suspense>
+      ) : (
+        <section aria-labelledby="statements">
+          <Title order={2} id="statements" mb="sm">
+            {words.session.statements}
+          </Title>
+          <EventList entries={entries} onJump={undefined} isFull />
+        </section>
+      )}
+    </Stack>
+  )
+}
+
+function Kill({ session }: { readonly session: SessionView }): React.JSX.Element {
+  const { api } = useDesk()
+  const deed = useDeed()
+  const [opened, setOpened] = useState(false)
+  const [note, setNote] = useState('')
+  const kill = async (): Promise<void> => {
+    if (await deed.run(() => api.post(routes.kill(session.id), { note: note.trim() }))) setOpened(false)
+  }
+  return (
+    <>
+      <Button color="red" variant="light" size="sm" onClick={() => setOpened(true)}>
+        {words.session.kill}
+      </Button>
+      <Modal
+        opened={opened}
+        onClose={() => setOpened(false)}
+        title={words.session.killTitle}
+        closeButtonProps={{ 'aria-label': words.ask.cancel }}
+        centered
+      >
+        <Stack gap="md">
+          <Text size="sm">{words.session.killText(session.username)}</Text>
+          <TextInput
+            label={words.session.killNote}
+            value={note}
+            onChange={(event) => setNote(event.currentTarget.value)}
+            maxLength={500}
+            autoComplete="off"
+          />
+          <Refused failure={deed.failure} />
+          <Group gap="sm">
+            <Button color="red" loading={deed.busy} onClick={() => void kill()}>
+              {words.session.killSend}
+            </Button>
+            <Button variant="default" onClick={() => setOpened(false)}>
+              {words.ask.cancel}
+            </Button>
+          </Group>
+        </Stack>
+      </Modal>
+    </>
+  )
+}

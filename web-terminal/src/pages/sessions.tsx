@@ -1,0 +1,132 @@
+/** Sessions: who was where, what is open now. */
+import { Badge, Button, Checkbox, Group, NativeSelect, Stack, Table, Text, TextInput, Title } from '@mantine/core'
+import type { SessionView } from '../../../gateway/portal/schema.ts'
+import { useAnswer, useNow } from '../desk.tsx'
+import { useFilters } from '../parts/filters.tsx'
+import { SessionState } from '../parts/pieces.tsx'
+import { Empty, Full } from '../parts/states.tsx'
+import { Link, useTitle } from '../router.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings.ts'
+import { Moment, spanClock } from '../time.tsx'
+
+export function Sessions(): React.JSX.Element {
+  useTitle(words.sessions.title)
+  const filters = useFilters(['person', 'target', 'protocol', 'live'])
+  const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(routes.sessions(filters.values))
+  return (
+    <Stack gap="lg">
+      <Title order={1} className="page-title">
+        {words.sessions.title}
+      </Title>
+      <Group gap="sm" align="end" role="search" aria-label={words.sessions.title} className="filters">
+        <TextInput label={words.sessions.person} {...filters.field('person')} />
+        <TextInput label={words.sessions.target} {...filters.field('target')} />
+        <NativeSelect
+          label={words.sessions.protocol}
+          value={filters.values.protocol ?? ''}
+          onChange={(event) => filters.set('protocol', event.currentTarget.value)}
+          data={[
+            { value: '', label: words.sessions.any },
+            ...Object.entries(words.protocol).map(([value, label]) => ({ value, label })),
+          ]}
+        />
+        <Checkbox
+          label={words.sessions.liveOnly}
+          checked={filters.values.live === 'true'}
+          onChange={(event) => filters.set('live', event.currentTarget.checked ? 'true' : '')}
+          className="filter-check"
+        />
+      </Group>
+      <Full answer={answer} rows={6}>
+        {({ sessions }) =>
+          sessions.length === 0 ? (
+            <Empty title={words.sessions.none} text={words.sessions.noneText}>
+              {filters.isSet && (
+                <Button variant="default" size="xs" onClick={filters.clear}>
+                  {words.sessions.clear}
+                </Button>
+              )}
+            </Empty>
+          ) : (
+            <SessionTable sessions={sessions} />
+          )
+        }
+      </Full>
+    </Stack>
+  )
+}
+
+export function SessionTable({ sessions }: { readonly sessions: readonly SessionView[] }): React.JSX.Element {
+  const { columns } = words.sessions
+  return (
+    <Table className="list" highlightOnHover aria-label={words.sessions.title}>
+      <Table.Thead>
+        <Table.Tr>
+          <Table.Th>{columns.started}</Table.Th>
+          <Table.Th>{columns.who}</Table.Th>
+          <Table.Th>{columns.target}</Table.Th>
+          <Table.Th>{columns.kind}</Table.Th>
+          <Table.Th>{columns.length}</Table.Th>
+          <Table.Th>{columns.verdicts}</Table.Th>
+          <Table.Th>{columns.grant}</Table.Th>
+        </Table.Tr>
+      </Table.Thead>
+      <Table.Tbody>
+        {sessions.map((session) => (
+          <Table.Tr key={session.id}>
+            <Table.Td data-label={columns.started}>
+              <Link
+                href={`/sessions/${session.id}`}
+                className="link"
+                aria-label={words.sessions.open(session.username, session.target)}
+              >
+                <Moment at={session.startedAt} />
+              </Link>
+            </Table.Td>
+            <Table.Td data-label={columns.who}>{session.username}</Table.Td>
+            <Table.Td data-label={columns.target}>
+              <Text size="sm" fw={600} component="span">
+                {session.target}
+              </Text>{' '}
+              · {session.role}
+            </Table.Td>
+            <Table.Td data-label={columns.kind}>
+              {words.protocol[session.protocol]} {session.channel}
+              {session.command !== '' && (
+                <Text size="xs" c="var(--quiet)" ff="monospace" lineClamp={1} className="breaks">
+                  {session.command}
+                </Text>
+              )}
+            </Table.Td>
+            <Table.Td data-label={columns.length}>
+              <Group gap="xs" wrap="nowrap">
+                <Length session={session} />
+                <SessionState session={session} />
+              </Group>
+            </Table.Td>
+            <Table.Td data-label={columns.verdicts}>
+              {session.statements}{' '}
+              {session.denials > 0 && (
+                <Badge variant="dot" color="red" size="sm">
+                  {words.sessions.denials(session.denials)}
+                </Badge>
+              )}
+            </Table.Td>
+            <Table.Td data-label={columns.grant}>
+              <Link href={`/grants/${session.grant}`} className="link" aria-label={words.grant.number(session.grant)}>
+                #{session.grant}
+              </Link>
+            </Table.Td>
+          </Table.Tr>
+        ))}
+      </Table.Tbody>
+    </Table>
+  )
+}
+
+export function Length({ session }: { readonly session: SessionView }): React.JSX.Element {
+  const now = useNow(1000)
+  const end = session.end === null ? now : Date.parse(session.end.endedAt)
+  return <span className="tabular nowrap">{spanClock((end - Date.parse(session.startedAt)) / 1000)}</span>
+}

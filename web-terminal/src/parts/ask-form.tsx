@@ -1,0 +1,81 @@
+/** Asks for access to one target, in the place where the target stands. */
+import { Button, Group, NativeSelect, Stack, Text, TextInput } from '@mantine/core'
+import { type FormEvent, useState } from 'react'
+import type { AskBody, GrantView, TargetView } from '../../../gateway/portal/schema.ts'
+import { useDeed, useDesk } from '../desk.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings.ts'
+import { minutesWords } from '../time.tsx'
+import { Allows, Minutes } from './pieces.tsx'
+import { Refused } from './states.tsx'
+
+const TICKET = 500
+
+export function AskForm(props: { readonly target: TargetView; readonly onDone: () => void }): React.JSX.Element {
+  const { target, onDone } = props
+  const { api } = useDesk()
+  const deed = useDeed()
+  const [name, setName] = useState(target.roles[0]?.name ?? '')
+  const role = target.roles.find((candidate) => candidate.name === name) ?? target.roles[0]
+  const [minutes, setMinutes] = useState<number>()
+  const [reason, setReason] = useState('')
+  const [tooShort, setTooShort] = useState(false)
+  if (role === undefined) return <Text size="sm">{words.home.noTargetsText}</Text>
+  const span = Math.min(minutes ?? role.defaultMinutes, role.maxMinutes)
+  const send = async (event: FormEvent): Promise<void> => {
+    event.preventDefault()
+    const short = reason.trim().length < 3
+    setTooShort(short)
+    if (short) return
+    const ask: AskBody = { target: target.name, role: role.name, minutes: span, reason: reason.trim() }
+    if (await deed.run(() => api.post<GrantView>(routes.requests, ask))) onDone()
+  }
+  return (
+    <form onSubmit={(event) => void send(event)} aria-label={words.home.askFor(target.name)} className="ask">
+      <Stack gap="sm">
+        <div className="ask-fields">
+          <NativeSelect
+            label={words.ask.role}
+            value={role.name}
+            onChange={(event) => setName(event.currentTarget.value)}
+            data={target.roles.map((candidate) => candidate.name)}
+            description={role.description}
+            inputWrapperOrder={['label', 'input', 'description']}
+            data-autofocus
+          />
+          <TextInput
+            label={words.ask.reason}
+            placeholder={words.ask.reasonHint}
+            description={words.ask.reasonText}
+            inputWrapperOrder={['label', 'input', 'error', 'description']}
+            value={reason}
+            onChange={(event) => setReason(event.currentTarget.value)}
+            maxLength={TICKET}
+            required
+            withAsterisk={false}
+            error={tooShort ? words.ask.reasonShort : undefined}
+            autoComplete="off"
+          />
+        </div>
+        <Allows label={words.ask.allows} allows={role.allows} />
+        <Minutes
+          label={words.ask.time}
+          most={role.maxMinutes}
+          wanted={role.defaultMinutes}
+          value={span}
+          onChange={setMinutes}
+          text={`${words.ask.atMost(minutesWords(role.maxMinutes))} ${role.approval}`}
+        />
+        <Refused failure={deed.failure} />
+        <Group gap="sm">
+          <Button type="submit" loading={deed.busy}>
+            {role.needsApproval ? words.ask.send : words.ask.open}
+          </Button>
+          <Button variant="default" onClick={onDone}>
+            {words.ask.cancel}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  )
+}

@@ -1,0 +1,156 @@
+/** One request as an approver sees it: who, what, why, how long, what it opens; and the two buttons. */
+import { Button, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core'
+import { useState } from 'react'
+import type { GrantView, RoleView } from '../../../gateway/portal/schema.ts'
+import { useDeed, useDesk } from '../desk.tsx'
+import { Link } from '../router.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings.ts'
+import { Ago, Moment, minutesWords } from '../time.tsx'
+import { GrantActions } from './grant-actions.tsx'
+import { Allows, Facts, Minutes } from './pieces.tsx'
+import { Refused } from './states.tsx'
+
+export function Decision(props: {
+  readonly grant: GrantView
+  readonly role: RoleView | null
+  readonly isAlone?: boolean
+  readonly onDecided: (outcome: string) => void
+}): React.JSX.Element {
+  const { grant, role } = props
+  const label = `${grant.username} ${words.requests.asksFor} ${grant.role} ${words.requests.on} ${grant.target}`
+  return (
+    <Paper withBorder p="md" component="article" aria-label={label}>
+      <Stack gap="md">
+        <div>
+          <Group justify="space-between" align="start" gap="xs" wrap="nowrap">
+            <Title order={props.isAlone === true ? 2 : 3} className="request-title">
+              <b>{grant.username}</b> <span>{words.requests.asksFor}</span> <b>{grant.role}</b>{' '}
+              <span>{words.requests.on}</span> <b>{grant.target}</b>{' '}
+              <span>{words.requests.for(minutesWords(grant.minutes))}</span>
+            </Title>
+            <Text size="sm" c="var(--quiet)" className="nowrap">
+              {props.isAlone === true ? (
+                <Ago at={grant.requestedAt} />
+              ) : (
+                <Link href={`/requests/${grant.id}`} className="link" title={words.requests.open}>
+                  #{grant.id} · <Ago at={grant.requestedAt} />
+                </Link>
+              )}
+            </Text>
+          </Group>
+          <blockquote className="reason" aria-label={words.requests.why}>
+            {grant.reason}
+          </blockquote>
+        </div>
+        {role === null ? (
+          <Text size="sm">{words.requests.roleGone}</Text>
+        ) : (
+          <>
+            <Facts
+              rows={[
+                [grant.role, role.description],
+                [words.requests.rule, role.approval],
+                [
+                  words.requests.have,
+                  grant.approvals.length === 0 ? (
+                    ''
+                  ) : (
+                    <>
+                      {grant.approvals.map(({ by, at }) => (
+                        <span key={by}>
+                          {by}, <Moment at={at} />{' '}
+                        </span>
+                      ))}
+                      ({words.home.approvals(grant.approvals.length, grant.approvalsNeeded)})
+                    </>
+                  ),
+                ],
+              ]}
+            />
+            <Allows label={words.requests.lets} allows={role.allows} />
+          </>
+        )}
+        {grant.may.approve ? (
+          <Decide grant={grant} onDecided={props.onDecided} />
+        ) : (
+          <Group justify="space-between">
+            <Text size="sm" c="var(--quiet)">
+              {words.requests.waitsForOthers}
+            </Text>
+            <GrantActions grant={grant} role={role ?? undefined} />
+          </Group>
+        )}
+      </Stack>
+    </Paper>
+  )
+}
+
+function Decide(props: {
+  readonly grant: GrantView
+  readonly onDecided: (outcome: string) => void
+}): React.JSX.Element {
+  const { grant } = props
+  const { api } = useDesk()
+  const deed = useDeed()
+  const [minutes, setMinutes] = useState(grant.minutes)
+  const [denying, setDenying] = useState(false)
+  const [why, setWhy] = useState('')
+  const [tooShort, setTooShort] = useState(false)
+  const approve = async (): Promise<void> => {
+    const body = minutes < grant.minutes ? { minutes } : {}
+    if (await deed.run(() => api.post(routes.approve(grant.id), body))) props.onDecided(words.grant.state.approved)
+  }
+  const deny = async (): Promise<void> => {
+    const short = why.trim().length < 3
+    setTooShort(short)
+    if (short) return
+    const reason = why.trim().replaceAll(/\s+/g, ' ')
+    if (await deed.run(() => api.post(routes.deny(grant.id), { reason }))) props.onDecided(words.grant.end.denied)
+  }
+  if (denying)
+    return (
+      <Stack gap="sm">
+        <Textarea
+          label={words.requests.denyReason}
+          description={words.requests.denyReasonHint}
+          value={why}
+          onChange={(event) => setWhy(event.currentTarget.value)}
+          maxLength={500}
+          rows={3}
+          error={tooShort ? words.ask.reasonShort : undefined}
+          autoFocus
+        />
+        <Refused failure={deed.failure} />
+        <div className="thumbs">
+          <Button size="md" color="red" loading={deed.busy} onClick={() => void deny()}>
+            {words.requests.denySend}
+          </Button>
+          <Button size="md" variant="default" onClick={() => setDenying(false)}>
+            {words.requests.back}
+          </Button>
+        </div>
+      </Stack>
+    )
+  return (
+    <Stack gap="md">
+      <Minutes
+        label={words.requests.time}
+        most={grant.minutes}
+        wanted={grant.minutes}
+        value={minutes}
+        onChange={setMinutes}
+        text={words.requests.timeText}
+      />
+      <Refused failure={deed.failure} />
+      <div className="thumbs">
+        <Button size="md" loading={deed.busy} onClick={() => void approve()}>
+          {words.requests.approve(minutesWords(minutes))}
+        </Button>
+        <Button size="md" variant="default" onClick={() => setDenying(true)}>
+          {words.requests.deny}
+        </Button>
+      </div>
+    </Stack>
+  )
+}

@@ -1,0 +1,166 @@
+/** What can be done with a grant right now: extend, release, withdraw, revoke. */
+import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core'
+import { useState } from 'react'
+import type { GrantView, RoleView } from '../../../gateway/portal/schema.ts'
+import { useDeed, useDesk } from '../desk.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings.ts'
+import { minutesWords } from '../time.tsx'
+import { Minutes } from './pieces.tsx'
+import { Refused } from './states.tsx'
+
+type Step = 'extend' | 'release' | 'withdraw' | 'revoke'
+
+export function GrantActions(props: {
+  readonly grant: GrantView
+  readonly role: RoleView | undefined
+  readonly fullWidth?: boolean
+}): React.JSX.Element | null {
+  const { grant, role } = props
+  const [step, setStep] = useState<Step>()
+  const close = (): void => setStep(undefined)
+  const { may } = grant
+  if (!may.extend && !may.release && !may.withdraw && !may.revoke) return null
+  return (
+    <>
+      <Group gap="xs">
+        {may.extend && (
+          <Button size="xs" variant="light" onClick={() => setStep('extend')}>
+            {words.grant.extend}
+          </Button>
+        )}
+        {may.release && (
+          <Button size="xs" variant="default" onClick={() => setStep('release')}>
+            {words.grant.release}
+          </Button>
+        )}
+        {may.withdraw && (
+          <Button size="xs" variant="default" onClick={() => setStep('withdraw')}>
+            {words.grant.withdraw}
+          </Button>
+        )}
+        {may.revoke && !may.release && (
+          <Button size="xs" variant="light" color="red" onClick={() => setStep('revoke')}>
+            {words.grant.revoke}
+          </Button>
+        )}
+      </Group>
+      <Modal
+        opened={step !== undefined}
+        onClose={close}
+        title={step === undefined ? '' : title(step, grant)}
+        closeButtonProps={{ 'aria-label': words.ask.cancel }}
+        centered
+      >
+        {step === 'extend' && <Extend grant={grant} role={role} onDone={close} />}
+        {step !== undefined && step !== 'extend' && <End step={step} grant={grant} onDone={close} />}
+      </Modal>
+    </>
+  )
+}
+
+function title(step: Step, grant: GrantView): string {
+  switch (step) {
+    case 'extend':
+      return words.grant.extendTitle(grant.id)
+    case 'release':
+      return words.grant.releaseTitle(grant.id)
+    case 'withdraw':
+      return words.grant.withdrawTitle(grant.id)
+    case 'revoke':
+      return words.grant.revokeTitle(grant.id)
+  }
+}
+
+function Extend(props: {
+  readonly grant: GrantView
+  readonly role: RoleView | undefined
+  readonly onDone: () => void
+}): React.JSX.Element {
+  const { grant, role } = props
+  const { api } = useDesk()
+  const deed = useDeed()
+  const most = role?.maxMinutes ?? grant.minutes
+  const [minutes, setMinutes] = useState(Math.min(15, most))
+  const [reason, setReason] = useState('')
+  const send = async (): Promise<void> => {
+    const body = reason.trim().length < 3 ? { minutes } : { minutes, reason: reason.trim() }
+    if (await deed.run(() => api.post(routes.extend(grant.id), body))) props.onDone()
+  }
+  return (
+    <Stack gap="md">
+      <Text size="sm">
+        {words.grant.extendText} {role?.approval}
+      </Text>
+      <Minutes
+        label={words.ask.time}
+        most={most}
+        wanted={minutes}
+        value={minutes}
+        onChange={setMinutes}
+        text={words.ask.atMost(minutesWords(most))}
+      />
+      <TextInput
+        label={words.grant.extendReason}
+        placeholder={grant.reason}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+        maxLength={500}
+        autoComplete="off"
+      />
+      <Refused failure={deed.failure} />
+      <Group gap="sm">
+        <Button loading={deed.busy} onClick={() => void send()}>
+          {words.grant.extendSend}
+        </Button>
+        <Button variant="default" onClick={props.onDone}>
+          {words.ask.cancel}
+        </Button>
+      </Group>
+    </Stack>
+  )
+}
+
+function End(props: {
+  readonly step: Exclude<Step, 'extend'>
+  readonly grant: GrantView
+  readonly onDone: () => void
+}): React.JSX.Element {
+  const { step, grant } = props
+  const { api } = useDesk()
+  const deed = useDeed()
+  const [note, setNote] = useState('')
+  const send = async (): Promise<void> => {
+    const body = step === 'revoke' ? { note: note.trim() } : {}
+    if (await deed.run(() => api.post(routes[step](grant.id), body))) props.onDone()
+  }
+  const text = { release: words.grant.releaseText, withdraw: words.grant.withdrawText }
+  const label = {
+    release: words.grant.releaseSend,
+    withdraw: words.grant.withdrawSend,
+    revoke: words.grant.revokeSend,
+  }
+  return (
+    <Stack gap="md">
+      <Text size="sm">{step === 'revoke' ? words.grant.revokeText(grant.username) : text[step]}</Text>
+      {step === 'revoke' && (
+        <TextInput
+          label={words.grant.revokeNote}
+          value={note}
+          onChange={(event) => setNote(event.currentTarget.value)}
+          maxLength={500}
+          autoComplete="off"
+        />
+      )}
+      <Refused failure={deed.failure} />
+      <Group gap="sm">
+        <Button color={step === 'withdraw' ? 'petrol' : 'red'} loading={deed.busy} onClick={() => void send()}>
+          {label[step]}
+        </Button>
+        <Button variant="default" onClick={props.onDone}>
+          {words.grant.keep}
+        </Button>
+      </Group>
+    </Stack>
+  )
+}

@@ -1,0 +1,145 @@
+/** Small things that many pages show: badges, a line to copy, chips for minutes, a list of facts. */
+import { ActionIcon, Badge, Chip, Group, Text } from '@mantine/core'
+import { type ReactNode, useEffect, useState } from 'react'
+import type { GrantView, SessionView } from '../../../gateway/portal/schema.ts'
+import { Icon } from '../mark.tsx'
+import { words } from '../strings.ts'
+import { minutesWords } from '../time.tsx'
+
+const grantColours = { requested: 'orange', approved: 'petrol', live: 'green', ended: 'gray' } as const
+
+export function GrantState({ grant }: { readonly grant: GrantView }): React.JSX.Element {
+  const bad = grant.endReason === 'denied' || grant.endReason === 'revoked' || grant.endReason === 'failed'
+  return (
+    <Badge variant="dot" color={bad ? 'red' : grantColours[grant.state]}>
+      {grant.state === 'ended' && grant.endReason !== null
+        ? words.grant.end[grant.endReason]
+        : words.grant.state[grant.state]}
+    </Badge>
+  )
+}
+
+export function SessionState({ session }: { readonly session: SessionView }): React.JSX.Element {
+  const { end } = session
+  if (end === null)
+    return (
+      <Badge variant="dot" color="green" className="pulsing">
+        {words.sessions.live}
+      </Badge>
+    )
+  const bad = end.cause !== 'closed' && end.cause !== 'exited'
+  return (
+    <Badge variant="dot" color={bad ? 'red' : 'gray'}>
+      {words.sessions.end[end.cause]}
+    </Badge>
+  )
+}
+
+/** A line exactly as it is typed, with a button that copies it. */
+export function CommandLine({ command }: { readonly command: string }): React.JSX.Element {
+  const [copied, setCopied] = useState(false)
+  useEffect(() => {
+    if (!copied) return undefined
+    const timer = setTimeout(() => setCopied(false), 2000)
+    return () => clearTimeout(timer)
+  }, [copied])
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(command)
+    setCopied(true)
+  }
+  return (
+    <div className="command">
+      <code tabIndex={0} role="group" aria-label={command}>
+        {command}
+      </code>
+      <ActionIcon
+        variant="subtle"
+        size={32}
+        aria-label={words.copy.copy(command)}
+        title={words.copy.short}
+        onClick={() => void copy().catch(() => undefined)}
+      >
+        <Icon name={copied ? 'check' : 'copy'} size={16} />
+      </ActionIcon>
+      <span role="status" className="copied">
+        {copied ? words.copy.copied : ''}
+      </span>
+    </div>
+  )
+}
+
+const COMMON = [5, 15, 30, 60, 120, 240, 480]
+
+/** The spans that are offered for a limit: a few common ones, and the limit itself. */
+function spans(most: number, wanted: number): readonly number[] {
+  const common = COMMON.filter((minutes) => minutes <= most && (minutes >= 15 || most < 15)).slice(0, 4)
+  return [...new Set([...common, Math.min(wanted, most), most])].toSorted((a, b) => a - b)
+}
+
+export function Minutes(props: {
+  readonly label: string
+  readonly most: number
+  /** Offered as well, when it is no common span. */
+  readonly wanted: number
+  readonly value: number
+  readonly onChange: (minutes: number) => void
+  readonly text?: string
+}): React.JSX.Element {
+  return (
+    <div role="radiogroup" aria-label={props.label}>
+      <Text component="div" size="sm" fw={500} mb={4}>
+        {props.label}
+      </Text>
+      <Chip.Group value={String(props.value)} onChange={(value) => props.onChange(Number(value))}>
+        <Group gap={8}>
+          {spans(props.most, props.wanted).map((minutes) => (
+            <Chip key={minutes} value={String(minutes)} radius="sm" variant="outline">
+              {minutesWords(minutes)}
+            </Chip>
+          ))}
+        </Group>
+      </Chip.Group>
+      {props.text !== undefined && (
+        <Text size="xs" c="var(--quiet)" mt={6}>
+          {props.text}
+        </Text>
+      )}
+    </div>
+  )
+}
+
+/** Names and values; empty values are left out. */
+export function Facts({ rows }: { readonly rows: readonly (readonly [string, ReactNode])[] }): React.JSX.Element {
+  return (
+    <dl className="facts">
+      {rows.map(([name, value]) =>
+        value === '' || value === null || value === undefined ? null : (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ),
+      )}
+    </dl>
+  )
+}
+
+/** What a role allows, in the gateway's plain words. */
+export function Allows(props: {
+  readonly label: string
+  readonly allows: readonly string[]
+}): React.JSX.Element | null {
+  if (props.allows.length === 0) return null
+  return (
+    <div>
+      <Text component="div" size="sm" fw={500}>
+        {props.label}
+      </Text>
+      <ul className="allows">
+        {props.allows.map((sentence) => (
+          <li key={sentence}>{sentence}</li>
+        ))}
+      </ul>
+    </div>
+  )
+}

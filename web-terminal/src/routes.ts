@@ -1,0 +1,41 @@
+/** The paths of the API under its base, one function each. */
+
+const query = (values: Readonly<Record<string, string | undefined>>): string => {
+  const set = Object.entries(values).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+  )
+  return set.length === 0 ? '' : `?${new URLSearchParams(set).toString()}`
+}
+
+export const routes = {
+  me: '/me',
+  signOut: '/sign-out',
+  targets: '/targets',
+  requests: '/requests',
+  approve: (id: string) => `/requests/${id}/approve`,
+  deny: (id: string) => `/requests/${id}/deny`,
+  withdraw: (id: string) => `/requests/${id}/withdraw`,
+  grants: (filter: { readonly state?: string; readonly person?: string; readonly target?: string }) =>
+    `/grants${query({ ...filter, limit: '200' })}`,
+  story: (id: string) => `/grants/${id}`,
+  extend: (id: string) => `/grants/${id}/extend`,
+  release: (id: string) => `/grants/${id}/release`,
+  revoke: (id: string) => `/grants/${id}/revoke`,
+  sessions: (filter: {
+    readonly person?: string
+    readonly target?: string
+    readonly protocol?: string
+    readonly live?: string
+  }) => `/sessions${query({ ...filter, limit: '200' })}`,
+  session: (id: string) => `/sessions/${id}`,
+  cast: (id: string) => `/sessions/${id}/asciicast`,
+  download: (id: string) => `/sessions/${id}/asciicast?download=1`,
+  events: (id: string, after: number | undefined) =>
+    `/sessions/${id}/events?kinds=imxksdf&limit=1000${after === undefined ? '' : `&after=${after}`}`,
+  live: (id: string) => `/sessions/${id}/live`,
+  kill: (id: string) => `/sessions/${id}/kill`,
+  signIn: (id: string) => `/sign-ins/${id}`,
+  answer: (id: string) => `/sign-ins/${id}/answer`,
+  denySignIn: (id: string) => `/sign-ins/${id}/deny`,
+  reveal: (id: string) => `/sign-ins/${id}/reveal`,
+} as const
