@@ -1,21 +1,24 @@
 /** Front door: keeps requests and grants, says which is live, ends them, and knows who is in. */
 import type { Audit } from '../model/event.ts'
-import type { Identity, Username } from '../model/identity.ts'
+import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
-import type { Clock, Moment } from '../model/moment.ts'
-import type { Role } from '../model/role.ts'
-import type { Target } from '../model/target.ts'
+import type { Clock } from '../model/moment.ts'
 import type { AccessDesk, GrantBook, SessionBook } from '../session/session.ts'
 import type { State } from '../state/state.ts'
+import { Changes } from './changes.ts'
+import { createDesk } from './desk.ts'
+import { Endings } from './endings.ts'
+import { Ledger } from './ledger.ts'
+import { Listings } from './listings.ts'
+import { type Lock, lockOn, rememberSubject } from './locks.ts'
+import { eventOf, idOf, Outbox } from './outbox.ts'
+import type { Policy } from './policy.ts'
+import { Requests } from './requests.ts'
+import { Sessions } from './session-book.ts'
+import { Tenures } from './tenures.ts'
 
-/** Who may have what, as the config says now. */
-export type Policy = {
-  readonly targets: readonly Target[]
-  readonly roles: readonly Role[]
-  /** Groups that may do everything but approve; groups that may see everything. */
-  readonly admins: readonly string[]
-  readonly auditors: readonly string[]
-}
+export type { Lock } from './locks.ts'
+export type { Policy } from './policy.ts'
 
 export type GrantsParts = {
   readonly state: State
@@ -37,8 +40,6 @@ export type GrantsLimits = {
   readonly held: number
 }
 
-export type Lock = { readonly username: Username; readonly at: Moment; readonly by: Username; readonly note: string }
-
 export type Grants = GrantBook &
   SessionBook &
   AccessDesk & {
@@ -49,3 +50,75 @@ export type Grants = GrantBook &
     /** Sends what is on its way, ends all tenures, stops all timers. The state stays open. */
     close(): Promise<void>
   }
+
+const USUAL: GrantsLimits = { staleAfterMs: 30_000, lapseAfterMs: 24 * 3_600_000, waiting: 20, held: 20 }
+
+export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> = {}): Grants {
+  const { state, clock, log, audit, policy } = parts
+  const { staleAfterMs, lapseAfterMs, waiting, held } = { ...USUAL, ...limits }
+  const outbox = new Outbox({ state, clock, log, audit })
+  const ledger = new Ledger({ state, clock, outbox })
+  const changes = new Changes({ state, log })
+  const store = { state, ledger, changes }
+  const endings = new Endings({ ledger, policy, lapseAfterMs })
+  const lapse = () => endings.lapse(clock.now())
+  const lapseSoon = () =>
+    void lapse().catch((error: unknown) =>
+      log({ level: 'warn', room: 'grants', message: 'An ended grant is not written down yet.', error }),
+    )
+  const requests = new Requests({ ledger, policy, limits: { waiting, held } })
+  const listings = new Listings({ ledger, changes, policy, lapse })
+  const sessions = new Sessions({ store, clock, log, audit, policy })
+  const tenures = new Tenures({
+    store,
+    clock,
+    log,
+    staleAfterMs,
+    told: {
+      expired: lapseSoon,
+      warned: ({ grant }, minutes) =>
+        audit(
+          eventOf(
+            {
+              id: idOf('warned', grant.id, grant.expiresAt, minutes),
+              kind: 'grant.warned',
+              actor: '',
+              grant: grant.id,
+              target: grant.target,
+              details: { minutes, expiresAt: grant.expiresAt },
+              text: `${grant.username} was told that grant ${grant.id} ends in ${minutes} min.`,
+            },
+            clock,
+          ),
+        ),
+    },
+  })
+  const desk = createDesk({
+    clock,
+    audit,
+    policy,
+    store: { state, changes },
+    rooms: { requests, endings, listings, sessions },
+  })
+  return {
+    ...desk,
+    live: (subject, target, endpoint, role) => tenures.live(subject, target, endpoint, role),
+    enter: (start) => sessions.enter(start),
+    lockOf: async (identity) => {
+      const lock = await lockOn(state, identity)
+      if (lock?.username === identity.username) await rememberSubject(state, identity)
+      return lock
+    },
+    sweep: async () => {
+      await lapse()
+      await outbox.resend()
+      await sessions.sweep()
+    },
+    close: async () => {
+      tenures.close()
+      await sessions.close()
+      changes.close()
+      await outbox.close()
+    },
+  }
+}

@@ -11,4 +11,4 @@ export const wallClock: Clock = { now: () => Date.now() as Moment }
 
 export const after = (moment: Moment, ms: number): Moment => (moment + ms) as Moment
 
-export const minutesToMs = (minutes: number): number => minutes * 60_000
+export const minutesToMs = (minutes: number): number => Math.round(minutes * 60_000)

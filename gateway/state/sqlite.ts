@@ -13,6 +13,7 @@ import type { State, Statements, Value } from './state.ts'
 
 export type SqliteParts = { readonly path: string; readonly clock: Clock; readonly log: Log }
 
+const READS = /^\s*select\b/i
 /** How often commits of other processes are looked for. */
 const POLL_MS = 100
 /** How long a statement waits for other writers before it gives up. */
@@ -129,7 +130,9 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
 
   return {
     all: <Row extends object>(sql: string, params: readonly Value[] = []) =>
-      patiently(() => reader.all(sql, params) as readonly Row[]),
+      READS.test(sql)
+        ? patiently(() => reader.all(sql, params) as readonly Row[])
+        : tx((inner) => inner.all<Row>(sql, params)),
     run: (sql, params = []) =>
       queued(async () => {
         const count = await patiently(() => writer.run(sql, params))

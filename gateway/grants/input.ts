@@ -1,0 +1,32 @@
+/** What people type: reasons, notes, minutes. */
+import { Refusal } from '../model/refusal.ts'
+import type { Role } from '../model/role.ts'
+
+/** Control characters, halves of pairs, and marks that turn the direction of the text around them. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u
+const MOST = 500
+const LEAST_MINUTES = 0.05
+
+/** One line: runs of white space become one space. @throws {Refusal} BAD_INPUT. */
+export function line(text: string, what: string, least: number): string {
+  if (typeof text !== 'string' || text.length > 4 * MOST) throw new Refusal('BAD_INPUT', `The ${what} is too long.`)
+  const flat = text.replace(/\s+/gu, ' ').trim()
+  const { length } = Array.from(flat)
+  if (length < least || length > MOST)
+    throw new Refusal('BAD_INPUT', `The ${what} must have ${least} to ${MOST} characters.`)
+  if (UNPRINTABLE.test(flat)) throw new Refusal('BAD_INPUT', `The ${what} must be printable text.`)
+  return flat
+}
+
+/** Fractions are allowed, so that a demonstration need not last a minute. @throws {Refusal} BAD_INPUT. */
+export function minutesWithin(minutes: number, most: number, what: string): number {
+  if (Number.isFinite(minutes) && minutes >= LEAST_MINUTES && minutes <= most) return minutes
+  throw new Refusal('BAD_INPUT', `The time must be at most ${most} minutes: ${what}.`)
+}
+
+export const minutesFor = (role: Role, minutes: number | undefined): number =>
+  minutesWithin(
+    minutes ?? Math.min(role.defaultMinutes, role.maxMinutes),
+    role.maxMinutes,
+    `role ${role.name} allows no more`,
+  )
