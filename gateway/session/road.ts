@@ -46,6 +46,15 @@ export class Road {
   }
 
   /**
+   * What is recorded by events of its own, taken before this call or summed up later (a window's size, the bytes of a file whose
+   * transfer is one event): `forward` runs after all that was taken is in the journal file and the grant was looked at again.
+   */
+  pass(forward: () => void): void {
+    if (this.#closed) return
+    this.#parts.recording.written((failure) => this.#go(failure, forward))
+  }
+
+  /**
    * One judged statement. Exactly one of `forward` and `refuse` runs, after the verdict is in the journal file;
    * neither runs when the journal fails or the grant has ended: then the session is cut, and the recording says `not-sent`.
    *

@@ -15,7 +15,7 @@ export type UpstreamsParts = {
 export type Upstreams = {
   /**
    * A connected stream to the admitted endpoint (host and port of the admission's protocol; a unix socket for a PostgreSQL directory).
-   * Destroyed when the admission ends or the signal aborts; otherwise the caller closes it.
+   * Destroyed half a second after the admission ends or the signal aborts (time to kill what runs there); otherwise the caller closes it.
    *
    * @throws {Refusal} TARGET_UNREACHABLE, or the reason why the admission is over.
    */

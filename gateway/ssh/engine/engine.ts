@@ -4,7 +4,14 @@ import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
 import type { SecretRef } from '../../model/target.ts'
 import type { Admission } from '../../session/session.ts'
+import { ensureKeys } from './authority.ts'
 import type { Engine } from './contract.ts'
+import { forward } from './forward.ts'
+import { readKeyLine } from './keys.ts'
+import { accountOf, createPool } from './pool.ts'
+import { run } from './run.ts'
+import { createSshServer } from './server.ts'
+import { loadSsh2, REVIEWED_VERSION } from './ssh2.ts'
 
 export type * from './contract.ts'
 
@@ -27,4 +34,32 @@ export type EngineParts = {
 }
 
 /** Reads or makes the keys. @throws when a key file can be read by others or ssh2 is not the reviewed version. */
-export declare function createEngine(parts: EngineParts): Engine
+export function createEngine(parts: EngineParts): Engine {
+  const ssh2 = loadSsh2()
+  const keys = ensureKeys(parts.keyDirectory)
+  const authorities = parts.userAuthorities.map((line) => readKeyLine(line))
+  // Clients send `eow@openssh.com`, without which `| head` would hang, only to what looks like OpenSSH.
+  const ident = `OpenSSH_compat-Sallyport_${parts.version}`
+  const now = () => parts.clock.now()
+  const pool = createPool({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams })
+  return {
+    server: (onConnection) =>
+      createSshServer(
+        {
+          ...{ log: parts.log, ssh2, keys },
+          naming: { ident, hostNames: parts.hostNames },
+          trust: { authorities, now },
+        },
+        onConnection,
+      ),
+    run: (wish) => run(pool, wish),
+    forward: (wish) => forward(pool, wish),
+    account: accountOf,
+    keys: {
+      host: keys.host.line,
+      hostAuthority: keys.hostAuthority.line,
+      userAuthority: keys.userAuthority.line,
+    },
+    report: { ssh2: REVIEWED_VERSION, cipherAddon: ssh2.cipherAddon, postQuantum: ssh2.postQuantum },
+  }
+}

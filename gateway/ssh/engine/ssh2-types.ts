@@ -68,7 +68,6 @@ export type Protocol = {
   _skipNextInboundPacket: boolean
   _onPayload: Payload
   _onHandshakeComplete: (negotiated: Negotiated) => void
-  readonly _queue: readonly Buffer[] | undefined
   readonly _packetRW: {
     readonly write: {
       readonly allocStart: number

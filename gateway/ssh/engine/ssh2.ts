@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
-import type { CryptoModule, KeyParserModule, ParsedKey, ProtocolConstructor } from './ssh2-types.ts'
+import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
 export const REVIEWED_VERSION = '1.17.0'
 
@@ -13,6 +13,7 @@ export type Ssh2 = {
   readonly parseKey: (text: Buffer) => ParsedKey | readonly ParsedKey[] | Error
   /** ASN.1 signatures of OpenSSL to those of SSH. */
   readonly convertSignature: (signature: Buffer, keyType: string) => Buffer
+  readonly sendPacket: (protocol: Protocol, packet: Buffer) => boolean
   /** Resolves when its ciphers can be used. */
   readonly ready: Promise<void>
   readonly cipherAddon: boolean
@@ -49,11 +50,15 @@ function load(): Ssh2 {
     useKeyObjects(crypto)
     parseHostCertificates(keyParser)
     const Protocol = require('ssh2/lib/protocol/Protocol.js') as ProtocolConstructor
-    const { convertSignature } = require('ssh2/lib/protocol/utils.js') as Pick<Ssh2, 'convertSignature'>
+    const { convertSignature, sendPacket } = require('ssh2/lib/protocol/utils.js') as Pick<
+      Ssh2,
+      'convertSignature' | 'sendPacket'
+    >
     return {
       Protocol,
       parseKey: keyParser.parseKey,
       convertSignature,
+      sendPacket,
       ready: crypto.init,
       cipherAddon: crypto.bindingAvailable,
       postQuantum: offerPostQuantum(Protocol),

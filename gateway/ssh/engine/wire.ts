@@ -45,7 +45,8 @@ export class Reader {
   text(limit = 64 * 1024): string {
     const bytes = this.string(limit)
     const text = bytes.toString('utf8')
-    if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) throw new MalformedMessage('Text that is not UTF-8.')
+    if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes))
+      throw new MalformedMessage('Text that is not UTF-8.')
     return text
   }
 
@@ -85,4 +86,5 @@ export function string(value: string | Uint8Array): Buffer {
   return Buffer.concat([uint32(bytes.length), bytes])
 }
 
-export const message = (type: number, ...fields: readonly Uint8Array[]): Buffer => Buffer.concat([byte(type), ...fields])
+export const message = (type: number, ...fields: readonly Uint8Array[]): Buffer =>
+  Buffer.concat([byte(type), ...fields])

@@ -68,7 +68,9 @@ function kemPrefix(): Buffer | undefined {
 function upgrade(protocol: Protocol, kex: Kex, prefix: Buffer): void {
   const remote = firstList(kex._remoteKexinit)
   const mine = [NAME, ...protocol._offer.lists.kex.array]
-  const chosen = protocol._server ? remote.find((name) => mine.includes(name)) : mine.find((name) => remote.includes(name))
+  const chosen = protocol._server
+    ? remote.find((name) => mine.includes(name))
+    : mine.find((name) => remote.includes(name))
   if (chosen !== NAME) return
   // ssh2 thinks a first guess of this method was wrong, since its own list does not have it.
   if (remote[0] === NAME) protocol._skipNextInboundPacket = false
@@ -122,7 +124,8 @@ function attempt(compute: () => Buffer): Buffer | Error {
   }
 }
 
-const combine = (kem: Buffer, classic: Buffer): Buffer => crypto.createHash('sha256').update(kem).update(classic).digest()
+const combine = (kem: Buffer, classic: Buffer): Buffer =>
+  crypto.createHash('sha256').update(kem).update(classic).digest()
 
 const rawX25519 = (key: crypto.KeyObject): Buffer => key.export({ type: 'spki', format: 'der' }).subarray(-X25519)
 

@@ -1,0 +1,202 @@
+/** All channels of one connection (RFC 4254): opening them both ways, and bringing each message to its channel. */
+import { MalformedMessage } from '../../model/refusal.ts'
+import { Channel, type ChannelEvents, MAX_PACKET, MIN_PACKET, type Stream, WINDOW } from './channel.ts'
+import type { Transport } from './transport.ts'
+import { message, Reader, string, uint32 } from './wire.ts'
+
+/** What a peer wants to open. Answer once, now or later. */
+export type OpenRequest = {
+  readonly type: string
+  readonly body: Reader
+  accept(events: ChannelEvents): Channel
+  refuse(code: number, text: string): void
+}
+
+/** Codes of RFC 4254 §5.1. */
+export const PROHIBITED = 1
+export const CONNECT_FAILED = 2
+export const UNKNOWN_TYPE = 3
+const SHORTAGE = 4
+
+type Opening = { readonly events: ChannelEvents; readonly done: (outcome: Channel | Error) => void }
+
+export class Channels {
+  readonly #transport: Transport
+  readonly #onOpen: (request: OpenRequest) => void
+  readonly #most: number
+  readonly #channels = new Map<number, Channel>()
+  readonly #opening = new Map<number, Opening>()
+  #next = 0
+  #deciding = 0
+
+  constructor(parts: {
+    readonly transport: Transport
+    readonly onOpen: (request: OpenRequest) => void
+    /** Channels that the peer may have open at once. */
+    readonly most: number
+  }) {
+    this.#transport = parts.transport
+    this.#onOpen = parts.onOpen
+    this.#most = parts.most
+  }
+
+  get size(): number {
+    return this.#channels.size + this.#opening.size
+  }
+
+  /** @throws when the peer refuses. */
+  open(type: string, events: ChannelEvents, ...body: readonly Uint8Array[]): Promise<Channel> {
+    const id = this.#newId()
+    return new Promise((resolve, reject) => {
+      const done = (outcome: Channel | Error) => (outcome instanceof Error ? reject(outcome) : resolve(outcome))
+      if (this.#transport.closed) {
+        done(new Error('The connection is gone.'))
+        return
+      }
+      this.#opening.set(id, { events, done })
+      this.#transport.send(message(90, string(type), uint32(id), uint32(WINDOW), uint32(MAX_PACKET), ...body))
+    })
+  }
+
+  pump(): void {
+    for (const channel of this.#channels.values()) channel.pump()
+  }
+
+  /** The connection is gone. */
+  lose(): void {
+    for (const { done } of [...this.#opening.values()]) done(new Error('The connection is gone.'))
+    this.#opening.clear()
+    for (const channel of [...this.#channels.values()]) channel.lose()
+  }
+
+  /** Messages 80 to 100. @throws {MalformedMessage} */
+  receive(payload: Buffer): void {
+    const reader = new Reader(payload)
+    const type = reader.byte()
+    switch (type) {
+      case 80:
+        return this.#global(reader)
+      // REQUEST_SUCCESS and REQUEST_FAILURE: answers to keepalives.
+      case 81:
+      case 82:
+        return undefined
+      case 90:
+        return this.#open(reader)
+      case 91:
+        return this.#confirmed(reader)
+      case 92:
+        return this.#refused(reader)
+      default:
+        return this.#toChannel(type, reader)
+    }
+  }
+
+  #toChannel(type: number, reader: Reader): void {
+    const id = reader.uint32()
+    const channel = this.#channels.get(id)
+    if (channel === undefined) {
+      if (id >= this.#next) throw new MalformedMessage(`A message for a channel that was never opened.`)
+      return undefined
+    }
+    switch (type) {
+      case 93:
+        return channel.receiveWindow(reader.uint32())
+      case 94:
+        return channel.receiveData(reader.string(), 0)
+      case 95:
+        return channel.receiveData(...extended(reader))
+      case 96:
+        return channel.receiveEof()
+      case 97:
+        return channel.receiveClose()
+      case 98:
+        return channel.receiveRequest(reader.text(128), reader.boolean(), reader)
+      case 99:
+      case 100:
+        return channel.receiveAnswer(type === 99)
+      default:
+        throw new MalformedMessage(`A message of type ${type}.`)
+    }
+  }
+
+  /** Nothing is forwarded from a target's or client's side: -R is refused, keepalives are answered by the refusal. */
+  #global(reader: Reader): void {
+    reader.text(128)
+    if (reader.boolean()) this.#transport.send(message(82))
+  }
+
+  #open(reader: Reader): void {
+    const type = reader.text(128)
+    const remote = { id: reader.uint32(), window: reader.uint32(), packet: reader.uint32() }
+    const refuse = (code: number, text: string) =>
+      this.#transport.send(message(92, uint32(remote.id), uint32(code), string(text), string('')))
+    if (remote.packet < MIN_PACKET) return refuse(SHORTAGE, `Packets of less than ${MIN_PACKET} bytes are not served.`)
+    if (this.#channels.size + this.#deciding >= this.#most)
+      return refuse(SHORTAGE, 'Too many channels on one connection.')
+    this.#deciding += 1
+    let isOpen = true
+    const once = () => {
+      if (!isOpen) throw new Error('A request to open a channel is answered once.')
+      isOpen = false
+      this.#deciding -= 1
+    }
+    this.#onOpen({
+      type,
+      body: reader,
+      accept: (events) => {
+        once()
+        const id = this.#newId()
+        this.#transport.send(message(91, uint32(remote.id), uint32(id), uint32(WINDOW), uint32(MAX_PACKET)))
+        return this.#add(id, remote, events)
+      },
+      refuse: (code, text) => {
+        once()
+        refuse(code, text)
+      },
+    })
+  }
+
+  #confirmed(reader: Reader): void {
+    const id = reader.uint32()
+    const opening = this.#opening.get(id)
+    if (opening === undefined) throw new MalformedMessage('A confirmation that nobody asked for.')
+    this.#opening.delete(id)
+    const remote = { id: reader.uint32(), window: reader.uint32(), packet: reader.uint32() }
+    if (remote.packet < MIN_PACKET) throw new MalformedMessage('A channel with packets that are too small.')
+    opening.done(this.#add(id, remote, opening.events))
+  }
+
+  #refused(reader: Reader): void {
+    const id = reader.uint32()
+    const opening = this.#opening.get(id)
+    if (opening === undefined) throw new MalformedMessage('A refusal that nobody asked for.')
+    this.#opening.delete(id)
+    const code = reader.uint32()
+    opening.done(new Error(`Refused (${code}): ${reader.text(1024)}`))
+  }
+
+  #add(
+    id: number,
+    remote: { readonly id: number; readonly window: number; readonly packet: number },
+    events: ChannelEvents,
+  ): Channel {
+    const channel = new Channel({
+      ...{ transport: this.#transport, remote, events },
+      forget: () => this.#channels.delete(id),
+    })
+    this.#channels.set(id, channel)
+    if (this.#transport.closed) channel.lose()
+    return channel
+  }
+
+  /** Never used twice, so a late message can be told from a false one. */
+  #newId(): number {
+    this.#next += 1
+    return this.#next - 1
+  }
+}
+
+function extended(reader: Reader): [Buffer, Stream] {
+  if (reader.uint32() !== 1) throw new MalformedMessage('Extended data that is not standard error.')
+  return [reader.string(), 1]
+}

@@ -1,0 +1,98 @@
+/** -L: one TCP connection from the target onwards, where the role names the address. Recorded as bytes; it cannot be replayed as a terminal. */
+import { Refusal } from '../../model/refusal.ts'
+import { ALLOW, type Verdict } from '../../model/statement.ts'
+import type { Session } from '../../session/session.ts'
+import type { Channel } from './channel.ts'
+import { CONNECT_FAILED } from './channels.ts'
+import type { Forward, Outcome } from './contract.ts'
+import { mayForward } from './forward-rule.ts'
+import type { Pool } from './pool.ts'
+import { bytesLane, type Ends, type Lane, Relay } from './relay.ts'
+import { Tcpip } from './tcpip.ts'
+import { string, uint32 } from './wire.ts'
+
+export async function forward(pool: Pool, { connection, request, session }: Forward): Promise<Outcome> {
+  if (!(request instanceof Tcpip)) throw new TypeError('A request of another engine.')
+  try {
+    const n = await judge(session, request)
+    return await carry(pool, { connection, request, session }, request, n)
+  } catch (failure) {
+    if (!request.answered) request.fail(CONNECT_FAILED, failure instanceof Refusal ? failure.message : 'Not possible.')
+    throw failure
+  }
+}
+
+/** The verdict is in the journal before anything is opened. */
+function judge(session: Session, { host, port }: Tcpip): Promise<number> {
+  const { role } = session.admission
+  const allowed = mayForward(role.ssh.forward, host, port)
+  const reason = `Role ${role.name} does not allow forwarding to ${host}:${port}.`
+  const verdict: Verdict = allowed ? ALLOW : { decision: 'deny', reason }
+  const { ended, road } = session
+  return new Promise((resolve, reject) => {
+    const cut = () =>
+      reject(ended.reason instanceof Error ? ended.reason : new Refusal('GRANT_ENDED', 'The session was ended.'))
+    if (ended.aborted) return cut()
+    ended.addEventListener('abort', cut, { once: true })
+    road.statement(
+      { statement: { kind: 'forward', text: `${host}:${port}` }, verdict },
+      (n) => {
+        ended.removeEventListener('abort', cut)
+        resolve(n)
+      },
+      () => {
+        ended.removeEventListener('abort', cut)
+        reject(new Refusal('NOT_ALLOWED', reason))
+      },
+    )
+    return undefined
+  })
+}
+
+async function carry(pool: Pool, parts: Forward, request: Tcpip, n: number): Promise<Outcome> {
+  const { connection, session } = parts
+  const since = performance.now()
+  let client: Channel | undefined
+  const early: (() => void)[] = []
+  let bytes = 0
+  const counted = (ends: Ends): Lane => {
+    const lane = bytesLane(session)(ends)
+    const end = () => session.road.outcome({ n, result: 'done', ms: Math.round(performance.now() - since), bytes })
+    return {
+      fromClient: (chunk) => {
+        bytes += chunk.length
+        lane.fromClient(chunk)
+      },
+      fromTarget: (chunk, stream) => {
+        bytes += chunk.length
+        // The target may speak before the client knows that the channel is open.
+        const pass = () => lane.fromTarget(chunk, stream)
+        if (client === undefined) early.push(pass)
+        else pass()
+      },
+      end,
+    }
+  }
+  const relay = new Relay({
+    session,
+    client: () => {
+      if (client === undefined) throw new Error('The client has no channel yet.')
+      return client
+    },
+    hasTerminal: true,
+    lane: counted,
+  })
+  const upstream = await pool.connect(connection, session)
+  const fields = [string(request.host), uint32(request.port), string(request.originHost), uint32(request.originPort)]
+  const target = await upstream.open('direct-tcpip', relay.target, ...fields)
+  relay.attach(target)
+  client = request.accept({
+    data: (chunk, stream) => (stream === 0 ? relay.client.data(chunk) : undefined),
+    eof: () => relay.client.eof(),
+    request: () => false,
+    closed: () => relay.client.closed(),
+  })
+  const outcome = relay.run()
+  for (const pass of early) pass()
+  return outcome
+}

@@ -1,0 +1,103 @@
+/** Logging in on a target (RFC 4252, client side) with one key or one certificate of minutes. No passwords, nothing interactive. */
+import type { Ssh2 } from './ssh2.ts'
+import type { Transport } from './transport.ts'
+import { message, Reader, string } from './wire.ts'
+import { keyRequest } from './proof.ts'
+import { issueCertificate, newSigningKey, type SigningKey } from './authority.ts'
+import { CERTIFICATE_SUFFIX } from './certificate.ts'
+
+/** One way to prove who logs in. */
+export type Credential = {
+  readonly algorithm: string
+  readonly blob: Buffer
+  /** SSH's form: string algorithm, string signature. */
+  sign(data: Buffer): Buffer
+}
+
+const CERTIFICATE_SECONDS = 300
+
+/** A key that lives as long as this connection, and a certificate for it. `keyId` is what sshd writes into its log. */
+export function certificateCredential(authority: SigningKey, account: string, keyId: string, now: number): Credential {
+  const key = newSigningKey()
+  const blob = issueCertificate(authority, {
+    ...{ kind: 'user', key: key.blob, keyId, principals: [account], now, seconds: CERTIFICATE_SECONDS },
+    extensions: ['permit-port-forwarding', 'permit-pty'],
+  })
+  return { algorithm: `ssh-ed25519${CERTIFICATE_SUFFIX}`, blob, sign: (data) => key.sign(data) }
+}
+
+/** A private key by reference, in OpenSSH's or PEM form. @throws {Error} without the key in its text. */
+export function keyCredential(ssh2: Ssh2, privateKey: Buffer): Credential {
+  if (privateKey.length > 16 * 1024) throw new Error('The private key is longer than 16 KiB.')
+  const parsed = ssh2.parseKey(privateKey)
+  const key = Array.isArray(parsed) ? parsed[0] : parsed
+  if (key === undefined || key instanceof Error || !('sign' in key) || key.getPrivatePEM() === null)
+    throw new Error('The private key cannot be read. It must be an OpenSSH or PEM key without a passphrase.')
+  const isRsa = key.type === 'ssh-rsa'
+  const algorithm = isRsa ? 'rsa-sha2-512' : key.type
+  return {
+    algorithm,
+    blob: key.getPublicSSH(),
+    sign: (data) => {
+      const signature = key.sign(data, isRsa ? 'sha512' : undefined)
+      if (signature instanceof Error) throw new Error('The private key cannot sign.')
+      return Buffer.concat([string(algorithm), string(ssh2.convertSignature(signature, key.type))])
+    },
+  }
+}
+
+/** One login. `receive` takes the messages 5 to 79; `done` runs once. */
+export class Login {
+  readonly #transport: Transport
+  readonly #account: string
+  readonly #credential: Credential
+  readonly #done: (failure: Error | undefined) => void
+  #over = false
+
+  constructor(parts: {
+    readonly transport: Transport
+    readonly account: string
+    readonly credential: Credential
+    readonly done: (failure: Error | undefined) => void
+  }) {
+    this.#transport = parts.transport
+    this.#account = parts.account
+    this.#credential = parts.credential
+    this.#done = parts.done
+  }
+
+  begin(): void {
+    this.#transport.send(message(5, string('ssh-userauth')))
+  }
+
+  receive(payload: Buffer): void {
+    const reader = new Reader(payload)
+    switch (reader.byte()) {
+      case 6:
+        return this.#ask()
+      // Banners of targets are for people who log in there by hand; extension info is not needed.
+      case 7:
+      case 53:
+        return undefined
+      case 52:
+        return this.#end(undefined)
+      case 51:
+        return this.#end(new Error(`It does not let ${this.#account} in; it would take ${reader.text(1024)}.`))
+      default:
+        return this.#end(new Error('It asked for something that is not a login by key.'))
+    }
+  }
+
+  #ask(): void {
+    const { algorithm, blob } = this.#credential
+    const request = keyRequest({ username: this.#account, algorithm, blob })
+    const signature = this.#credential.sign(Buffer.concat([string(this.#transport.sessionId), request]))
+    this.#transport.send(Buffer.concat([request, string(signature)]))
+  }
+
+  #end(failure: Error | undefined): void {
+    if (this.#over) return
+    this.#over = true
+    this.#done(failure)
+  }
+}

@@ -1,0 +1,101 @@
+/** Connections to targets: several channels of one client connection under one grant share one of ours. */
+import type { Duplex } from 'node:stream'
+import type { Moment } from '../../model/moment.ts'
+import { Fault, Refusal } from '../../model/refusal.ts'
+import type { SecretRef, SshEndpoint } from '../../model/target.ts'
+import type { Admission, Session } from '../../session/session.ts'
+import type { SigningKey } from './authority.ts'
+import type { Connection } from './contract.ts'
+import { hostTrust } from './host-trust.ts'
+import { type Credential, certificateCredential, keyCredential } from './login.ts'
+import type { Ssh2 } from './ssh2.ts'
+import { connectUpstream, type Upstream } from './upstream.ts'
+
+export type PoolParts = {
+  readonly ssh2: Ssh2
+  readonly ident: string
+  readonly authority: SigningKey
+  readonly now: () => Moment
+  readonly upstreams: {
+    dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
+    secret(ref: SecretRef): Promise<Buffer>
+  }
+}
+
+export type Pool = { connect(connection: Connection, session: Session): Promise<Upstream> }
+
+export function createPool(parts: PoolParts): Pool {
+  const pools = new WeakMap<Connection, Map<string, Promise<Upstream>>>()
+
+  return {
+    connect: (connection, session) => {
+      const { grant, target } = session.admission
+      const name = JSON.stringify([grant.id, target.name, accountOf(session.admission)])
+      const pool = pools.get(connection) ?? new Map<string, Promise<Upstream>>()
+      pools.set(connection, pool)
+      const existing = pool.get(name)
+      if (existing !== undefined) return existing
+      const fresh = connect(connection, session)
+      pool.set(name, fresh)
+      const forget = () => {
+        if (pool.get(name) === fresh) pool.delete(name)
+      }
+      fresh.then((upstream) => {
+        const close = () => upstream.close()
+        upstream.closed.addEventListener('abort', () => {
+          forget()
+          connection.closed.removeEventListener('abort', close)
+        })
+        if (connection.closed.aborted) close()
+        else connection.closed.addEventListener('abort', close, { once: true })
+      }, forget)
+      return fresh
+    },
+  }
+
+  async function connect(connection: Connection, session: Session): Promise<Upstream> {
+    const { admission } = session
+    const endpoint = endpointOf(admission)
+    const account = accountOf(admission)
+    const trust = trustOf(endpoint, admission.target.name)
+    const credential = await credentialFor(session, endpoint, account)
+    const signal = AbortSignal.any([session.ended, connection.closed])
+    const stream = await parts.upstreams.dial(admission, connection.closed)
+    return connectUpstream({
+      ...{ ssh2: parts.ssh2, ident: parts.ident, stream, signal },
+      login: { account, credential, trust, target: admission.target.name },
+    })
+  }
+
+  function trustOf(endpoint: SshEndpoint, target: string) {
+    try {
+      return hostTrust(endpoint.trust, endpoint.host, endpoint.port, parts.now)
+    } catch (cause) {
+      throw new Fault(`The host keys of ${target} are not configured well.`, { cause })
+    }
+  }
+
+  async function credentialFor(session: Session, endpoint: SshEndpoint, account: string): Promise<Credential> {
+    const { grant, identity } = session.admission
+    if (endpoint.credential.kind === 'ca') {
+      const keyId = `${identity.username} grant=${grant.id} session=${session.id}`
+      return certificateCredential(parts.authority, account, keyId, parts.now())
+    }
+    const secret = await parts.upstreams.secret(endpoint.credential.privateKey)
+    return keyCredential(parts.ssh2, secret)
+  }
+}
+
+function endpointOf(admission: Admission): SshEndpoint {
+  const { ssh } = admission.target
+  if (admission.protocol !== 'ssh' || ssh === undefined) throw new Fault('An admission for something else than SSH.')
+  return ssh
+}
+
+/** @throws {Refusal} NOT_ALLOWED */
+export function accountOf(admission: Admission): string {
+  const account = admission.role.account ?? endpointOf(admission).account
+  if (account === undefined || !/^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}$/.test(account))
+    throw new Refusal('NOT_ALLOWED', `Role ${admission.role.name} names no account on ${admission.target.name}.`)
+  return account
+}

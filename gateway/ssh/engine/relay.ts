@@ -1,0 +1,229 @@
+/**
+ * Between a client's channel and a target's: every byte goes through the session's road, and a side may send only as much as the other
+ * has taken (window-coupled: no buffer of our own grows, and while the recorder lags no window is given back).
+ */
+import type { Outcome, Terminal } from './contract.ts'
+import type { Session } from '../../session/session.ts'
+import { MalformedMessage, Refusal } from '../../model/refusal.ts'
+import type { Channel, ChannelEvents, Stream } from './channel.ts'
+import { type Exit, exitCodeOf, readExit, sendExit } from './exit.ts'
+import type { Taker } from './session-channel.ts'
+import { writeSize } from './terminal.ts'
+import { string } from './wire.ts'
+
+/** What is done with the bytes of each direction. {@link bytesLane} records them as they are. */
+export type Lane = {
+  fromClient(bytes: Buffer): void
+  fromTarget(bytes: Buffer, stream: Stream): void
+  /** The last words of the recording. */
+  end(): void
+}
+
+export type Ends = {
+  /** Delivers, then gives the other side's window back. */
+  toTarget(bytes: Buffer, credit: number): void
+  toClient(bytes: Buffer, stream: Stream, credit: number): void
+}
+
+/** A client must take what it is told when the session is cut within this time. */
+const FAREWELL_MS = 800
+
+export class Relay {
+  readonly #session: Session
+  readonly #client: () => Channel
+  readonly #hasTerminal: boolean
+  readonly #lane: Lane
+  readonly #done: Promise<Outcome>
+  #resolve: (outcome: Outcome) => void = () => undefined
+  #target: Channel | undefined
+  #exit: Exit | undefined
+  #clientClosed = false
+  #targetClosed = false
+  #isCut = false
+  #stop: () => void = () => undefined
+  #isFinished = false
+
+  constructor(parts: {
+    readonly session: Session
+    readonly client: () => Channel
+    readonly hasTerminal: boolean
+    readonly lane: (ends: Ends) => Lane
+  }) {
+    this.#session = parts.session
+    this.#client = parts.client
+    this.#hasTerminal = parts.hasTerminal
+    this.#lane = parts.lane({
+      toTarget: (bytes, credit) => this.#target?.send(bytes, 0, () => this.#client().credit(credit)),
+      toClient: (bytes, stream, credit) => this.#client().send(bytes, stream, () => this.#target?.credit(credit)),
+    })
+    this.#done = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+  }
+
+  /** For the channel towards the target. */
+  readonly target: ChannelEvents = {
+    data: (bytes, stream) => this.#pass(() => this.#lane.fromTarget(bytes, stream)),
+    eof: () => this.#session.road.pass(() => this.#client().eof()),
+    request: (type, body) => {
+      if (type === 'eow@openssh.com') this.#client().tell(type)
+      const exit = readExit(type, body)
+      this.#exit ??= exit
+      return exit !== undefined
+    },
+    closed: () => {
+      this.#targetClosed = true
+      this.#target?.closeNow()
+      if (this.#isCut) return
+      if (this.#clientClosed) this.#finish()
+      else this.#session.road.pass(() => this.#goodbye())
+    },
+  }
+
+  /** For the client's channel. */
+  readonly client: Taker = {
+    data: (bytes) => this.#pass(() => this.#lane.fromClient(bytes)),
+    eof: () => this.#session.road.pass(() => this.#target?.eof()),
+    endOfWrite: () => this.#target?.tell('eow@openssh.com'),
+    closed: () => {
+      this.#clientClosed = true
+      this.#client().closeNow()
+      if (this.#isCut) return undefined
+      const target = this.#target
+      if (this.#targetClosed || target === undefined || !target.isOpen) return this.#finish()
+      // What was read before still goes out; then a pty's processes get the hangup, others see the end of their streams.
+      const leave = () => {
+        clearTimeout(timer)
+        target.closeNow()
+        this.#finish()
+      }
+      const timer = setTimeout(leave, FAREWELL_MS)
+      target.after(leave)
+      return undefined
+    },
+  }
+
+  /** The channel towards the target; call before its program starts. */
+  attach(target: Channel): void {
+    this.#target = target
+  }
+
+  /** Call once the target's program has started. */
+  run(): Promise<Outcome> {
+    const { ended } = this.#session
+    const cut = () => this.#cut(ended.reason)
+    this.#stop = () => ended.removeEventListener('abort', cut)
+    if (ended.aborted) cut()
+    else ended.addEventListener('abort', cut, { once: true })
+    return this.#done
+  }
+
+  resize(terminal: Terminal): void {
+    this.#take('r', `${terminal.columns}x${terminal.rows}`)
+    this.#session.road.pass(() => this.#target?.tell('window-change', writeSize(terminal)))
+  }
+
+  signal(name: string): void {
+    this.#take('m', `The client sent the signal ${name}.`)
+    this.#session.road.pass(() => this.#target?.tell('signal', string(name)))
+  }
+
+  /** Tells the person something, beside the program's output. */
+  say(text: string): void {
+    if (this.#isCut || this.#clientClosed) return
+    this.#take('m', text)
+    this.#client().send(Buffer.from(`\r\n[sallyport] ${text}\r\n`), 1)
+  }
+
+  #goodbye(): void {
+    const client = this.#client()
+    const exit = this.#exit
+    client.eof()
+    client.after(() => {
+      if (exit !== undefined) sendExit(client, exit)
+      client.closeNow()
+      this.#finish()
+    })
+  }
+
+  #cut(reason: unknown): void {
+    if (this.#isCut || this.#isFinished) return
+    this.#isCut = true
+    const why = reason instanceof Refusal ? reason.message : 'The session was ended.'
+    this.#kill()
+    this.#take('m', why)
+    const client = this.#client()
+    if (!client.isOpen) return this.#finish(why)
+    client.drop()
+    const timer = setTimeout(() => {
+      client.abandon()
+      this.#finish(why)
+    }, FAREWELL_MS)
+    client.send(Buffer.from(`\r\n[sallyport] ${why}\r\n`), 1)
+    client.eof()
+    client.after(() => {
+      clearTimeout(timer)
+      sendExit(client, { code: 255 })
+      client.closeNow()
+      this.#finish(why)
+    })
+    return undefined
+  }
+
+  /** A lane throws when a side broke its protocol: nothing of it goes any further. */
+  #pass(forward: () => void): void {
+    if (this.#isCut) return
+    try {
+      forward()
+    } catch (failure) {
+      if (!(failure instanceof MalformedMessage)) throw failure
+      this.#session.road.close()
+      this.#cut(new Refusal('BAD_INPUT', failure.message, { cause: failure }))
+    }
+  }
+
+  /** sshd passes signals on to the whole process group; closing the channel hangs a pty up, which reaches the groups of its jobs, too. */
+  #kill(): void {
+    const target = this.#target
+    if (target === undefined) return
+    target.drop()
+    target.tell('signal', string('HUP'))
+    target.tell('signal', string('TERM'))
+    if (!this.#hasTerminal) target.tell('signal', string('KILL'))
+    target.closeNow()
+  }
+
+  #finish(cut?: string): void {
+    if (this.#isFinished) return
+    this.#isFinished = true
+    this.#stop()
+    try {
+      this.#lane.end()
+    } catch {
+      // The journal is broken; the session says so itself.
+    }
+    const exitCode = this.#exit === undefined ? undefined : exitCodeOf(this.#exit)
+    if (exitCode !== undefined) this.#take('x', String(exitCode))
+    const cause =
+      cut !== undefined ? 'cut' : this.#exit !== undefined ? 'exited' : this.#clientClosed ? 'closed' : 'failed'
+    this.#resolve({ cause, detail: cut ?? '', exitCode })
+  }
+
+  #take(kind: 'r' | 'm' | 'x', data: string): void {
+    try {
+      this.#session.recording.take(kind, data)
+    } catch {
+      // A recording that fails ends the session by itself; nothing is forwarded on the strength of this event alone.
+    }
+  }
+}
+
+/** Keys and output as they are. */
+export const bytesLane =
+  (session: Session) =>
+  (ends: Ends): Lane => ({
+    fromClient: (bytes) => session.road.bytes('i', bytes, () => ends.toTarget(bytes, bytes.length)),
+    fromTarget: (bytes, stream) =>
+      session.road.bytes(stream === 1 ? 'e' : 'o', bytes, () => ends.toClient(bytes, stream, bytes.length)),
+    end: () => undefined,
+  })

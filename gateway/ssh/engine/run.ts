@@ -1,0 +1,65 @@
+/** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
+import { Refusal } from '../../model/refusal.ts'
+import type { GrantNotice } from '../../session/session.ts'
+import type { Channel } from './channel.ts'
+import type { Outcome, Run, SessionRequest } from './contract.ts'
+import type { Pool } from './pool.ts'
+import { bytesLane, Relay } from './relay.ts'
+import { ClientChannel } from './session-channel.ts'
+import { sftpLane } from './sftp-lane.ts'
+import { writeTerminal } from './terminal.ts'
+import { string } from './wire.ts'
+
+export async function run(pool: Pool, { channel: client, connection, session }: Run): Promise<Outcome> {
+  if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
+  const { request } = client
+  const { role } = session.admission
+  if (role.ssh.shell !== 'full')
+    throw new Refusal('NOT_ALLOWED', `Role ${role.name} has no full shell: ${request.kind} is not allowed.`)
+  const relay = new Relay({
+    session,
+    client: () => client.channel,
+    hasTerminal: client.terminal !== undefined,
+    lane: request.kind === 'sftp' ? sftpLane(session) : bytesLane(session),
+  })
+  const upstream = await pool.connect(connection, session)
+  const target = await upstream.open('session', relay.target)
+  relay.attach(target)
+  const asked = client.terminal
+  try {
+    await start(target, client, request)
+  } catch (failure) {
+    target.closeNow()
+    throw failure
+  }
+  const outcome = relay.run()
+  client.take(relay.client)
+  if (client.terminal !== undefined && client.terminal !== asked) relay.resize(client.terminal)
+  const stops = [client.onResize((size) => relay.resize(size)), client.onSignal((name) => relay.signal(name))]
+  if (request.kind !== 'sftp') stops.push(session.admission.onNotice((notice) => relay.say(words(notice))))
+  try {
+    return await outcome
+  } finally {
+    for (const stop of stops) stop()
+  }
+}
+
+async function start(target: Channel, client: ClientChannel, request: SessionRequest): Promise<void> {
+  const { environment, terminal } = client
+  for (const [name, value] of environment) target.tell('env', string(name), string(value))
+  if (terminal !== undefined && !(await target.ask('pty-req', writeTerminal(terminal))))
+    throw new Refusal('TARGET_UNREACHABLE', 'The target gave no terminal.')
+  const started =
+    request.kind === 'shell'
+      ? target.ask('shell')
+      : request.kind === 'exec'
+        ? target.ask('exec', string(request.command))
+        : target.ask('subsystem', string('sftp'))
+  if (!(await started)) throw new Refusal('TARGET_UNREACHABLE', `The target did not start the ${request.kind}.`)
+}
+
+function words(notice: GrantNotice): string {
+  const minutes = `${notice.minutes} minute${notice.minutes === 1 ? '' : 's'}`
+  if (notice.kind === 'extended') return `Grant ${notice.grant.id} was extended: ${minutes} are left.`
+  return `Grant ${notice.grant.id} ends in ${minutes}. To go on: extend ${notice.grant.id}.`
+}

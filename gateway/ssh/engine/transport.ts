@@ -1,0 +1,284 @@
+/** One SSH connection's transport (RFC 4253) in either role: whole decrypted messages in, messages out. ssh2 does the cryptography. */
+import type { Duplex } from 'node:stream'
+import { MalformedMessage } from '../../model/refusal.ts'
+import { arm } from './fixes/post-quantum.ts'
+import type { Ssh2 } from './ssh2.ts'
+import type { HostKey, Offer, Protocol } from './ssh2-types.ts'
+import { message, string, uint32 } from './wire.ts'
+
+export type TransportParts = {
+  readonly ssh2: Ssh2
+  readonly stream: Duplex
+  readonly ident: string
+  readonly offer: Offer
+  readonly role:
+    | { readonly kind: 'server'; readonly hostKeys: (transport: Transport) => Readonly<Record<string, HostKey>> }
+    | { readonly kind: 'client'; readonly verifyHost: (blob: Buffer, transport: Transport) => boolean }
+  /** Keys are agreed for the first time. */
+  readonly onReady: () => void
+  /** Messages from 5 to 7 and from 50 on. What it throws ends the connection. */
+  readonly onMessage: (message: Buffer) => void
+  /** The stream has room again. */
+  readonly onDrain: () => void
+  /** Once. Undefined: both sides said goodbye. */
+  readonly onClose: (cause: Error | undefined) => void
+}
+
+/** Beyond this many bytes waiting in the socket nothing more is sent: the peer does not read. */
+const MAX_BACKLOG = 1024 * 1024
+/** A busy socket may fill this much of one turn of the event loop; then the others have theirs. */
+const TURN = 64 * 1024
+const REKEY_BYTES = 1024 ** 3
+const REKEY_MS = 3_600_000
+const KEEPALIVE_MS = 30_000
+const KEEPALIVE_TRIES = 3
+const SERVER_SIGNATURES =
+  'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256'
+
+const DISCONNECT = 1
+const EXT_INFO = 7
+const KEEPALIVE = message(80, string('keepalive@openssh.com'), Buffer.from([1]))
+
+export class Transport {
+  readonly #parts: TransportParts
+  readonly #protocol: Protocol
+  readonly #stream: Duplex
+  readonly #timers: NodeJS.Timeout[] = []
+  #remoteVersion = ''
+  #ready = false
+  #closed = false
+  #turn = 0
+  #resting = false
+  #corked = false
+  #bytes = 0
+  #silence = 0
+
+  constructor(parts: TransportParts) {
+    const { role, ssh2, stream } = parts
+    this.#parts = parts
+    this.#stream = stream
+    this.#protocol = new ssh2.Protocol({
+      server: role.kind === 'server',
+      ...(role.kind === 'server'
+        ? { hostKeys: role.hostKeys(this) }
+        : { hostVerifier: (key) => role.verifyHost(key, this) }),
+      ident: parts.ident,
+      offer: parts.offer,
+      onWrite: (bytes) => this.#write(bytes),
+      onError: (error) => this.#end(error),
+      onHeader: ({ identRaw }) => {
+        this.#remoteVersion = identRaw
+          .trim()
+          .slice('SSH-2.0-'.length)
+          .replace(/[^\x20-\x7e]/g, '?')
+          .slice(0, 200)
+      },
+      onHandshakeComplete: () => undefined,
+      messageHandlers: {},
+    })
+    if (ssh2.postQuantum) arm(this.#protocol)
+    this.#intercept()
+    stream.on('error', (error: Error) => this.#end(error))
+    stream.on('close', () => this.#end(undefined))
+    stream.on('end', () => this.#end(undefined))
+    stream.on('drain', () => this.#parts.onDrain())
+    ssh2.ready.then(
+      () => this.#start(),
+      (failure: unknown) => this.#end(failure instanceof Error ? failure : new Error('The ciphers did not load.')),
+    )
+  }
+
+  get protocol(): Protocol {
+    return this.#protocol
+  }
+
+  /** The peer's software, printable ASCII. Empty before it said so. */
+  get remoteVersion(): string {
+    return this.#remoteVersion
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** What binds signatures to this connection. */
+  get sessionId(): Buffer {
+    const id = this.#protocol._kex?.sessionID
+    if (id === undefined) throw new Error('No keys are agreed yet.')
+    return id
+  }
+
+  /** False while the peer does not read from its socket. */
+  get hasRoom(): boolean {
+    return !this.#closed && this.#stream.writableLength < MAX_BACKLOG
+  }
+
+  send(payload: Buffer): void {
+    if (this.#closed) return
+    const { write } = this.#protocol._packetRW
+    const at = write.allocStart
+    const packet = write.alloc(payload.length)
+    packet.set(payload, at)
+    this.#sendPacket(write.finalize(packet))
+  }
+
+  /** Sends a message whose end is `data`, without copying it twice. */
+  sendData(head: Buffer, data: Buffer): void {
+    if (this.#closed) return
+    const { write } = this.#protocol._packetRW
+    const at = write.allocStart
+    const packet = write.alloc(head.length + data.length)
+    packet.set(head, at)
+    packet.set(data, at + head.length)
+    this.#sendPacket(write.finalize(packet))
+  }
+
+  keepAlive(): void {
+    this.#every(KEEPALIVE_MS, () => {
+      this.#silence += 1
+      if (this.#silence > KEEPALIVE_TRIES) this.destroy(new Error('The peer has not answered for two minutes.'))
+      else this.send(KEEPALIVE)
+    })
+  }
+
+  /** Agrees on new keys. Nothing is lost meanwhile. */
+  rekey(): void {
+    this.#bytes = 0
+    if (!this.#closed && this.#protocol._kexinit === undefined) this.#protocol.rekey()
+  }
+
+  /** RFC 4253 §11.1, with the text that ssh2 1.17.0 always leaves empty; the socket is gone after a second at the latest. */
+  disconnect(code: number, text: string): void {
+    if (this.#closed) return
+    if (this.#remoteVersion !== '') this.#urgent(message(DISCONNECT, uint32(code), string(text), string('')))
+    this.#stream.end()
+    const late = setTimeout(() => this.#stream.destroy(), 1000)
+    this.#stream.once('close', () => clearTimeout(late))
+    this.#end(undefined)
+  }
+
+  destroy(cause?: Error): void {
+    this.#end(cause)
+    this.#stream.destroy()
+  }
+
+  #start(): void {
+    if (this.#closed) return
+    this.#protocol.start()
+    this.#stream.on('data', (chunk: Buffer) => this.#read(chunk))
+    this.#every(REKEY_MS, () => this.rekey())
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#closed) return
+    this.#silence = 0
+    this.#bytes += chunk.length
+    this.#rest(chunk.length)
+    try {
+      this.#protocol.parse(chunk, 0, chunk.length)
+    } catch (failure) {
+      const error = failure instanceof Error ? failure : new Error('The peer sent what cannot be read.')
+      if (error instanceof MalformedMessage) this.disconnect(2, error.message)
+      else this.#end(error)
+      this.#stream.destroy()
+      return
+    }
+    if (this.#bytes >= REKEY_BYTES) this.rekey()
+  }
+
+  #rest(length: number): void {
+    this.#turn += length
+    if (this.#turn < TURN || this.#resting) return
+    this.#resting = true
+    this.#stream.pause()
+    setImmediate(() => {
+      this.#resting = false
+      this.#turn = 0
+      this.#stream.resume()
+    })
+  }
+
+  #intercept(): void {
+    const protocol = this.#protocol
+    const inner = protocol._onPayload
+    protocol._onPayload = (payload) => {
+      const type = payload[0]
+      if (payload.length === 0 || type === undefined) return undefined
+      if (type === 20 || type === DISCONNECT) return inner(payload)
+      // IGNORE, UNIMPLEMENTED, DEBUG
+      if (type >= 2 && type <= 4) return undefined
+      if (type < 5 || (type > 7 && type < 50)) throw new MalformedMessage(`A message of type ${type} out of place.`)
+      this.#parts.onMessage(payload)
+      return this.#closed ? false : undefined
+    }
+    const complete = protocol._onHandshakeComplete
+    protocol._onHandshakeComplete = (negotiated) => {
+      const kex = protocol._kex
+      const wantsInfo = kex?.remoteExtInfoEnabled === true
+      // ssh2 1.17.0 forgets a comma in this message and offers SHA-1 and DSA; ours follows below.
+      if (kex !== undefined) kex.remoteExtInfoEnabled = false
+      complete(negotiated)
+      if (this.#ready) return
+      this.#ready = true
+      const usesChaCha = [negotiated.cs.cipher, negotiated.sc.cipher].some((cipher) => cipher.startsWith('chacha20'))
+      if (protocol._strictMode !== true && usesChaCha) {
+        this.disconnect(3, 'This client must support strict key exchange (Terrapin).')
+        return
+      }
+      if (protocol._server && wantsInfo)
+        this.send(message(EXT_INFO, uint32(1), string('server-sig-algs'), string(SERVER_SIGNATURES)))
+      this.#parts.onReady()
+    }
+  }
+
+  #sendPacket(packet: Buffer): void {
+    // Queued by ssh2 while keys are being agreed.
+    this.#parts.ssh2.sendPacket(this.#protocol, packet)
+  }
+
+  #urgent(payload: Buffer): void {
+    try {
+      const { write } = this.#protocol._packetRW
+      const packet = write.alloc(payload.length, true)
+      packet.set(payload, write.allocStartKEX)
+      this.#protocol._cipher.encrypt(write.finalize(packet, true))
+    } catch {
+      // Nothing can be said any more; the socket is closed by the caller.
+    }
+  }
+
+  /** The JS ciphers write three times per packet; one system call takes them all. */
+  #write(bytes: Buffer): void {
+    if (this.#closed || !this.#stream.writable) return
+    this.#bytes += bytes.length
+    if (!this.#corked) {
+      this.#corked = true
+      this.#stream.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#stream.uncork()
+      })
+    }
+    this.#stream.write(bytes)
+  }
+
+  #every(ms: number, run: () => void): void {
+    if (this.#closed) return
+    const timer = setInterval(run, ms)
+    timer.unref()
+    this.#timers.push(timer)
+  }
+
+  #end(cause: Error | undefined): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const timer of this.#timers) clearInterval(timer)
+    // What was said last must still go out: only a stream that cannot end by itself is destroyed.
+    if (!this.#stream.writableEnded) this.#stream.end()
+    const late = setTimeout(() => this.#stream.destroy(), 1000)
+    this.#stream.once('close', () => clearTimeout(late))
+    if (this.#stream.destroyed) clearTimeout(late)
+    this.#protocol.cleanup()
+    this.#parts.onClose(cause)
+  }
+}
