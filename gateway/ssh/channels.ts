@@ -11,7 +11,12 @@ import { Console } from './screen/console.ts'
 import { choose } from './screen/menu.ts'
 import { visitTarget } from './target-session.ts'
 
-type Guest = { readonly connection: Connection; readonly channel: SessionChannel; readonly person: Person }
+type Guest = {
+  readonly connection: Connection
+  readonly channel: SessionChannel
+  readonly person: Person
+  readonly closing: AbortSignal
+}
 
 /** Ends the channel in every case. */
 export async function serveChannel(parts: SshParts, guest: Guest): Promise<void> {
@@ -78,6 +83,7 @@ async function menu(parts: SshParts, guest: Guest, context: Context): Promise<vo
     if (view === undefined) return await channel.end(DONE)
     return await visitTarget(parts, { ...guest, context, target: view.target.name, request: { kind: 'shell' } })
   } catch (failure) {
+    if (channel.closed.aborted) return channel.end(BROKEN)
     await console.note(denialText(denial(failure, parts.notes.log)))
     return channel.end(BROKEN)
   }

@@ -19,6 +19,8 @@ export type Visit = {
   readonly target: string
   /** What to open there; the channel may have asked for something else. */
   readonly request: SessionRequest
+  /** Aborts when the gateway is about to close; the reason is a sentence. */
+  readonly closing: AbortSignal
 }
 
 /** Ends the channel in every case. Never throws. */
@@ -29,6 +31,8 @@ export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> 
     context.console.release()
     await relay(parts, visit, admission)
   } catch (failure) {
+    // Nobody is there to read it: what broke is that they left.
+    if (channel.closed.aborted) return channel.end(BROKEN)
     const denied = denial(failure, parts.notes.log)
     await context.console.note(denialText(denied))
     const isGrant =
@@ -89,7 +93,9 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
     terminal:
       terminal === undefined ? undefined : { columns: terminal.columns, rows: terminal.rows, type: terminal.type },
   })
-  const deaf = admission.onNotice((notice) => void tell(context, session, notice))
+  const deaf = admission.onNotice((notice) => void tell(context, session, noticeText(context, notice)))
+  const atClosing = () => void tell(context, session, String(visit.closing.reason))
+  visit.closing.addEventListener('abort', atClosing)
   let outcome: Outcome = { cause: 'failed', detail: '', exitCode: undefined }
   try {
     if (request.kind === 'shell' && terminal === undefined)
@@ -100,13 +106,13 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
     throw failure
   } finally {
     deaf()
+    visit.closing.removeEventListener('abort', atClosing)
     await session.close(outcome)
   }
 }
 
 /** A notice is recorded as a marker, then shown: on the first line of a terminal, so that prompts and editors keep theirs. */
-async function tell(context: Context, session: Session, notice: GrantNotice): Promise<void> {
-  const text = noticeText(context, notice)
+async function tell(context: Context, session: Session, text: string): Promise<void> {
   try {
     session.recording.take('m', text)
   } catch {

@@ -6,6 +6,7 @@ import { Entrance, Grace } from './auth-limits.ts'
 import { serveChannel } from './channels.ts'
 import { denial } from './deny.ts'
 import type { Connection, Outcome, TcpipRequest } from './engine/contract.ts'
+import { spanOf } from './commands/spans.ts'
 import { DEFAULTS, type SshParts, type SshSettings } from './parts.ts'
 import { tcpipRouteOf } from './route.ts'
 import { plain } from './screen/text.ts'
@@ -31,6 +32,7 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
       const house = new House(parts, settings)
       const server = parts.engine.server((connection) => house.receive(connection))
       const taken = await server.listen({ host, port, reusePort })
+      house.isAt(taken)
       return {
         port: taken,
         async close(graceMs) {
@@ -44,11 +46,11 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
 
 /** Who is inside through one listening door. */
 class House {
-  readonly #parts: SshParts
+  #parts: SshParts
   readonly #settings: SshSettings
   readonly #entrance: Entrance
   readonly #guests = new Map<Connection, { readonly grace: Grace; busy: number; person: Person | undefined }>()
-  #closing = false
+  readonly #closing = new AbortController()
   #oneLess: () => void = () => undefined
 
   constructor(parts: SshParts, settings: SshSettings) {
@@ -57,13 +59,20 @@ class House {
     this.#entrance = new Entrance(settings.unsigned)
   }
 
+  /** Where people reach us: what the config says, or the port that was free. */
+  isAt(port: number): void {
+    const { address } = this.#parts.settings
+    if (address.port === 0)
+      this.#parts = { ...this.#parts, settings: { ...this.#parts.settings, address: { ...address, port } } }
+  }
+
   receive(connection: Connection): void {
     const inner = connection.jump !== undefined
     const leave = inner ? () => undefined : this.#entrance.enter(connection.origin.address)
-    if (leave === undefined || this.#closing) {
+    if (leave === undefined || this.#closing.signal.aborted) {
       leave?.()
       connection.disconnect(
-        this.#closing ? 'The gateway is closing.' : 'Too many are signing in just now. Try again later.',
+        this.#closing.signal.aborted ? 'The gateway is closing.' : 'Too many are signing in just now. Try again later.',
       )
       return
     }
@@ -82,7 +91,7 @@ class House {
     this.#authenticate(connection)
     connection.onSession((channel) => {
       const guest = this.#guests.get(connection)
-      if (guest?.person === undefined || this.#closing) {
+      if (guest?.person === undefined || this.#closing.signal.aborted) {
         void channel.end(255)
         return
       }
@@ -90,7 +99,7 @@ class House {
       void this.#busy(
         connection,
         guest,
-        () => serveChannel(this.#parts, { connection, channel, person }),
+        () => serveChannel(this.#parts, { connection, channel, person, closing: this.#closing.signal }),
         async () => {
           await channel.writeError(
             `${this.#settings.channels} channels are open on this connection: close one first.\n`,
@@ -103,7 +112,7 @@ class House {
   }
 
   async close(graceMs: number): Promise<void> {
-    this.#closing = true
+    this.#closing.abort(`Sallyport: the gateway is closing. This session ends in ${spanOf(graceMs)}.`)
     const until = performance.now() + graceMs
     while ([...this.#guests.values()].some(({ busy }) => busy > 0)) {
       const left = until - performance.now()
@@ -155,7 +164,7 @@ class House {
 
   #tcpip(connection: Connection, request: TcpipRequest): void {
     const guest = this.#guests.get(connection)
-    if (guest?.person === undefined || this.#closing) return request.refuse('Not now.')
+    if (guest?.person === undefined || this.#closing.signal.aborted) return request.refuse('Not now.')
     const { person } = guest
     const target = connection.jump?.target ?? person.named.target
     const route = tcpipRouteOf(target, request.host, request.port)

@@ -36,7 +36,10 @@ export async function askForAccess(context: Context, target: string, named: stri
   const roles = view === undefined ? [] : sshRoles(view).filter(({ name }) => named === undefined || name === named)
   if (view === undefined || roles.length === 0) throw await noGrant(context, target, named)
   const waiting = view.grants.find(
-    ({ state, role }) => (state === 'requested' || state === 'approved') && (named === undefined || role === named),
+    (grant) =>
+      grant.extends === undefined &&
+      (grant.state === 'requested' || grant.state === 'approved') &&
+      (named === undefined || grant.role === named),
   )
   if (waiting !== undefined) return announced(context, await untilDecided(context, waiting))
   await console.note(`No live grant for ${target}. Ask for one (Ctrl-C leaves):\n`)

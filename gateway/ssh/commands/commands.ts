@@ -1,6 +1,6 @@
 /** All commands of the ssh command line, by name, and how one is run. */
 import type { Log } from '../../model/log.ts'
-import { DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
+import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
 import { table } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
@@ -58,6 +58,8 @@ export async function runCommand(context: Context, line: string, log: Log): Prom
       await context.console.note(`${failure.message}\n${usage}`)
       return WRONG_USAGE
     }
+    // Nobody is there to read it: what broke is that they left.
+    if (context.console.closed.aborted) return BROKEN
     const denied = denial(failure, log)
     await context.console.note(denialText(denied))
     return denied.exitCode

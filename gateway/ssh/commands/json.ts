@@ -12,6 +12,7 @@ export const isoTime = (moment: Moment | undefined): string | null =>
 export function grantJson(grant: Grant) {
   return {
     id: grant.id,
+    extends: grant.extends ?? null,
     state: grant.state,
     username: grant.username,
     target: grant.target,

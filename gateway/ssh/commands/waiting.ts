@@ -85,6 +85,13 @@ async function whoDecides(context: Context, grant: Grant): Promise<string> {
   return role === undefined ? 'an approver' : approvers(role)
 }
 
+function wishOf(grant: Grant): string {
+  const span = spanOf(grant.minutes * 60_000)
+  return grant.extends === undefined
+    ? `${grant.role} on ${grant.target} for ${span}`
+    : `${span} more for grant ${grant.extends} (${grant.role} on ${grant.target})`
+}
+
 /** What a person reads after a request, an approval, an extension. */
 export async function saidOf(context: Context, grant: Grant): Promise<string> {
   switch (grant.state) {
@@ -96,9 +103,11 @@ export async function saidOf(context: Context, grant: Grant): Promise<string> {
       return `Grant ${grant.id}: ${grant.role} on ${grant.target} for ${grant.username}, until ${until} (${left}).${next}\n`
     }
     case 'approved':
-      return `Grant ${grant.id} is approved and being set up.\n`
+      return grant.extends === undefined
+        ? `Grant ${grant.id} is approved and being set up.\n`
+        : `Request ${grant.id} is approved: grant ${grant.extends} lasts longer.\n`
     case 'requested':
-      return `Request ${grant.id}: ${grant.role} on ${grant.target} for ${spanOf(grant.minutes * 60_000)} waits for approval by ${await whoDecides(context, grant)} (${grant.approvals.length} of ${grant.approvalsNeeded}).\n`
+      return `Request ${grant.id}: ${wishOf(grant)} waits for approval by ${await whoDecides(context, grant)} (${grant.approvals.length} of ${grant.approvalsNeeded}).\n`
     case 'ended':
       return `${whyNot(grant)}\n`
   }
