@@ -1,5 +1,5 @@
 /** The demo identity provider: oidc-provider with passwords and one-time codes. For demos and tests; it keeps everything in memory. */
-import { createHash, generateKeyPairSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type ClientMetadata, type Configuration, errors, interactionPolicy, Provider } from 'oidc-provider'
@@ -30,6 +30,8 @@ export type IdpParts = {
   readonly clients: readonly { readonly id: string; readonly secret: string; readonly publicUrl: string }[]
   /** PEM of the gateway's own certificate, for back-channel logout; asked for when it is needed, because the gateway starts later. */
   readonly trusted?: () => string | undefined
+  /** An RSA key of 2048 bits. Left out: a new one. */
+  readonly signingKey?: KeyObject
   /** The time that one-time codes are judged by. */
   readonly now?: () => number
 }
@@ -57,11 +59,15 @@ export async function startIdp(parts: IdpParts): Promise<Idp> {
 
 function configuration(parts: IdpParts): Configuration {
   const people = new Map(parts.people.map((person) => [person.username, person]))
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const key = parts.signingKey ?? generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  const jwk = key.export({ format: 'jwk' })
+  const kid = createHash('sha256')
+    .update(jwk.n ?? '')
+    .digest('base64url')
   return {
     adapter: memoryAdapters(),
     clients: parts.clients.map(registration),
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: 'demo' }] },
+    jwks: { keys: [{ ...jwk, use: 'sig', alg: 'RS256', kid }] },
     cookies: {
       keys: [randomBytes(32).toString('hex')],
       names: { session: 'demo_idp', interaction: 'demo_idp_step', resume: 'demo_idp_resume' },
