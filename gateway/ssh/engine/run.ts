@@ -1,6 +1,5 @@
 /** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
 import { Refusal } from '../../model/refusal.ts'
-import type { GrantNotice } from '../../session/session.ts'
 import type { Channel } from './channel.ts'
 import type { Outcome, Run, SessionRequest } from './contract.ts'
 import type { Pool } from './pool.ts'
@@ -10,9 +9,9 @@ import { sftpLane } from './sftp-lane.ts'
 import { writeTerminal } from './terminal.ts'
 import { string } from './wire.ts'
 
-export async function run(pool: Pool, { channel: client, connection, session }: Run): Promise<Outcome> {
+export async function run(pool: Pool, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
-  const { request } = client
+  const { request = client.request } = wish
   const { role } = session.admission
   if (role.ssh.shell !== 'full')
     throw new Refusal('NOT_ALLOWED', `Role ${role.name} has no full shell: ${request.kind} is not allowed.`)
@@ -36,7 +35,6 @@ export async function run(pool: Pool, { channel: client, connection, session }: 
   client.take(relay.client)
   if (client.terminal !== undefined && client.terminal !== asked) relay.resize(client.terminal)
   const stops = [client.onResize((size) => relay.resize(size)), client.onSignal((name) => relay.signal(name))]
-  if (request.kind !== 'sftp') stops.push(session.admission.onNotice((notice) => relay.say(words(notice))))
   try {
     return await outcome
   } finally {
@@ -56,10 +54,4 @@ async function start(target: Channel, client: ClientChannel, request: SessionReq
         ? target.ask('exec', string(request.command))
         : target.ask('subsystem', string('sftp'))
   if (!(await started)) throw new Refusal('TARGET_UNREACHABLE', `The target did not start the ${request.kind}.`)
-}
-
-function words(notice: GrantNotice): string {
-  const minutes = `${notice.minutes} minute${notice.minutes === 1 ? '' : 's'}`
-  if (notice.kind === 'extended') return `Grant ${notice.grant.id} was extended: ${minutes} are left.`
-  return `Grant ${notice.grant.id} ends in ${minutes}. To go on: extend ${notice.grant.id}.`
 }
