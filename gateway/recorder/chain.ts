@@ -38,6 +38,11 @@ export class Chain {
     this.#seq = seq
   }
 
+  /** The last record's. */
+  get seq(): number {
+    return this.#seq
+  }
+
   /** How many records are not under a seal yet. */
   get loose(): number {
     return this.#seq - this.#sealedSeq

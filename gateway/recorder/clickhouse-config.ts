@@ -24,7 +24,7 @@ const configXml = (dir: string, users: string, port: number): string => `<clickh
   <users_config>${users}</users_config>
   <user_directories><users_xml><path>${users}</path></users_xml></user_directories>
   <path>${dir}/data/</path>
-  <logger><log>${dir}/clickhouse.log</log><level>warning</level><size>10M</size><count>2</count></logger>
+  <logger><log>${dir}/clickhouse.log</log><size>10M</size><count>2</count></logger>
   <listen_host>127.0.0.1</listen_host>
   <http_port>${port}</http_port>
   <keep_alive_timeout>3</keep_alive_timeout>

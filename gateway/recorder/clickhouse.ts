@@ -90,7 +90,7 @@ class Engine {
       `--path=${dir}/data`,
       `--http_port=${port}`,
       '--listen_host=127.0.0.1',
-      '--logger.level=warning',
+      '--log-level=warning',
       // The second statement waits for standard input, so the engine ends when its parent does.
       "--query=SYSTEM START LISTEN HTTP; SELECT count() FROM file('-','LineAsString','l String') FORMAT Null",
     ]
@@ -110,7 +110,7 @@ class Engine {
       child.once('close', () => resolve())
     })
     let up = false
-    void this.#exited.then(() => {
+    child.once('close', () => {
       this.#child = undefined
       if (up && !this.#stopping.signal.aborted) {
         log({ level: 'error', room: 'recorder', message: 'the embedded ClickHouse died', details: { words } })

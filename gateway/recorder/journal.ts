@@ -1,6 +1,6 @@
 /** The journal of one worker: what cannot be written here does not run. */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync } from 'node:fs'
 import path from 'node:path'
 import type { AuditEvent, SessionStart } from '../model/event.ts'
 import type { Log } from '../model/log.ts'
@@ -69,9 +69,12 @@ class WorkerJournal implements Journal {
     this.#dir = path.join(dir, `${worker}-${process.pid}-${clock.now()}`)
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     this.#key = openSigningKey(dir)
-    mkdirSync(this.#dir, { mode: 0o700 })
     const chain = randomUUID()
-    claim(this.#dir, chain)
+    // Nobody sees the directory before it says whose it is: without an owner it would look like a dead one's.
+    const draft = path.join(dir, `.${path.basename(this.#dir)}`)
+    mkdirSync(draft, { mode: 0o700 })
+    claim(draft, chain)
+    renameSync(draft, this.#dir)
     this.#chain = new Chain(idBytes(chain))
     this.#auditSealedAt = clock.now()
     this.#space = new Space({ dir, limits, clock })
@@ -219,6 +222,8 @@ class WorkerJournal implements Journal {
       if (this.#late.length > 0 && this.#space.refusal() === undefined) this.#heal()
       return
     }
+    // A checkpoint covers what the file has, and comes after it there.
+    this.#writer.flush()
     for (const recording of this.#live) {
       try {
         recording.tick(now)

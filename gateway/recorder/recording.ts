@@ -136,20 +136,21 @@ export class SessionRecording implements Recording {
     this.#broken.abort(failure)
   }
 
-  /** Now and then: what was not echoed in time, checkpoints, the row for lists. */
+  /** Now and then, with nothing of the journal unwritten: what was not echoed in time, checkpoints, the row for lists. */
   tick(now: Moment): void {
     if (this.#end !== undefined || this.#failure !== undefined) return
+    if (now - this.#sealedAt >= SEAL_MS) {
+      this.#sealedAt = now
+      this.seal(now)
+      if (this.#seq > this.#rowSeq) this.row(now)
+    }
     if (this.holding) {
       this.#gate?.tick(now)
       this.#keepHeld(now)
     }
-    if (now - this.#sealedAt < SEAL_MS) return
-    this.#sealedAt = now
-    if (this.#chain.loose > 0) this.seal(now)
-    if (this.#seq > this.#rowSeq) this.row(now)
   }
 
-  /** Signs what was written so far. */
+  /** Signs what was written so far; nothing of this session may be unwritten. */
   seal(now: Moment): void {
     if (this.#chain.loose === 0) return
     const { seq, head } = this.#chain.seal()
@@ -174,7 +175,7 @@ export class SessionRecording implements Recording {
       start: this.start,
       end: this.#end,
       // After a failure: what the file has, not what was taken.
-      events: this.#failure === undefined ? this.#seq : seq + this.#chain.loose,
+      events: this.#failure === undefined ? this.#seq : this.#chain.seq,
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
       statements: this.#statements,

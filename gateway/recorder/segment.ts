@@ -78,17 +78,15 @@ export function writeRecord(
   return end
 }
 
+/** Whether these are the first bytes of a segment. */
+export const isSegment = (bytes: Buffer): boolean => bytes.subarray(0, MAGIC.length).equals(MAGIC)
+
 /**
- * Reads whole records from `from` on. Returns why it stopped: `end` (nothing follows), `torn` (what follows is not a whole, sound record:
+ * Reads whole records from `from` on, the offset of a record (the first one of a segment is at `MAGIC.length`). Returns why it stopped: `end` (nothing follows), `torn` (what follows is not a whole, sound record:
  * a write that was cut, or damage).
  */
 export function* records(segment: Buffer, from: number): Generator<JournalRecord, 'end' | 'torn'> {
   let start = from
-  if (start < MAGIC.length) {
-    if (segment.length < MAGIC.length) return 'torn'
-    if (!segment.subarray(0, MAGIC.length).equals(MAGIC)) return 'torn'
-    start = MAGIC.length
-  }
   while (start < segment.length) {
     if (start + 8 > segment.length) return 'torn'
     const length = segment.readUInt32LE(start)

@@ -1,0 +1,79 @@
+/** A batch: slices of journals as rows for the tables of the audit store. The same slices always give the same bytes. */
+import { createHash } from 'node:crypto'
+import { closeSync, openSync, readSync } from 'node:fs'
+import path from 'node:path'
+import { isEventKind, Rows } from './row-binary.ts'
+import { type JournalRecord, records } from './segment.ts'
+
+/** `from` up to, not including, `to`: whole records of one segment of one journal. */
+export type Slice = {
+  readonly journal: string
+  readonly segment: string
+  readonly from: number
+  readonly to: number
+}
+
+export type TableRows = { readonly into: string; readonly rows: Buffer; readonly count: number }
+
+/** Names the batch for the store's deduplication: the same slices are the same batch, for ever. */
+export const tokenOf = (slices: readonly Slice[]): string =>
+  createHash('sha256')
+    .update(slices.map(({ journal, segment, from, to }) => `${journal}/${segment}/${from}-${to}`).join('\n'))
+    .digest('hex')
+    .slice(0, 32)
+
+/** In this order: a session's end is never seen before its events. */
+export function tablesOf(root: string, slices: readonly Slice[]): readonly TableRows[] {
+  const events = new Rows()
+  const checkpoints = new Rows()
+  const audit = new Rows()
+  const sessions = new Rows()
+  const latest = new Map<string, JournalRecord>()
+  for (const { journal, segment, from, to } of slices) {
+    for (const record of records(readBytes(path.join(root, journal, segment), from, to - from), 0)) {
+      const { id, seq, at, kind, data } = record
+      if (isEventKind(kind)) {
+        events.begin(id, seq, at, data.length + 8)
+        events.kind(kind)
+        events.string(data)
+      } else if (kind === 'A') {
+        audit.begin(id, seq, at, data.length + 8)
+        audit.string(data)
+      } else if (kind === 'C') {
+        checkpoints.begin(id, seq, at, data.length)
+        checkpoints.fixed(data)
+      } else latest.set(id.toString('hex'), record)
+    }
+  }
+  for (const { id, seq, at, data } of latest.values()) {
+    sessions.begin(id, seq, at, data.length + 8)
+    sessions.string(data)
+  }
+  return [
+    { into: 'audit.events (session_id, seq, ts, kind, data)', rows: events.bytes, count: events.count },
+    {
+      into: 'audit.checkpoints (id, seq, ts, head, signature, key_id)',
+      rows: checkpoints.bytes,
+      count: checkpoints.count,
+    },
+    { into: 'audit.audit_log (chain, seq, ts, entry)', rows: audit.bytes, count: audit.count },
+    { into: 'audit.sessions (session_id, version, ts, entry)', rows: sessions.bytes, count: sessions.count },
+  ].filter((table) => table.count > 0)
+}
+
+/** Fewer bytes where the file ends. */
+export function readBytes(file: string, from: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length)
+  const fd = openSync(file, 'r')
+  try {
+    let done = 0
+    while (done < length) {
+      const n = readSync(fd, bytes, done, length - done, from + done)
+      if (n === 0) break
+      done += n
+    }
+    return bytes.subarray(0, done)
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,220 @@
+/** The journals below one root as the shipper sees them: how far each is shipped, what comes next, what may go. */
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Log } from '../model/log.ts'
+import { readBytes, type Slice } from './batch.ts'
+import { ownerState } from './owner.ts'
+import { isSegment, isSegmentName, MAGIC, MAX_DATA, OVERHEAD, records } from './segment.ts'
+import { syncDirectory } from './writer.ts'
+
+type Position = { readonly segment: string; readonly offset: number }
+
+/** What is on disk: `intent` was written before its batch was sent, and is sent again after a restart. */
+type State = { readonly positions: Readonly<Record<string, Position>>; readonly intent?: readonly Slice[] | undefined }
+
+export type Plan = {
+  readonly slices: readonly Slice[]
+  readonly rows: number
+  readonly oldestAt: number
+  readonly isFull: boolean
+}
+
+const STATE = 'shipper.json'
+const MAX_ROWS = 20_000
+const MAX_BYTES = 8 * 1024 * 1024
+/** A store that does not sync may lose what it acknowledged a moment ago. */
+const KEEP_MS = 15 * 60_000
+/** A segment with damage in it is kept, with its directory, until a person has looked at it. */
+const DAMAGED = '.damaged'
+
+export class Shelf {
+  readonly #root: string
+  readonly #log: Log
+  readonly #positions = new Map<string, Position>()
+  #intent: readonly Slice[] | undefined
+  #isSaved = true
+
+  constructor(root: string, log: Log) {
+    this.#root = root
+    this.#log = log
+    const state = readState(path.join(root, STATE))
+    for (const [journal, position] of Object.entries(state.positions)) this.#positions.set(journal, position)
+    this.#intent = state.intent
+  }
+
+  /** A batch that was begun and of which nobody knows whether it arrived. */
+  get intent(): readonly Slice[] | undefined {
+    return this.#intent
+  }
+
+  journals(): readonly string[] {
+    return readdirSync(this.#root, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .map((entry) => entry.name)
+      .toSorted()
+  }
+
+  /** What is to be sent next; undefined when all is sent. Moves on over ends of segments. */
+  plan(): Plan | undefined {
+    const slices: Slice[] = []
+    let rows = 0
+    let bytes = 0
+    let oldestAt = Number.POSITIVE_INFINITY
+    let isFull = false
+    for (const journal of this.journals()) {
+      const next = this.#next(journal, MAX_ROWS - rows, MAX_BYTES - bytes)
+      if (next === undefined) continue
+      slices.push(next.slice)
+      rows += next.rows
+      bytes += next.slice.to - next.slice.from
+      oldestAt = Math.min(oldestAt, next.oldestAt)
+      isFull ||= next.isCut
+      if (rows >= MAX_ROWS || bytes >= MAX_BYTES) break
+    }
+    return slices.length === 0 ? undefined : { slices, rows, oldestAt, isFull }
+  }
+
+  /** On disk when this returns. */
+  begin(slices: readonly Slice[]): void {
+    this.#intent = slices
+    this.#save()
+  }
+
+  /** The store has them. */
+  finish(slices: readonly Slice[]): void {
+    for (const { journal, segment, to } of slices) this.#positions.set(journal, { segment, offset: to })
+    this.#intent = undefined
+    this.#isSaved = false
+  }
+
+  /** Writes down what is finished, and throws away what has been finished for long. */
+  tidy(now: number): void {
+    if (!this.#isSaved) this.#save()
+    for (const journal of this.journals()) {
+      const position = this.#positions.get(journal)
+      if (position === undefined) continue
+      const dir = path.join(this.#root, journal)
+      const segments = segmentsOf(dir)
+      const old = segments.filter((name) => name < position.segment && this.#isOld(dir, name, now))
+      for (const name of old) rmSync(path.join(dir, name))
+      const last = segments.at(-1)
+      const isDone = last === position.segment && segments.length === old.length + 1 && ownerState(dir) === 'closed'
+      if (isDone && position.offset >= MAGIC.length && this.#isOld(dir, last, now) && this.#isAtEnd(dir, position)) {
+        this.#positions.delete(journal)
+        this.#save()
+        if (!readdirSync(dir).some((name) => name.endsWith(DAMAGED))) rmSync(dir, { recursive: true })
+      }
+    }
+  }
+
+  /** Bytes that are not sent yet. */
+  backlog(): number {
+    let sum = 0
+    for (const journal of this.journals()) {
+      const position = this.#positions.get(journal)
+      const dir = path.join(this.#root, journal)
+      for (const name of segmentsOf(dir)) {
+        if (position !== undefined && name < position.segment) continue
+        const size = statSync(path.join(dir, name), { throwIfNoEntry: false })?.size ?? 0
+        sum += Math.max(0, size - (name === position?.segment ? position.offset : MAGIC.length))
+      }
+    }
+    return sum
+  }
+
+  #next(
+    journal: string,
+    maxRows: number,
+    maxBytes: number,
+  ): { readonly slice: Slice; readonly rows: number; readonly oldestAt: number; readonly isCut: boolean } | undefined {
+    const dir = path.join(this.#root, journal)
+    for (;;) {
+      // Asked before the bytes are read: whoever has begun a next segment, or is gone, writes no more into this one.
+      const isOver = ownerState(dir) !== 'alive'
+      const segments = segmentsOf(dir)
+      const position = this.#positions.get(journal) ?? { segment: segments[0] ?? '', offset: 0 }
+      const after = segments.find((name) => name > position.segment)
+      if (!segments.includes(position.segment)) {
+        if (after === undefined) return undefined
+        this.#positions.set(journal, { segment: after, offset: 0 })
+        continue
+      }
+      const found = this.#scan(path.join(dir, position.segment), position.offset, maxRows, maxBytes)
+      if (found.rows > 0) {
+        const { from, to, rows, oldestAt, isCut } = found
+        return { slice: { journal, segment: position.segment, from, to }, rows, oldestAt, isCut }
+      }
+      if (after === undefined && !isOver) return undefined
+      if (found.rest > 0) {
+        const details = { journal, segment: position.segment, offset: found.to, bytes: found.rest }
+        this.#log({ level: 'warn', room: 'recorder', message: 'a segment ends in a record that is not whole', details })
+      }
+      if (after === undefined) {
+        if (found.rest > 0) this.#positions.set(journal, { segment: position.segment, offset: found.to + found.rest })
+        return undefined
+      }
+      const file = path.join(dir, position.segment)
+      if (found.rest > 0) renameSync(file, `${file}${DAMAGED}`)
+      // The time of the file says from now on since when it is finished.
+      else utimesSync(file, new Date(), new Date())
+      this.#positions.set(journal, { segment: after, offset: 0 })
+      this.#isSaved = false
+    }
+  }
+
+  /** Whole records from an offset on. `rest`: bytes after them that are no record (0 where the segment ends cleanly or is being written). */
+  #scan(file: string, offset: number, maxRows: number, maxBytes: number) {
+    const size = statSync(file).size
+    if (offset === 0 && !isSegment(readBytes(file, 0, MAGIC.length)))
+      return { from: 0, to: 0, rows: 0, oldestAt: 0, isCut: false, rest: size }
+    const from = Math.max(offset, MAGIC.length)
+    const window = Math.min(size - from, Math.max(maxBytes, MAX_DATA + OVERHEAD))
+    if (window <= 0) return { from, to: from, rows: 0, oldestAt: 0, isCut: false, rest: 0 }
+    const bytes = readBytes(file, from, window)
+    const reader = records(bytes, 0)
+    let rows = 0
+    let to = from
+    let oldestAt = Number.POSITIVE_INFINITY
+    for (;;) {
+      const step = reader.next()
+      if (step.done === true)
+        return { from, to, rows, oldestAt, isCut: from + window < size, rest: step.value === 'torn' ? size - to : 0 }
+      if (rows >= maxRows || (rows > 0 && step.value.next > maxBytes))
+        return { from, to, rows, oldestAt, isCut: true, rest: 0 }
+      rows += 1
+      to = from + step.value.next
+      oldestAt = Math.min(oldestAt, step.value.at)
+    }
+  }
+
+  #isAtEnd(dir: string, position: Position): boolean {
+    const found = this.#scan(path.join(dir, position.segment), position.offset, 1, 1)
+    return found.rows === 0
+  }
+
+  #isOld(dir: string, segment: string, now: number): boolean {
+    const at = statSync(path.join(dir, segment), { throwIfNoEntry: false })?.mtimeMs
+    return at !== undefined && now - at > KEEP_MS
+  }
+
+  #save(): void {
+    const state: State = { positions: Object.fromEntries(this.#positions), intent: this.#intent }
+    const file = path.join(this.#root, STATE)
+    writeFileSync(`${file}.next`, JSON.stringify(state), { mode: 0o600, flush: true })
+    renameSync(`${file}.next`, file)
+    syncDirectory(this.#root)
+    this.#isSaved = true
+  }
+}
+
+export const segmentsOf = (dir: string): readonly string[] => readdirSync(dir).filter(isSegmentName).toSorted()
+
+/** @throws on a file that is there and cannot be read: starting anew would send everything twice. */
+function readState(file: string): State {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as State
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { positions: {} }
+    throw error
+  }
+}

@@ -1,0 +1,162 @@
+/** Brings what the journals hold to the audit store: at least once on the wire, exactly once to a reader. One per gateway. */
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClickHouseClient } from '@clickhouse/client'
+import type { Log } from '../model/log.ts'
+import type { Clock } from '../model/moment.ts'
+import { type Slice, tablesOf, tokenOf } from './batch.ts'
+import { openSigningKey } from './chain.ts'
+import { ownerState } from './owner.ts'
+import { recover } from './recovery.ts'
+import { Shelf } from './shelf.ts'
+import { type AuditStore, connect, insertRows } from './store.ts'
+
+export type ShipperStats = {
+  readonly state: 'shipping' | 'idle' | 'down'
+  /** What is in the journals only. */
+  readonly backlogBytes: number
+  /** Age of the oldest record that is not shipped; 0 without any. */
+  readonly oldestMs: number
+  /** Since the start. */
+  readonly shippedRows: number
+}
+
+export type Shipper = {
+  stats(): ShipperStats
+  /** Ships what is there, for at most `graceMs`, then stops. What remains is shipped after the next start. */
+  stop(graceMs?: number): Promise<void>
+}
+
+export type ShipperParts = {
+  /** `<dataDir>/journal`, as the workers have it. */
+  readonly dir: string
+  readonly store: AuditStore
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const PAUSE_MS = 300
+const FIRST_RETRY_MS = 250
+const LONGEST_RETRY_MS = 5_000
+const TIDY_MS = 5_000
+
+class JournalShipper implements Shipper {
+  readonly #parts: ShipperParts
+  readonly #shelf: Shelf
+  readonly #client: ClickHouseClient
+  readonly #stopping = new AbortController()
+  readonly #cut = new AbortController()
+  readonly #done: Promise<void>
+  #state: ShipperStats['state'] = 'idle'
+  #oldestAt: number | undefined
+  #shippedRows = 0
+  #retryMs = FIRST_RETRY_MS
+  #tidiedAt = 0
+
+  constructor(parts: ShipperParts) {
+    this.#parts = parts
+    mkdirSync(parts.dir, { recursive: true, mode: 0o700 })
+    this.#shelf = new Shelf(parts.dir, parts.log)
+    this.#client = connect(parts.store)
+    this.#done = this.#run()
+  }
+
+  stats(): ShipperStats {
+    const oldestMs = this.#oldestAt === undefined ? 0 : Math.max(0, this.#parts.clock.now() - this.#oldestAt)
+    return { state: this.#state, backlogBytes: this.#shelf.backlog(), oldestMs, shippedRows: this.#shippedRows }
+  }
+
+  async stop(graceMs = 2_000): Promise<void> {
+    this.#stopping.abort()
+    const late = setTimeout(() => this.#cut.abort(), graceMs)
+    await this.#done
+    clearTimeout(late)
+    await this.#client.close()
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#cut.signal.aborted) {
+      const isStopping = this.#stopping.signal.aborted
+      let pauseMs = PAUSE_MS
+      try {
+        const outcome = await this.#step()
+        this.#wentWell()
+        if (outcome === 'more') pauseMs = 0
+        else if (outcome === 'nothing' && isStopping) return
+      } catch (error) {
+        this.#wentWrong(error)
+        if (isStopping) return
+        pauseMs = this.#retryMs
+        this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS)
+      }
+      if (pauseMs > 0 && !isStopping)
+        await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
+    }
+  }
+
+  async #step(): Promise<'more' | 'some' | 'nothing'> {
+    const again = this.#shelf.intent
+    if (again !== undefined) {
+      await this.#send(again)
+      return 'more'
+    }
+    await this.#recoverDead()
+    const plan = this.#shelf.plan()
+    this.#oldestAt = plan?.oldestAt
+    if (plan === undefined) {
+      this.#state = 'idle'
+      this.#tidy()
+      return 'nothing'
+    }
+    this.#state = 'shipping'
+    this.#shelf.begin(plan.slices)
+    await this.#send(plan.slices)
+    this.#shippedRows += plan.rows
+    this.#tidy()
+    return plan.isFull ? 'more' : 'some'
+  }
+
+  async #send(slices: readonly Slice[]): Promise<void> {
+    const token = tokenOf(slices)
+    for (const { into, rows } of tablesOf(this.#parts.dir, slices))
+      await insertRows(this.#client, into, rows, token, this.#cut.signal)
+    this.#shelf.finish(slices)
+  }
+
+  /** Sessions of workers that were killed get their end. */
+  async #recoverDead(): Promise<void> {
+    for (const journal of this.#shelf.journals()) {
+      const dir = path.join(this.#parts.dir, journal)
+      if (ownerState(dir) !== 'dead') continue
+      const ended = await recover(dir, openSigningKey(this.#parts.dir))
+      const details = { journal, sessions: ended }
+      this.#parts.log({ level: 'warn', room: 'recorder', message: 'the journal of a dead worker was closed', details })
+    }
+  }
+
+  #tidy(): void {
+    const now = Date.now()
+    if (now - this.#tidiedAt < TIDY_MS && !this.#stopping.signal.aborted) return
+    this.#tidiedAt = now
+    this.#shelf.tidy(now)
+  }
+
+  #wentWell(): void {
+    this.#retryMs = FIRST_RETRY_MS
+    if (this.#state !== 'down') return
+    this.#state = 'idle'
+    this.#parts.log({ level: 'info', room: 'recorder', message: 'the audit store takes recordings again' })
+  }
+
+  #wentWrong(error: unknown): void {
+    if (this.#state === 'down' || this.#cut.signal.aborted) return
+    this.#state = 'down'
+    const details = { backlogBytes: this.#shelf.backlog() }
+    const message = 'the audit store takes no recordings; the journal keeps them'
+    this.#parts.log({ level: 'error', room: 'recorder', message, details, error })
+  }
+}
+
+/** @throws when the journals' directory cannot be made or its state cannot be read. */
+export const startShipper = (parts: ShipperParts): Shipper => new JournalShipper(parts)
