@@ -1,7 +1,17 @@
 /** Listens for PostgreSQL clients and leads each through start-up, sign-in and admission to the relay. */
-import { Fault } from '../model/refusal.ts'
+import { createServer, type Server, type Socket } from 'node:net'
+import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Target } from '../model/target.ts'
+import { isLoopback } from './address.ts'
+import { CancelKeys } from './cancel.ts'
+import { Connection } from './connection.ts'
+import { fatal } from './deny.ts'
+import { greet, type Line } from './greeting.ts'
 import type { PostgresParts, RoleIntent } from './parts.ts'
+import { Provisioner } from './provision.ts'
+import { Closed } from './reader.ts'
+import { ownLeases, SignInDoor } from './sign-in.ts'
+import { TlsDoor } from './tls-door.ts'
 
 export type ListenOptions = { readonly host: string; readonly port: number; readonly reusePort?: boolean }
 
@@ -12,7 +22,9 @@ export type PostgresTerminator = {
   cancel(processId: number, key: Buffer): void
   /**
    * Drops roles that a dead process left behind on the targets that are provisioned. `keep` says whether an intent is still somebody's
-   * (its holder is alive and its grant is live); roles of this deployment without any intent are dropped too.
+   * (its holder is alive and its grant is live); roles of this deployment without any intent are dropped too. A target that cannot be
+   * reached is logged and left for the next time.
+   * @returns the names of the roles dropped.
    */
   sweep(
     targets: readonly Target[],
@@ -22,6 +34,173 @@ export type PostgresTerminator = {
   close(): Promise<void>
 }
 
-export function createPostgresTerminator(_parts: PostgresParts): PostgresTerminator {
-  throw new Fault('the door is not hung yet')
+/** From the first byte to the end of the login; waiting for a person does not count. */
+const LOGIN_MS = 60_000
+/** Connections that have not signed in yet. */
+const MAX_STRANGERS = 500
+const MAX_STRANGERS_PER_ADDRESS = 60
+
+export function createPostgresTerminator(parts: PostgresParts): PostgresTerminator {
+  return new Terminator(parts)
+}
+
+class Terminator implements PostgresTerminator {
+  readonly #parts: PostgresParts
+  readonly #tls: TlsDoor
+  readonly #cancels: CancelKeys
+  readonly #signIns: SignInDoor
+  readonly #provisioner: Provisioner
+  readonly #closing = new AbortController()
+  readonly #running = new Set<Promise<void>>()
+  readonly #strangers = new Map<string, number>()
+  #strangerCount = 0
+  #servers: Server[] = []
+
+  constructor(parts: PostgresParts) {
+    const { access, open, edge, upstream } = parts
+    const { settings, log, audit } = edge
+    this.#parts = parts
+    this.#tls = new TlsDoor(() => edge.tls(), settings.clientCa)
+    this.#cancels = new CancelKeys(settings.worker)
+    const leases = access.leases ?? ownLeases(open.clock)
+    const { signIns, tokens } = access
+    this.#signIns = new SignInDoor({ signIns, tokens, leases, clock: open.clock, leaseMinutes: settings.leaseMinutes })
+    this.#provisioner = new Provisioner({ upstream, clock: open.clock, log, audit, settings })
+  }
+
+  async listen({ host, port, reusePort = false }: ListenOptions): Promise<{ readonly port: number }> {
+    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
+      this.#accept(socket),
+    )
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, reusePort }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    server.on('error', (error) =>
+      this.#parts.edge.log({ level: 'error', room: 'postgres', message: 'listener', error }),
+    )
+    this.#servers.push(server)
+    const address = server.address()
+    return { port: typeof address === 'object' && address !== null ? address.port : port }
+  }
+
+  cancel(processId: number, key: Buffer): void {
+    this.#cancels.use(processId, key)
+  }
+
+  async sweep(
+    targets: readonly Target[],
+    keep: (intent: RoleIntent) => boolean | Promise<boolean>,
+  ): Promise<readonly string[]> {
+    const dropped = await Promise.all(
+      targets.map((target) =>
+        this.#provisioner.sweep(target, keep).catch((error: unknown) => {
+          const details = { target: target.name }
+          this.#parts.edge.log({ level: 'warn', room: 'postgres', message: 'a sweep failed', details, error })
+          return []
+        }),
+      ),
+    )
+    return dropped.flat()
+  }
+
+  async close(): Promise<void> {
+    const closed = this.#servers.map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve())
+        }),
+    )
+    this.#closing.abort(new Refusal('UNAVAILABLE', 'The gateway is stopping.', { next: 'Connect again.' }))
+    await Promise.all(this.#running)
+    await this.#provisioner.close()
+    await Promise.all(closed)
+  }
+
+  #accept(socket: Socket): void {
+    socket.on('error', () => socket.destroy())
+    const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+    const here = this.#strangers.get(address) ?? 0
+    if (this.#strangerCount >= MAX_STRANGERS || here >= MAX_STRANGERS_PER_ADDRESS || this.#closing.signal.aborted) {
+      socket.destroy()
+      return
+    }
+    this.#strangerCount += 1
+    this.#strangers.set(address, here + 1)
+    let isStranger = true
+    const known = () => {
+      if (!isStranger) return
+      isStranger = false
+      this.#strangerCount -= 1
+      const left = (this.#strangers.get(address) ?? 1) - 1
+      if (left > 0) this.#strangers.set(address, left)
+      else this.#strangers.delete(address)
+    }
+    const run = this.#meet(socket, address, known).finally(known)
+    this.#running.add(run)
+    void run.finally(() => this.#running.delete(run))
+  }
+
+  /** Never throws: whatever goes wrong with one connection ends that connection. */
+  async #meet(socket: Socket, address: string, known: () => void): Promise<void> {
+    const line: Line = { stream: socket }
+    const deadline = setTimeout(() => line.stream.destroy(), LOGIN_MS)
+    try {
+      const plaintextIsFine = this.#parts.edge.settings.allowPlaintext && isLoopback(address)
+      const greeted = await greet(line, this.#tls, plaintextIsFine)
+      if (greeted.type === 'cancel') {
+        this.#cancelRequest(greeted.processId, greeted.key)
+        socket.end()
+        return
+      }
+      const connection = new Connection({
+        parts: this.#parts,
+        client: greeted,
+        address,
+        cancels: this.#cancels,
+        signIns: this.#signIns,
+        provisioner: this.#provisioner,
+        closing: this.#closing.signal,
+        signedIn: () => {
+          clearTimeout(deadline)
+          known()
+        },
+        waits: () => clearTimeout(deadline),
+      })
+      await connection.run()
+    } catch (failure) {
+      this.#part(line.stream, failure)
+    } finally {
+      clearTimeout(deadline)
+    }
+  }
+
+  #cancelRequest(processId: number, key: Buffer): void {
+    const { edge } = this.#parts
+    const worker = CancelKeys.workerOf(processId)
+    if (worker === edge.settings.worker) this.#cancels.use(processId, key)
+    else edge.cancelElsewhere?.(worker, processId, key)
+  }
+
+  #part(stream: Socket, failure: unknown): void {
+    if (failure instanceof Closed || stream.destroyed) {
+      stream.destroy()
+      return
+    }
+    const expected = failure instanceof Refusal || failure instanceof MalformedMessage
+    if (!expected || failure.cause !== undefined)
+      this.#parts.edge.log({
+        level: expected ? 'warn' : 'error',
+        room: 'postgres',
+        message: expected ? 'a connection was refused' : 'a connection failed',
+        error: failure,
+      })
+    stream.resume()
+    stream.end(fatal(failure))
+    const destroy = setTimeout(() => stream.destroy(), 1000)
+    stream.once('close', () => clearTimeout(destroy))
+  }
 }

@@ -1,0 +1,190 @@
+/**
+ * Follows PostgreSQL v3 backend messages by their headers and lets the bytes go on as they came.
+ * Bodies are looked at only where somebody asked; a row costs a few nanoseconds.
+ */
+import { MalformedMessage } from '../model/refusal.ts'
+
+export type BackendTaker = {
+  /** A message of a wanted type has passed. `body` holds its first {@link MAX_BODY} bytes. */
+  readonly message: (type: number, body: Buffer) => void
+  /** A whole message of a held type; what is returned goes on instead. */
+  readonly held: (type: number, bytes: Buffer) => Buffer
+  /** Bytes of DataRow and CopyData messages, in order, headers included; only while {@link BackendScanner.watchRows} is on. */
+  readonly rows: (bytes: Buffer) => void
+}
+
+/** Enough of an error text or a command tag to record it. */
+export const MAX_BODY = 64 * 1024
+/** A held message is kept whole; no error message of a server comes near this. */
+const MAX_HELD = 16 * 1024 * 1024
+
+const PASSES = 1
+const NOTIFIES = 2
+const COLLECTS = 3
+const HOLDS = 4
+
+const DATA_ROW = 0x44
+const COPY_DATA = 0x64
+
+function plan(): Uint8Array {
+  const types = new Uint8Array(256)
+  const set = (letters: string, how: number) => {
+    for (const letter of letters) types[letter.charCodeAt(0)] = how
+  }
+  // Whatever is not named here cannot come from a server after the login: CopyBoth is for replication.
+  set('AcdDHNtV', PASSES)
+  set('123InsTG', NOTIFIES)
+  set('CESZ', COLLECTS)
+  return types
+}
+
+/** One per connection. Not to be fed again after it threw. */
+export class BackendScanner {
+  readonly #taker: BackendTaker
+  readonly #types = plan()
+  readonly #header = Buffer.alloc(5)
+  #headerBytes = 0
+  /** Of the message that is passing: its type, what is still to come of its body, how it is treated. */
+  #type = 0
+  #left = 0
+  #how = PASSES
+  #body: Buffer[] = []
+  #collected = 0
+  /** Since the last {@link takeRows}. */
+  #rows = 0
+  #rowBytes = 0
+  watchRows = false
+
+  constructor(taker: BackendTaker) {
+    this.#taker = taker
+  }
+
+  /** Bytes of a message under way that were not handed on yet; at 0 something may be said in between. */
+  get left(): number {
+    return this.#how === HOLDS ? 0 : this.#left
+  }
+
+  /** From now on ErrorResponses are held whole and may be replaced. */
+  holdErrors(on: boolean): void {
+    this.#types[0x45] = on ? HOLDS : COLLECTS
+  }
+
+  takeRows(): { readonly rows: number; readonly bytes: number } {
+    const taken = { rows: this.#rows, bytes: this.#rowBytes }
+    this.#rows = 0
+    this.#rowBytes = 0
+    return taken
+  }
+
+  /**
+   * @returns the bytes to hand on: mostly the chunk itself. A header that is not whole is kept back until it is.
+   * @throws {MalformedMessage}
+   */
+  push(chunk: Buffer): readonly Buffer[] {
+    const pieces: Buffer[] = []
+    const size = chunk.length
+    let from = 0
+    let at = 0
+    let rowsFrom = -1
+    const endRows = (end: number) => {
+      if (rowsFrom >= 0 && end > rowsFrom) this.#taker.rows(chunk.subarray(rowsFrom, end))
+      rowsFrom = -1
+    }
+    while (at < size) {
+      if (this.#left > 0) {
+        const take = this.#left < size - at ? this.#left : size - at
+        if (this.#type === DATA_ROW || this.#type === COPY_DATA) {
+          this.#rowBytes += take
+          if (rowsFrom < 0 && this.watchRows) rowsFrom = at
+        }
+        if (this.#how >= COLLECTS) this.#collect(chunk.subarray(at, at + take))
+        at += take
+        this.#left -= take
+        if (this.#how === HOLDS) from = at
+        if (this.#left === 0) this.#whole(pieces)
+        continue
+      }
+      let start = at
+      if (this.#headerBytes === 0 && size - at >= 5) {
+        this.#begin(
+          chunk[at] ?? 0,
+          ((chunk[at + 1] ?? 0) << 24) |
+            ((chunk[at + 2] ?? 0) << 16) |
+            ((chunk[at + 3] ?? 0) << 8) |
+            (chunk[at + 4] ?? 0),
+        )
+        at += 5
+      } else {
+        if (this.#headerBytes === 0) {
+          endRows(at)
+          if (at > from) pieces.push(chunk.subarray(from, at))
+        }
+        while (this.#headerBytes < 5 && at < size) {
+          this.#header[this.#headerBytes] = chunk[at] ?? 0
+          this.#headerBytes += 1
+          at += 1
+        }
+        from = at
+        if (this.#headerBytes < 5) break
+        this.#headerBytes = 0
+        this.#begin(this.#header[0] ?? 0, this.#header.readInt32BE(1))
+        start = at
+        if (this.#how !== HOLDS) pieces.push(Buffer.from(this.#header))
+        if (this.watchRows && (this.#type === DATA_ROW || this.#type === COPY_DATA))
+          this.#taker.rows(Buffer.from(this.#header))
+      }
+      if (this.#type === DATA_ROW || this.#type === COPY_DATA) {
+        this.#rows += 1
+        this.#rowBytes += 5
+        if (rowsFrom < 0 && this.watchRows) rowsFrom = start
+      } else endRows(start)
+      if (this.#how === HOLDS) {
+        if (start > from) pieces.push(chunk.subarray(from, start))
+        from = at
+      }
+      if (this.#left === 0) this.#whole(pieces)
+    }
+    endRows(at)
+    if (at > from) pieces.push(from === 0 && at === size ? chunk : chunk.subarray(from, at))
+    return pieces
+  }
+
+  #begin(type: number, length: number): void {
+    const how = this.#types[type] ?? 0
+    if (how === 0) throw new MalformedMessage(`message type ${type} from the server`)
+    if (length < 4 || (type === 0x5a && length !== 5)) throw new MalformedMessage(`message length ${length}`)
+    if (how === HOLDS && length > MAX_HELD) throw new MalformedMessage(`message length ${length}`)
+    this.#type = type
+    this.#left = length - 4
+    this.#how = how
+    if (how < COLLECTS) return
+    this.#body = []
+    this.#collected = 0
+    if (how !== HOLDS) return
+    const header = Buffer.allocUnsafe(5)
+    header[0] = type
+    header.writeInt32BE(length, 1)
+    this.#body.push(header)
+  }
+
+  #collect(bytes: Buffer): void {
+    const room = this.#how === HOLDS ? bytes.length : MAX_BODY - this.#collected
+    if (room <= 0) return
+    const kept = bytes.length > room ? bytes.subarray(0, room) : bytes
+    this.#body.push(kept)
+    this.#collected += kept.length
+  }
+
+  #whole(pieces: Buffer[]): void {
+    if (this.#how === PASSES) return
+    const [only] = this.#body
+    const body = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body)
+    this.#body = []
+    const how = this.#how
+    this.#how = PASSES
+    if (how === HOLDS) pieces.push(this.#taker.held(this.#type, body))
+    else this.#taker.message(this.#type, how === COLLECTS ? body : NOTHING)
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

@@ -1,0 +1,200 @@
+/** One client from its start-up message to the end of its session: who, which target, may they, on which account, relay. */
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { username as readUsername } from '../model/identity.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { PostgresEndpoint } from '../model/target.ts'
+import { type Admission, openSession, type Session, type Wish } from '../session/session.ts'
+import type { CancelKeys } from './cancel.ts'
+import { admitTo, type GrantWaitParts, waitForGrant, withNext } from './grant-wait.ts'
+import type { Greeted } from './greeting.ts'
+import { backendKeyData, parameterStatus, readyForQuery, report } from './message.ts'
+import type { PostgresParts } from './parts.ts'
+import type { Provisioner } from './provision.ts'
+import { Closed } from './reader.ts'
+import { Relay, type RelayEnd } from './relay.ts'
+import type { Asking, Say, SignedIn, SignInDoor } from './sign-in.ts'
+import { targetParameters } from './startup.ts'
+import { readTargetName, type TargetName } from './target-name.ts'
+import { Tripwire } from './tripwire.ts'
+import { cancelOn, logIn, type Upstream } from './upstream.ts'
+
+export type ConnectionParts = {
+  readonly parts: PostgresParts
+  readonly client: Extract<Greeted, { type: 'client' }>
+  readonly address: string
+  readonly cancels: CancelKeys
+  readonly signIns: SignInDoor
+  readonly provisioner: Provisioner
+  /** Aborts when the gateway stops. */
+  readonly closing: AbortSignal
+  readonly signedIn: () => void
+  /** From now on a person is waited for, who takes their time. */
+  readonly waits: () => void
+}
+
+const DIAL_MS = 15_000
+const CANCEL_MS = 5_000
+
+export class Connection {
+  readonly #has: ConnectionParts
+  readonly #gone = new AbortController()
+
+  constructor(has: ConnectionParts) {
+    this.#has = has
+  }
+
+  /** @throws what the client is to be told before the connection ends. */
+  async run(): Promise<void> {
+    const { client, closing } = this.#has
+    const leave = () => this.#gone.abort(new Closed('the client closed the connection'))
+    const stop = () => this.#gone.abort(closing.reason)
+    client.stream.once('close', leave)
+    closing.addEventListener('abort', stop, { once: true })
+    try {
+      const admitted = await this.#admitted()
+      this.#has.signedIn()
+      await this.#session(admitted.admission, admitted.name)
+    } finally {
+      client.stream.off('close', leave)
+      closing.removeEventListener('abort', stop)
+    }
+  }
+
+  async #admitted(): Promise<{ readonly admission: Admission; readonly name: TargetName }> {
+    const { parts, client, address, signIns } = this.#has
+    const user = client.parameters.get('user') ?? ''
+    const username = readUsername(user)
+    if (username === undefined) throw new Refusal('NOT_SIGNED_IN', 'This is no user name of the gateway.')
+    const database = client.parameters.get('database') ?? user
+    const name = readTargetName(database)
+    const clientVersion = (client.parameters.get('application_name') ?? '').slice(0, 64)
+    const asking: Asking = { username, address, clientVersion, target: database.slice(0, 200) }
+    const say: Say = (text, hint) => {
+      this.#has.waits()
+      client.stream.write(report({ severity: 'NOTICE', code: '00000', message: text, hint }))
+    }
+    const first = await signIns.identify(client, asking, say, this.#gone.signal)
+    if (name === undefined)
+      throw new Refusal('NO_GRANT', `No live grant for ${database.slice(0, 80)}.`, {
+        next: 'The database names a target: psql -h … -U … TARGET',
+      })
+    const admit = async ({ identity, how }: SignedIn): Promise<Admission> => {
+      const role = name.role === undefined ? {} : { role: name.role }
+      const wish: Wish = { identity, target: name.target, protocol: 'postgres', ...role }
+      const waiting = this.#waiting()
+      if (this.#isPerson(how)) return waitForGrant(waiting, wish, name, say, this.#gone.signal)
+      return admitTo(parts.access.admit, wish, name).catch((why: unknown) => {
+        throw withNext(why, waiting, wish)
+      })
+    }
+    try {
+      return { admission: await admit(first), name }
+    } catch (why) {
+      const stale = why instanceof Refusal && why.code === 'MFA_MISSING' && first.how === 'lease'
+      if (!stale) throw why
+      const again = await signIns.identify(client, asking, say, this.#gone.signal, { fresh: true })
+      return { admission: await admit(again), name }
+    }
+  }
+
+  /** Somebody who just used a browser is looking at psql; a program with a token is better off with an error at once. */
+  #isPerson(how: SignedIn['how']): boolean {
+    const { parameters } = this.#has.client
+    const isPsql = parameters.get('application_name') === 'psql' && !parameters.has('options')
+    return isPsql && (how === 'browser' || how === 'lease')
+  }
+
+  #waiting(): GrantWaitParts {
+    const { access, edge } = this.#has.parts
+    const { gatewayHost, portalUrl, approvalMinutes } = edge.settings
+    return { admit: access.admit, desk: access.desk, gatewayHost, portalUrl, approvalMinutes }
+  }
+
+  async #session(admission: Admission, name: TargetName): Promise<void> {
+    const { parts, client, address, provisioner } = this.#has
+    const endpoint = admission.target.postgres
+    if (endpoint === undefined) throw new Refusal('NO_GRANT', `No live grant for ${name.target}.`)
+    const database = name.database ?? endpoint.database
+    const parameters = targetParameters(client.parameters, admission.role)
+    const account = await provisioner.account(admission)
+    const session = await openSession(parts.open, admission, {
+      account: account.username,
+      channel: 'query',
+      command: database,
+      clientAddress: address,
+      clientVersion: (client.parameters.get('application_name') ?? '').slice(0, 200),
+      terminal: undefined,
+    })
+    let end: RelayEnd = { cause: 'failed', detail: 'The session could not begin.', exitCode: undefined }
+    try {
+      const line = await this.#dial(session)
+      const upstream = await logIn(line, endpoint, { ...account, database, parameters })
+      end = await this.#relay(session, endpoint, upstream, database, parameters)
+    } catch (failure) {
+      if (failure instanceof Refusal) end = { ...end, detail: failure.message }
+      throw failure
+    } finally {
+      await session.close(end)
+    }
+  }
+
+  async #dial(session: Session): Promise<Duplex> {
+    const { parts } = this.#has
+    const signal = AbortSignal.any([this.#gone.signal, session.ended, AbortSignal.timeout(DIAL_MS)])
+    try {
+      const line = await parts.upstream.dial(session.admission, signal)
+      if (line instanceof Socket) line.setNoDelay(true)
+      return line
+    } catch (failure) {
+      if (this.#gone.signal.aborted) throw this.#gone.signal.reason
+      if (session.ended.aborted) throw session.ended.reason
+      if (failure instanceof Refusal) throw failure
+      const { name } = session.admission.target
+      throw new Refusal('TARGET_UNREACHABLE', `${name} cannot be reached.`, { cause: failure })
+    }
+  }
+
+  async #relay(
+    session: Session,
+    endpoint: PostgresEndpoint,
+    upstream: Upstream,
+    database: string,
+    parameters: ReadonlyMap<string, string>,
+  ): Promise<RelayEnd> {
+    const { parts, client, cancels, closing } = this.#has
+    const { role, target } = session.admission
+    const unsafe = role.postgres.mode === 'read-only' ? Tripwire.unsafe(upstream.parameters) : undefined
+    if (unsafe !== undefined || client.stream.destroyed) {
+      upstream.stream.destroy()
+      if (unsafe === undefined) throw new Closed('the client closed the connection')
+      throw new Refusal('UNAVAILABLE', `A read-only session is not possible: ${unsafe}.`)
+    }
+    const cancel = () => {
+      const signal = AbortSignal.timeout(CANCEL_MS)
+      parts.upstream.reach(target, signal).then(
+        (line) => cancelOn(line, endpoint, upstream.processId, upstream.key),
+        (error: unknown) => parts.edge.log({ level: 'warn', room: 'postgres', message: 'a cancel failed', error }),
+      )
+    }
+    const serverVersion = upstream.parameters.get('server_version') ?? ''
+    const judge = parts.createJudge(role, { database, parameters, serverVersion })
+    const relay = new Relay({ session, judge, client: client.stream, upstream, clock: parts.open.clock, cancel })
+    const key = cancels.add(cancel)
+    const stop = () => relay.cut(closing.reason)
+    closing.addEventListener('abort', stop, { once: true })
+    try {
+      client.stream.write(
+        Buffer.concat([
+          ...[...upstream.parameters].map(([name, value]) => parameterStatus(name, value)),
+          backendKeyData(key.processId, key.key),
+          readyForQuery('I'),
+        ]),
+      )
+      return await relay.run(client.reader.release())
+    } finally {
+      key.remove()
+      closing.removeEventListener('abort', stop)
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** A "no" in PostgreSQL's own words: severity, SQLSTATE, message, hint. */
+import { Fault, MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { Role } from '../model/role.ts'
+import type { Verdict } from '../model/statement.ts'
+import { report } from './message.ts'
+
+/** The last message before the connection ends. */
+export function fatal(why: unknown): Buffer {
+  if (why instanceof Refusal)
+    return report({ severity: 'FATAL', code: why.wire.sqlstate, message: why.message, hint: why.next })
+  if (why instanceof MalformedMessage)
+    return report({ severity: 'FATAL', code: '08P01', message: `protocol violation: ${why.message}` })
+  const reference = why instanceof Fault ? why.reference : new Fault('').reference
+  return report({
+    severity: 'FATAL',
+    code: 'XX000',
+    message: `The gateway could not do this (reference ${reference}).`,
+  })
+}
+
+/** The session goes on after this one. */
+export function refused(verdict: Exclude<Verdict, { decision: 'allow' }>, role: Role): Buffer {
+  const readOnly = role.postgres.mode === 'read-only'
+  return report({
+    severity: 'ERROR',
+    code: readOnly ? '25006' : '42501',
+    message: readOnly ? `read-only session: ${verdict.reason}` : verdict.reason,
+    hint: verdict.decision === 'deny' ? verdict.next : 'A second person would have to allow it.',
+  })
+}
+
+/** How the person asks for what is missing: the exact command to copy. */
+export function askCommand(username: string, gatewayHost: string, target: string, role: string | undefined): string {
+  const named = role === undefined ? '' : ` --role ${role}`
+  return `ssh ${username}@${gatewayHost} request ${target}${named} --reason "..."`
+}

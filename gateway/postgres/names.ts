@@ -1,0 +1,79 @@
+/** Prepared statements and portals of one session: which text is behind a name that an Execute uses. */
+import type { Judgement } from './judge.ts'
+
+export type Prepared = { readonly name: string; readonly text: string; readonly judgement: Judgement }
+export type Portal = { readonly statement: string; readonly prepared: Prepared | undefined; readonly bind: Buffer }
+
+type Undo = () => void
+
+/** A client that prepares more than this is leaking; its oldest names are forgotten here and judged anew when used. */
+const MAX_NAMES = 5_000
+const MAX_CHARACTERS = 16 * 1024 * 1024
+
+export class Names {
+  readonly #statements = new Map<string, Prepared>()
+  readonly #portals = new Map<string, Portal>()
+  #characters = 0
+
+  statement(name: string): Prepared | undefined {
+    return this.#statements.get(name)
+  }
+
+  portal(name: string): Portal | undefined {
+    return this.#portals.get(name)
+  }
+
+  /** @returns what takes it back, should the server refuse. */
+  define(prepared: Prepared): Undo {
+    const before = this.#statements.get(prepared.name)
+    this.#put(prepared.name, prepared)
+    for (const [name, { text }] of this.#statements) {
+      if (this.#statements.size <= MAX_NAMES && this.#characters <= MAX_CHARACTERS) break
+      if (name === prepared.name) continue
+      this.#statements.delete(name)
+      this.#characters -= text.length
+    }
+    return () => {
+      if (this.#statements.get(prepared.name) === prepared) this.#put(prepared.name, before)
+    }
+  }
+
+  bind(name: string, statement: string, bind: Buffer): Undo {
+    const before = this.#portals.get(name)
+    const portal: Portal = { statement, prepared: this.#statements.get(statement), bind }
+    this.#portals.set(name, portal)
+    return () => {
+      if (this.#portals.get(name) !== portal) return
+      if (before === undefined) this.#portals.delete(name)
+      else this.#portals.set(name, before)
+    }
+  }
+
+  close(what: 'S' | 'P', name: string): Undo {
+    if (what === 'P') {
+      const portal = this.#portals.get(name)
+      this.#portals.delete(name)
+      return () => {
+        if (portal !== undefined) this.#portals.set(name, portal)
+      }
+    }
+    const prepared = this.#statements.get(name)
+    this.#put(name, undefined)
+    return () => {
+      if (prepared !== undefined) this.#put(name, prepared)
+    }
+  }
+
+  /** Portals do not outlive their transaction. */
+  forgetPortals(): void {
+    this.#portals.clear()
+  }
+
+  #put(name: string, prepared: Prepared | undefined): void {
+    this.#characters -= this.#statements.get(name)?.text.length ?? 0
+    this.#statements.delete(name)
+    if (prepared === undefined) return
+    this.#statements.set(name, prepared)
+    this.#characters += prepared.text.length
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * One session between a client and a target's backend: messages of the client through {@link Statements},
+ * bytes of the target by their headers, back-pressure both ways, and the cut.
+ */
+import type { Duplex } from 'node:stream'
+import type { SessionEnd } from '../model/event.ts'
+import type { Clock } from '../model/moment.ts'
+import { MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { Session } from '../session/session.ts'
+import { BackendScanner } from './backend.ts'
+import { fatal } from './deny.ts'
+import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
+import { Gates } from './gates.ts'
+import type { SqlJudge, TransactionStatus } from './judge.ts'
+import { readParameterStatus, readReport, report, TERMINATE } from './message.ts'
+import { Pipeline } from './pipeline.ts'
+import { Statements } from './statements.ts'
+import { Tripwire } from './tripwire.ts'
+import type { Upstream } from './upstream.ts'
+
+export type RelayParts = {
+  readonly session: Session
+  readonly judge: SqlJudge
+  readonly client: Duplex
+  readonly upstream: Upstream
+  readonly clock: Clock
+  /** Asks the target to cancel what it is doing for this session. */
+  readonly cancel: () => void
+}
+
+export type RelayEnd = Omit<SessionEnd, 'endedAt'>
+
+/** Messages that wait for their turn, before the client is paused. */
+const MAX_WAITING_BYTES = 1024 * 1024
+/** The last frame under way gets this long to be read by the client. */
+const FAREWELL_MS = 2_000
+/** A backend whose client has left may finish this long. */
+const LEFT_BEHIND_MS = 5_000
+
+export class Relay {
+  readonly #parts: RelayParts
+  readonly #readOnly: boolean
+  readonly #splitter = new FrontendSplitter()
+  readonly #scanner: BackendScanner
+  readonly #pipeline: Pipeline
+  readonly #gates: Gates
+  readonly #statements: Statements
+  readonly #tripwire: Tripwire
+  #inbox: FrontendMessage[] = []
+  #inboxBytes = 0
+  #judging = false
+  #holding = false
+  #clientLeft = false
+  #targetSaidFatal = false
+  #tripped: Refusal | undefined
+  /** What to say to the client at the next boundary. */
+  #say: Buffer[] = []
+  /** The session is being cut: why, and its last message. */
+  #cutting: { readonly end: RelayEnd; readonly farewell: Buffer } | undefined
+  #end: RelayEnd | undefined
+  readonly #done = Promise.withResolvers<RelayEnd>()
+
+  constructor(parts: RelayParts) {
+    const { session, judge, upstream, clock } = parts
+    this.#parts = parts
+    this.#readOnly = session.admission.role.postgres.mode === 'read-only'
+    this.#tripwire = new Tripwire(upstream.parameters)
+    this.#pipeline = new Pipeline(clock, (outcome) => session.road.outcome(outcome))
+    this.#gates = new Gates(upstream.stream, () => parts.client.pause())
+    const { road, admission } = session
+    const [pipeline, gates] = [this.#pipeline, this.#gates]
+    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates })
+    this.#statements.onPill = () => {
+      this.#holding = true
+      this.#scanner.holdErrors(true)
+    }
+    this.#scanner = new BackendScanner({
+      message: (type, body) => this.#passed(type, body),
+      held: (type, bytes) => this.#held(type, bytes),
+      rows: (bytes) => this.#pipeline.rows(bytes),
+    })
+    this.#scanner.watchRows = true
+  }
+
+  /**
+   * Runs until one side closes or the session is cut. Both legs are closed, or about to be, when it resolves.
+   * @param ahead what the client sent before it was told that it may.
+   */
+  run(ahead: Buffer): Promise<RelayEnd> {
+    const { client, upstream, session } = this.#parts
+    const target = upstream.stream
+    client.on('data', (chunk: Buffer) => this.#fromClient(chunk))
+    target.on('data', (chunk: Buffer) => this.#fromTarget(chunk))
+    client.on('drain', () => target.resume())
+    target.on('drain', () => this.#resumeClient())
+    for (const event of ['close', 'error'] as const) {
+      client.on(event, () => this.#clientClosed())
+      target.on(event, () => this.#targetClosed())
+    }
+    target.on('end', () => this.#targetClosed())
+    const stopNotices = session.admission.onNotice((notice) => {
+      const minutes = `${notice.minutes} minute${notice.minutes === 1 ? '' : 's'}`
+      this.#tell(
+        notice.kind === 'ending'
+          ? `Your grant ${notice.grant.id} ends in ${minutes}; this session ends with it.`
+          : `Your grant ${notice.grant.id} was extended; ${minutes} are left.`,
+      )
+    })
+    const over = () => this.cut(session.ended.reason)
+    session.ended.addEventListener('abort', over, { once: true })
+    void this.#done.promise.finally(() => {
+      stopNotices()
+      session.ended.removeEventListener('abort', over)
+    })
+    if (upstream.ahead.length > 0) this.#fromTarget(upstream.ahead)
+    if (ahead.length > 0) this.#fromClient(ahead)
+    client.resume()
+    target.resume()
+    if (client.destroyed) this.#clientClosed()
+    if (target.destroyed) this.#targetClosed()
+    if (session.ended.aborted) over()
+    return this.#done.promise
+  }
+
+  /** Stops everything at once, tells the client why between two messages, and closes both legs. */
+  cut(reason: unknown): void {
+    if (this.#cutting !== undefined || this.#end !== undefined) return
+    const why = reason instanceof Error ? reason : new Refusal('GRANT_ENDED', 'The session was ended.')
+    const cause = why instanceof Refusal ? 'cut' : 'failed'
+    const end: RelayEnd = { cause, detail: why.message, exitCode: undefined }
+    this.#cutting = { end, farewell: fatal(why) }
+    this.#parts.session.road.close()
+    this.#parts.client.pause()
+    this.#gates.drop()
+    if (!this.#pipeline.idle) this.#parts.cancel()
+    const { client } = this.#parts
+    const destroy = setTimeout(() => {
+      client.destroy()
+      this.#finish(end)
+    }, FAREWELL_MS)
+    void this.#done.promise.finally(() => clearTimeout(destroy))
+    this.#parts.upstream.stream.resume()
+    if (this.#scanner.left === 0) this.#sayFarewell()
+  }
+
+  #sayFarewell(): void {
+    const cutting = this.#cutting
+    if (cutting === undefined || this.#end !== undefined) return
+    this.#parts.client.end(cutting.farewell)
+    this.#finish(cutting.end)
+  }
+
+  #fromClient(chunk: Buffer): void {
+    if (this.#end !== undefined || this.#cutting !== undefined) return
+    try {
+      for (const message of this.#splitter.push(chunk)) {
+        this.#inbox.push(message)
+        this.#inboxBytes += message.bytes.length
+      }
+    } catch (failure) {
+      this.cut(failure)
+      return
+    }
+    this.#pump()
+  }
+
+  /** In a read-only session nothing follows before the last group is answered: its answer may say that a setting was changed. */
+  #pump(): void {
+    while (this.#inbox.length > 0 && !this.#judging && this.#cutting === undefined && this.#end === undefined) {
+      if (this.#readOnly && this.#pipeline.groups > 0) break
+      const message = this.#inbox.shift()
+      if (message === undefined) break
+      this.#inboxBytes -= message.bytes.length
+      if (message.type === 'terminate') this.#clientLeft = true
+      try {
+        const later = this.#statements.accept(message)
+        if (later !== undefined) this.#wait(later)
+      } catch (failure) {
+        this.cut(failure)
+      }
+    }
+    if (this.#isFull()) this.#parts.client.pause()
+    else this.#resumeClient()
+  }
+
+  #wait(later: Promise<void>): void {
+    this.#judging = true
+    const go = () => {
+      this.#judging = false
+      this.#pump()
+    }
+    later.then(go, (failure: unknown) => this.cut(failure))
+  }
+
+  #isFull(): boolean {
+    return this.#inboxBytes + this.#gates.waitingBytes > MAX_WAITING_BYTES
+  }
+
+  #resumeClient(): void {
+    const { client, upstream } = this.#parts
+    if (this.#cutting !== undefined || this.#end !== undefined) return
+    if (client.isPaused() && !this.#isFull() && !upstream.stream.writableNeedDrain) client.resume()
+  }
+
+  #fromTarget(chunk: Buffer): void {
+    if (this.#end !== undefined) return
+    const { left } = this.#scanner
+    const interrupts = this.#cutting !== undefined || this.#say.length > 0
+    try {
+      if (!interrupts || left > chunk.length) this.#hand(this.#scanner.push(chunk))
+      else {
+        if (left > 0) this.#hand(this.#scanner.push(chunk.subarray(0, left)))
+        if (this.#cutting !== undefined) {
+          this.#sayFarewell()
+          return
+        }
+        this.#hand(this.#say.splice(0))
+        if (left < chunk.length) this.#hand(this.#scanner.push(chunk.subarray(left)))
+      }
+    } catch (failure) {
+      const text = failure instanceof Error ? failure.message : 'no message'
+      this.cut(new Refusal('TARGET_UNREACHABLE', `The target broke the protocol: ${text}.`, { cause: failure }))
+      return
+    }
+    if (this.#tripped !== undefined) {
+      this.cut(this.#tripped)
+      return
+    }
+    const { rows, bytes } = this.#scanner.takeRows()
+    if (rows > 0 || bytes > 0) this.#scanner.watchRows = this.#pipeline.counted(rows, bytes)
+    this.#pump()
+  }
+
+  #hand(pieces: readonly Buffer[]): void {
+    const { client, upstream } = this.#parts
+    if (client.destroyed || client.writableEnded) return
+    let room = true
+    if (pieces.length > 1) client.cork()
+    for (const piece of pieces) room = client.write(piece)
+    if (pieces.length > 1) client.uncork()
+    if (!room && this.#cutting === undefined) upstream.stream.pause()
+  }
+
+  #passed(type: number, body: Buffer): void {
+    const { rows, bytes } = this.#scanner.takeRows()
+    this.#pipeline.counted(rows, bytes)
+    if (type === 0x53 && this.#readOnly) {
+      const why = this.#tripwire.changed(...readParameterStatus(body))
+      if (why !== undefined) this.#tripped = new Refusal('GRANT_ENDED', `This read-only session was ended: ${why}.`)
+    }
+    if (type === 0x45 && readReport(body).get('V') === 'FATAL') this.#targetSaidFatal = true
+    this.#pipeline.received(type, body)
+    this.#scanner.watchRows = true
+    if (type === 0x5a) this.#ready(String.fromCharCode(body[0] ?? 0))
+  }
+
+  #ready(status: string): void {
+    if (status !== 'I' && status !== 'T' && status !== 'E') throw new MalformedMessage('transaction status')
+    const transaction: TransactionStatus = status
+    this.#parts.judge.ready?.(transaction)
+    if (transaction === 'I' && this.#pipeline.idle) this.#statements.rest()
+    if (this.#holding && !this.#pipeline.hasPills) {
+      this.#holding = false
+      this.#scanner.holdErrors(false)
+    }
+  }
+
+  /** An error while a refusal is on its way: the target's syntax error becomes the sentence of the verdict. */
+  #held(type: number, bytes: Buffer): Buffer {
+    const { rows, bytes: rowBytes } = this.#scanner.takeRows()
+    this.#pipeline.counted(rows, rowBytes)
+    const body = bytes.subarray(5)
+    const fields = readReport(body)
+    const { pill } = this.#pipeline
+    if (fields.get('V') === 'FATAL') this.#targetSaidFatal = true
+    this.#pipeline.received(type, body)
+    return pill !== undefined && fields.get('M')?.includes(pill.word) === true ? pill.answer : bytes
+  }
+
+  #tell(text: string): void {
+    if (this.#end !== undefined || this.#cutting !== undefined) return
+    const notice = report({ severity: 'NOTICE', code: '00000', message: text })
+    this.#parts.session.recording.take('m', text)
+    if (this.#scanner.left === 0) this.#hand([notice])
+    else this.#say.push(notice)
+  }
+
+  #clientClosed(): void {
+    if (this.#end !== undefined) return
+    const { upstream, cancel } = this.#parts
+    const busy = !this.#pipeline.idle
+    this.#gates.flush()
+    this.#finish({ cause: 'closed', detail: '', exitCode: undefined }, busy ? LEFT_BEHIND_MS : FAREWELL_MS)
+    if (!busy) return
+    const stop = setTimeout(cancel, LEFT_BEHIND_MS - 1000)
+    upstream.stream.once('close', () => clearTimeout(stop))
+  }
+
+  #targetClosed(): void {
+    if (this.#end !== undefined) return
+    const { client } = this.#parts
+    if (this.#cutting !== undefined) {
+      if (this.#scanner.left === 0) this.#sayFarewell()
+      return
+    }
+    const expected = this.#clientLeft || this.#targetSaidFatal
+    if (this.#scanner.left > 0) client.destroy()
+    else if (expected) client.end()
+    else client.end(fatal(new Refusal('TARGET_UNREACHABLE', 'The target closed the connection.')))
+    const detail = expected ? '' : 'The target closed the connection.'
+    this.#finish({ cause: this.#clientLeft ? 'closed' : 'exited', detail, exitCode: undefined })
+  }
+
+  #finish(end: RelayEnd, patience = FAREWELL_MS): void {
+    if (this.#end !== undefined) return
+    this.#end = end
+    const { client, upstream, judge } = this.#parts
+    this.#pipeline.close(end.cause === 'cut' ? `cut: ${end.detail}` : 'the connection ended first')
+    judge.close?.()
+    for (const leg of [client, upstream.stream]) {
+      leg.resume()
+      const destroy = setTimeout(() => leg.destroy(), leg === client ? FAREWELL_MS : patience)
+      leg.once('close', () => clearTimeout(destroy))
+      if (leg.destroyed) clearTimeout(destroy)
+    }
+    if (!client.writableEnded && !client.destroyed) client.end()
+    const target = upstream.stream
+    if (!target.writableEnded && !target.destroyed) target.end(this.#clientLeft ? undefined : TERMINATE)
+    this.#done.resolve(end)
+  }
+}

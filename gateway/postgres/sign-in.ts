@@ -1,0 +1,193 @@
+/** Who is this: a client certificate, a token as the password, or a sign-in in the browser while the connection waits. */
+import { type Identity, type Username, username as readUsername } from '../model/identity.ts'
+import { after, type Clock, minutesToMs } from '../model/moment.ts'
+import { MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { SignIns, WaitingSignIn } from '../session/session.ts'
+import type { Greeted } from './greeting.ts'
+import { verifiedCertificate } from './greeting.ts'
+import {
+  AUTHENTICATION_OK,
+  authenticationSasl,
+  authenticationSaslContinue,
+  authenticationSaslFinal,
+  FieldReader,
+} from './message.ts'
+import type { DatabaseTokens, LiveToken, SignInLeases } from './parts.ts'
+import { ScramServer } from './scram.ts'
+
+type Client = Extract<Greeted, { type: 'client' }>
+
+export type Asking = {
+  readonly username: Username
+  readonly address: string
+  readonly clientVersion: string
+  /** As the client named it. */
+  readonly target: string
+}
+
+/** Shows the person a line before the session begins. */
+export type Say = (text: string, hint: string) => void
+
+export type SignedIn = { readonly identity: Identity; readonly how: 'certificate' | 'token' | 'browser' | 'lease' }
+
+export type SignInParts = {
+  readonly signIns: SignIns
+  readonly tokens: DatabaseTokens
+  readonly leases: SignInLeases
+  readonly clock: Clock
+  readonly leaseMinutes: number
+}
+
+const MAX_AUTH_MESSAGE = 64 * 1024
+/** Keeps routers from forgetting the connection, and shows a client that is gone. */
+export const REPEAT_MS = 25_000
+/** Waiting connections of one person at one address: a pool's worth. */
+const MAX_JOINED = 20
+
+/** Connections of one person, address and target that wait for the same sign-in. */
+type Joined = {
+  readonly identity: Promise<Identity>
+  readonly asked: Promise<WaitingSignIn>
+  readonly stop: AbortController
+  waiting: number
+}
+
+export class SignInDoor {
+  readonly #parts: SignInParts
+  readonly #joined = new Map<string, Joined>()
+
+  constructor(parts: SignInParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Says AuthenticationOk (libpq takes no notice before it), then waits if it must.
+   * @throws {Refusal}, {MalformedMessage}, or Closed.
+   */
+  async identify(
+    client: Client,
+    asking: Asking,
+    say: Say,
+    gone: AbortSignal,
+    options: { readonly fresh?: boolean } = {},
+  ): Promise<SignedIn> {
+    if (options.fresh) return { identity: await this.#browser(asking, say, gone), how: 'browser' }
+    const certificate = verifiedCertificate(client.secure?.stream)
+    if (certificate !== undefined && this.#parts.tokens.certificate !== undefined) {
+      const identity =
+        readUsername(certificate.name) === asking.username
+          ? await this.#parts.tokens.certificate(asking.username, certificate.fingerprint256)
+          : undefined
+      if (identity === undefined)
+        throw new Refusal('NOT_SIGNED_IN', `This certificate does not belong to ${asking.username}.`)
+      client.stream.write(AUTHENTICATION_OK)
+      return { identity, how: 'certificate' }
+    }
+    const token = await this.#parts.tokens.live(asking.username)
+    if (token !== undefined) return { identity: await checkPassword(client, token), how: 'token' }
+    client.stream.write(AUTHENTICATION_OK)
+    const leased = await this.#parts.leases.get(leaseKey(asking))
+    if (leased !== undefined) return { identity: leased, how: 'lease' }
+    return { identity: await this.#browser(asking, say, gone), how: 'browser' }
+  }
+
+  async #browser(asking: Asking, say: Say, gone: AbortSignal): Promise<Identity> {
+    const key = leaseKey(asking)
+    const joined = this.#joined.get(key) ?? this.#ask(key, asking)
+    if (joined.waiting >= MAX_JOINED)
+      throw new Refusal('TOO_MANY', 'Too many connections wait for this sign-in.', { next: 'Sign in, then connect.' })
+    joined.waiting += 1
+    let repeat: NodeJS.Timeout | undefined
+    try {
+      const { url, code } = await joined.asked
+      const tell = () =>
+        say(
+          `Sign in at ${url} and type the code ${code} there.`,
+          'This connection goes on by itself once you have signed in.',
+        )
+      tell()
+      repeat = setInterval(tell, REPEAT_MS)
+      return await untilGone(joined.identity, gone)
+    } finally {
+      clearInterval(repeat)
+      joined.waiting -= 1
+      if (joined.waiting === 0) {
+        joined.stop.abort(new Refusal('NOT_SIGNED_IN', 'The connection was closed.'))
+        if (this.#joined.get(key) === joined) this.#joined.delete(key)
+      }
+    }
+  }
+
+  #ask(key: string, asking: Asking): Joined {
+    const { signIns, leases, clock, leaseMinutes } = this.#parts
+    const stop = new AbortController()
+    const asked = signIns.ask({
+      kind: 'postgres',
+      username: asking.username,
+      sourceAddress: asking.address,
+      clientVersion: asking.clientVersion,
+      keyFingerprint: undefined,
+      target: asking.target,
+    })
+    const identity = asked.then(async (waiting) => {
+      const who = await waiting.wait(stop.signal)
+      if (who.username !== asking.username)
+        throw new Refusal('NOT_SIGNED_IN', `The person who signed in is not ${asking.username}.`)
+      await leases.put(key, who, after(clock.now(), minutesToMs(leaseMinutes)))
+      return who
+    })
+    identity.catch(() => undefined)
+    const joined: Joined = { identity, asked, stop, waiting: 0 }
+    this.#joined.set(key, joined)
+    return joined
+  }
+}
+
+const leaseKey = ({ username, address, target }: Asking): string => `${username}|${address}|${target}`
+
+function untilGone<T>(promise: Promise<T>, gone: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const leave = () => reject(gone.reason)
+    if (gone.aborted) return leave()
+    gone.addEventListener('abort', leave, { once: true })
+    void promise.then(resolve, reject).finally(() => gone.removeEventListener('abort', leave))
+  })
+}
+
+/** SCRAM as a server. The token itself never crosses the wire. */
+async function checkPassword(client: Client, token: LiveToken): Promise<Identity> {
+  const { stream, reader } = client
+  const scram = new ScramServer(token.verifier, client.secure?.binding)
+  stream.write(authenticationSasl(scram.mechanisms))
+  const first = await reader.message(MAX_AUTH_MESSAGE)
+  if (first.type !== 'p') throw new MalformedMessage(`message ${first.type} instead of a password`)
+  const fields = new FieldReader(first.body)
+  const mechanism = fields.string()
+  const initial = fields.value()
+  fields.end()
+  stream.write(authenticationSaslContinue(scram.first(mechanism, initial?.toString('utf8') ?? '')))
+  const last = await reader.message(MAX_AUTH_MESSAGE)
+  if (last.type !== 'p') throw new MalformedMessage(`message ${last.type} instead of a password`)
+  const answer = scram.final(last.body.toString('utf8'))
+  if (answer === undefined)
+    throw new Refusal('WRONG_TOKEN', 'The token is wrong or has ended.', {
+      next: 'Make a new one: ssh to the gateway, "token". Without a live token the gateway lets you sign in by browser.',
+    })
+  stream.write(Buffer.concat([authenticationSaslFinal(answer), AUTHENTICATION_OK]))
+  return token.identity
+}
+
+/** Leases of this process only, for when nobody brings a shared store. */
+export function ownLeases(clock: Clock): SignInLeases {
+  const leases = new Map<string, { readonly identity: Identity; readonly expiresAt: number }>()
+  return {
+    get: async (key) => {
+      const lease = leases.get(key)
+      return lease !== undefined && clock.now() < lease.expiresAt ? lease.identity : undefined
+    },
+    put: async (key, identity, expiresAt) => {
+      for (const [other, lease] of leases) if (clock.now() >= lease.expiresAt) leases.delete(other)
+      leases.set(key, { identity, expiresAt })
+    },
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * Every message of a client, judged where it can do something, journalled, and only then let through.
+ * A refused one is replaced by a text that the target itself must refuse, so that its transaction state,
+ * and its skipping up to the next Sync, are exactly what the client will believe they are.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Role } from '../model/role.ts'
+import { ALLOW, type Verdict } from '../model/statement.ts'
+import type { Road } from '../session/session.ts'
+import { refused } from './deny.ts'
+import { type FrontendMessage, readParameters } from './frontend.ts'
+import type { Gates } from './gates.ts'
+import type { Judgement, SqlJudge } from './judge.ts'
+import { cstring, int16, message } from './message.ts'
+import { Names, type Prepared } from './names.ts'
+import type { Pill, Pipeline } from './pipeline.ts'
+
+export type StatementParts = {
+  readonly road: Road
+  readonly judge: SqlJudge
+  readonly role: Role
+  readonly pipeline: Pipeline
+  readonly gates: Gates
+}
+
+type Sql = { readonly text: string; readonly parameters?: readonly (string | null)[] }
+type Asked = () => Judgement | Promise<Judgement>
+
+/** Characters of one parameter value that are recorded. */
+const MAX_PARAMETER = 4096
+
+export class Statements {
+  readonly #parts: StatementParts
+  readonly #names = new Names()
+  readonly #readOnly: boolean
+  /** Forwarding of these waits: each is recorded with its first Execute, or by itself at the next Sync. */
+  #unrecorded: Prepared[] = []
+  /** A refusal is on its way to the target. */
+  onPill: () => void = () => undefined
+
+  constructor(parts: StatementParts) {
+    this.#parts = parts
+    this.#readOnly = parts.role.postgres.mode === 'read-only'
+  }
+
+  /** All groups are answered and no transaction is open. */
+  rest(): void {
+    this.#names.forgetPortals()
+  }
+
+  /** A promise when the judge needs time: nothing may follow before it resolves. */
+  accept(message: FrontendMessage): void | Promise<void> {
+    const { pipeline, gates } = this.#parts
+    switch (message.type) {
+      case 'query':
+        return this.#judged(
+          message.text,
+          message.valid,
+          (judge) => judge.query(message.text),
+          (judgement) => this.#run('query', message.bytes, { text: message.text }, judgement),
+        )
+      case 'parse':
+        return this.#judged(
+          message.text,
+          message.valid,
+          (judge) => judge.parse(message.name, message.text),
+          (judgement) => this.#prepare(message.name, message.text, judgement, message.bytes),
+        )
+      case 'bind':
+        pipeline.sent('bind', { undo: this.#names.bind(message.portal, message.statement, message.bytes) })
+        return gates.add(message.bytes)
+      case 'execute':
+        return this.#execute(message.portal, message.bytes)
+      case 'describe':
+        pipeline.sent('describe')
+        return gates.add(message.bytes)
+      case 'close':
+        pipeline.sent('close', { undo: this.#names.close(message.what, message.name) })
+        return gates.add(message.bytes)
+      case 'function-call':
+        return this.#run('call', message.bytes, { text: `function call ${message.oid}` }, this.#callJudgement())
+      case 'flush':
+        this.#recordParses()
+        return gates.add(message.bytes)
+      case 'sync':
+        this.#recordParses()
+        pipeline.sent('sync')
+        return gates.add(message.bytes)
+      case 'copy-data':
+        // Data for a COPY that was refused, or that never was: the server would ignore it too.
+        return this.#readOnly ? undefined : gates.add(message.bytes)
+      case 'copy-done':
+      case 'copy-fail':
+        if (this.#readOnly) return undefined
+        pipeline.sent('copy-done')
+        return gates.add(message.bytes)
+      case 'terminate':
+        return gates.add(message.bytes)
+    }
+  }
+
+  /** A function named by number, with no text that a filter could read. */
+  #callJudgement(): Judgement {
+    if (!this.#readOnly) return { verdict: ALLOW }
+    return {
+      verdict: { decision: 'deny', reason: 'the fast-path function call is not allowed', next: 'Use a SELECT.' },
+    }
+  }
+
+  #judged(
+    text: string,
+    valid: boolean,
+    ask: (judge: SqlJudge) => Judgement | Promise<Judgement>,
+    go: (judgement: Judgement) => void,
+  ): void | Promise<void> {
+    if (this.#readOnly && !valid)
+      return go({ verdict: { decision: 'deny', reason: 'a text that is not UTF-8 is not allowed' } })
+    return answered(() => ask(this.#parts.judge), go, text)
+  }
+
+  #prepare(name: string, text: string, judgement: Judgement, bytes: Buffer): void {
+    const { pipeline, gates } = this.#parts
+    const prepared: Prepared = { name, text, judgement }
+    const undo = this.#names.define(prepared)
+    if (judgement.verdict.decision === 'allow') {
+      gates.hold(bytes)
+      pipeline.sent('parse', { undo })
+      this.#unrecorded.push(prepared)
+      return
+    }
+    this.#recordParses()
+    this.#refuse('parse', name, { text }, judgement, undo)
+  }
+
+  #execute(portalName: string, bytes: Buffer): void | Promise<void> {
+    const { judge, role } = this.#parts
+    const portal = this.#names.portal(portalName)
+    const prepared = portal?.prepared
+    const parameters =
+      portal !== undefined && role.postgres.recordParameters ? readParameters(portal.bind, MAX_PARAMETER) : undefined
+    const values = parameters !== undefined && parameters.length > 0 ? { parameters } : {}
+    if (prepared !== undefined)
+      return answered(
+        () => judge.execute(prepared.name, prepared.text),
+        (judgement) => this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, prepared),
+        prepared.text,
+      )
+    // Made by SQL: a PREPARE that was bound by message, or a cursor that is executed as a portal.
+    const text = portal === undefined ? `FETCH ALL FROM ${quoted(portalName)}` : `EXECUTE ${quoted(portal.statement)}`
+    return answered(
+      () => judge.query(text),
+      (judgement) => this.#run('execute', bytes, { text, ...values }, judgement),
+      text,
+    )
+  }
+
+  #run(kind: 'query' | 'execute' | 'call', bytes: Buffer, sql: Sql, judgement: Judgement, prepared?: Prepared): void {
+    const { pipeline, gates } = this.#parts
+    this.#recordParses(prepared)
+    if (judgement.verdict.decision !== 'allow') {
+      this.#refuse(kind, pillName(kind), sql, judgement)
+      return
+    }
+    const gate = gates.hold(bytes)
+    const n = this.#record(sql, judgement, ALLOW, gate)
+    pipeline.sent(kind, { n })
+  }
+
+  #refuse(
+    kind: 'query' | 'execute' | 'call' | 'parse',
+    name: string,
+    sql: Sql,
+    judgement: Judgement,
+    undo?: () => void,
+  ) {
+    const { pipeline, gates, role } = this.#parts
+    const { verdict } = judgement
+    if (verdict.decision === 'allow') return
+    const pill: Pill = { word: `gateway_refused_${randomBytes(8).toString('hex')}`, answer: refused(verdict, role) }
+    const isQuery = kind === 'query' || kind === 'call'
+    const bytes = isQuery ? message('Q', cstring(pill.word)) : message('P', cstring(name), cstring(pill.word), int16(0))
+    const gate = gates.hold(bytes)
+    this.onPill()
+    this.#record(sql, judgement, verdict, gate)
+    pipeline.sent(isQuery ? 'query' : 'parse', { pill, ...(undo === undefined ? {} : { undo }) })
+  }
+
+  /** Those that no Execute has brought into the journal. */
+  #recordParses(except?: Prepared): void {
+    const waiting = this.#unrecorded
+    if (waiting.length === 0) return
+    this.#unrecorded = []
+    if (waiting.length === 1 && waiting[0] === except) return
+    const gate = this.#parts.gates.gate()
+    for (const prepared of waiting) this.#record({ text: prepared.text }, prepared.judgement, ALLOW, gate)
+  }
+
+  #record(sql: Sql, { fingerprint, tables }: Judgement, verdict: Verdict, gate: number): number {
+    const open = () => this.#parts.gates.open(gate)
+    const record = {
+      ...(fingerprint === undefined ? {} : { fingerprint }),
+      ...(tables === undefined ? {} : { tables }),
+      ...(sql.parameters === undefined ? {} : { parameters: sql.parameters }),
+    }
+    return this.#parts.road.statement({ statement: { kind: 'sql', text: sql.text }, verdict, record }, open, open)
+  }
+}
+
+/** The refused text gets a name of its own, so that it takes no statement away. */
+const pillName = (kind: string): string => (kind === 'execute' ? `gateway_${randomBytes(8).toString('hex')}` : '')
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** A judge that fails has not allowed anything. */
+function answered(ask: Asked, go: (judgement: Judgement) => void, text: string): void | Promise<void> {
+  const failed = (): Judgement => ({
+    verdict: { decision: 'deny', reason: `this statement of ${text.length} characters could not be judged` },
+  })
+  let judgement: Judgement | Promise<Judgement>
+  try {
+    judgement = ask()
+  } catch {
+    judgement = failed()
+  }
+  if (!(judgement instanceof Promise)) return go(judgement)
+  return judgement.catch(failed).then(go)
+}
