@@ -2,7 +2,7 @@
 import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
-import type { Clock } from '../model/moment.ts'
+import type { Clock, Moment } from '../model/moment.ts'
 import type { AccessDesk, GrantBook, SessionBook } from '../session/session.ts'
 import type { State } from '../state/state.ts'
 import { Changes } from './changes.ts'
@@ -62,10 +62,12 @@ export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> =
   const store = { state, ledger, changes }
   const endings = new Endings({ ledger, policy, lapseAfterMs })
   const lapse = () => endings.lapse(clock.now())
-  const lapseSoon = () =>
-    void lapse().catch((error: unknown) =>
-      log({ level: 'warn', room: 'grants', message: 'An ended grant is not written down yet.', error }),
-    )
+  const lapseSoon = (now: Moment) =>
+    void endings
+      .lapse(now)
+      .catch((error: unknown) =>
+        log({ level: 'warn', room: 'grants', message: 'An ended grant is not written down yet.', error }),
+      )
   const requests = new Requests({ ledger, policy, limits: { waiting, held } })
   const listings = new Listings({ ledger, changes, policy, lapse })
   const sessions = new Sessions({ store, clock, log, audit, policy })

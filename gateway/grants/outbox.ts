@@ -47,7 +47,7 @@ const CLOCK_SKEW_MS = 60_000
 
 export class Outbox {
   readonly #parts: OutboxParts
-  #sent: string[] = []
+  #sent = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(parts: OutboxParts) {
@@ -67,12 +67,12 @@ export class Outbox {
     for (const event of events) {
       try {
         this.#parts.audit(event)
-        this.#sent.push(event.id)
+        this.#sent.add(event.id)
       } catch (error) {
         this.#parts.log({ level: 'error', room: 'grants', message: 'An event was not taken by the log.', error })
       }
     }
-    if (this.#sent.length === 0) return
+    if (this.#sent.size === 0) return
     this.#timer ??= setTimeout(() => void this.#forget(), FORGET_AFTER_MS)
   }
 
@@ -83,7 +83,7 @@ export class Outbox {
       'select event from outbox where created_at <= $1 or created_at > $2 order by created_at limit 1000',
       [after(now, -ORPHAN_AFTER_MS), after(now, CLOCK_SKEW_MS)],
     )
-    this.send(rows.map(({ event }) => revive(event)))
+    this.send(rows.map(({ event }) => revive(event)).filter(({ id }) => !this.#sent.has(id)))
   }
 
   async close(): Promise<void> {
@@ -94,8 +94,8 @@ export class Outbox {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const ids = this.#sent
-    this.#sent = []
-    if (ids.length === 0) return
+    this.#sent = new Set()
+    if (ids.size === 0) return
     try {
       await this.#parts.state.tx(async (tx) => {
         for (const id of ids) await tx.run('delete from outbox where id = $1', [id])

@@ -21,13 +21,13 @@ export type TenuresParts = {
   readonly told: {
     /** A warning became due. Every worker with sessions under the grant says so. */
     readonly warned: (holding: Holding, minutes: number) => void
-    /** The clock ended a grant: it is to be written down. */
-    readonly expired: () => void
+    /** The clock ended a grant: it is to be written down, whatever the clock says next. */
+    readonly expired: (now: Moment) => void
   }
 }
 
 /** The wall clock can jump, and timers do not know: nobody sleeps longer than this. */
-const LONGEST_SLEEP_MS = 1000
+const LONGEST_SLEEP_MS = 500
 const MOST_PER_QUERY = 500
 
 export class Tenures {
@@ -48,7 +48,6 @@ export class Tenures {
   }
 
   async live(subject: Subject, target: string, endpoint: Protocol, role?: string): Promise<Tenure | undefined> {
-    if (this.#closed || this.#isStale()) throw outOfReach()
     const { state, ledger } = this.#parts.store
     const byRole = role === undefined ? '' : ' and role = $4'
     const found = await ledger.select(
@@ -56,6 +55,7 @@ export class Tenures {
       [subject, target, this.#parts.clock.now(), ...(role === undefined ? [] : [role])],
       50,
     )
+    if (this.#closed || this.#isStale()) throw outOfReach()
     await refuseLocked(state, { subject, username: found[0]?.grant.username ?? ('' as Username) })
     const live = found
       .map(({ grant }) => grant)
@@ -150,7 +150,7 @@ export class Tenures {
       expired = true
       this.#end(id, expiredRefusal(holding.grant))
     }
-    if (expired) this.#parts.told.expired()
+    if (expired) this.#parts.told.expired(now)
     this.#watchStore()
     if (this.#outOfDate) void this.#refresh()
     this.#arm()

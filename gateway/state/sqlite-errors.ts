@@ -22,9 +22,9 @@ export function explain(error: unknown): unknown {
   const code = codeOf(error)
   if (code === undefined) return error
   return OUT_OF_REACH.has(code)
-    ? new Refusal('UNAVAILABLE', 'The state store cannot be reached just now.', {
-        cause: error,
-        next: 'Try again in a moment.',
-      })
+    ? outOfReach(error)
     : new Fault('The state store refused a statement.', { cause: error })
 }
+
+export const outOfReach = (cause?: unknown): Refusal =>
+  new Refusal('UNAVAILABLE', 'The state store cannot be reached just now.', { cause, next: 'Try again in a moment.' })

@@ -7,7 +7,7 @@ import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { Fault } from '../model/refusal.ts'
 import type { Migratable } from './migrations.ts'
-import { explain, isBusy } from './sqlite-errors.ts'
+import { explain, isBusy, outOfReach } from './sqlite-errors.ts'
 import { SqliteConnection } from './sqlite-connection.ts'
 import type { State, Statements, Value } from './state.ts'
 
@@ -37,10 +37,11 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
   let contact: Moment = clock.now()
   let version = writer.dataVersion()
   let busy = false
+  let inPlace = true
   let closed = false
 
   const touch = () => {
-    contact = clock.now()
+    if (inPlace) contact = clock.now()
   }
   const announce = () => {
     for (const listener of listeners) {
@@ -55,6 +56,7 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
   async function patiently<T>(work: () => T): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       if (closed) throw new Fault('The state store is closed.')
+      if (!inPlace) throw outOfReach()
       try {
         const result = work()
         touch()
@@ -116,7 +118,8 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
     if (busy) return
     try {
       // A file that was moved away or replaced still answers, but nobody else writes to it any more.
-      if (fileIdentity(path) !== identity) throw new Error('The file of the state store is not where it was.')
+      inPlace = fileIdentity(path) === identity
+      if (!inPlace) throw new Error('The file of the state store is not where it was.')
       const seen = writer.dataVersion()
       touch()
       if (seen === version) return
@@ -170,9 +173,10 @@ function prepareFile(path: string): string {
   }
 }
 
+/** Empty when there is no file. */
 function fileIdentity(path: string): string {
-  const { dev, ino } = statSync(path)
-  return `${dev}:${ino}`
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found === undefined ? '' : `${found.dev}:${found.ino}`
 }
 
 function connect(path: string): SqliteConnection {
