@@ -118,7 +118,7 @@ export class SignIn {
       const isOld = claims.proof !== undefined && claims.proof.authTime + 1000 < attempt.beganAt
       if (isOld && !attempt.isSecond)
         return { again: await this.#start({ ...attempt, maxAgeMs: 0, isSecond: true }, answer.address) }
-      throw new Refusal('MFA_MISSING', 'You signed in without a second factor.', {
+      throw new Refusal('MFA_MISSING', 'Your sign-in shows no recent second factor.', {
         next: 'Set up a second factor with your sign-in provider, then sign in again.',
         cause: new Error(why ?? 'auth_time is absent'),
       })

@@ -80,7 +80,7 @@ await t.test('who has no second factor is refused, and told why', async (t) => {
   const w = await world(t, [providerAt(idp.issuer)])
   await t.rejects(signIn(w, idp, people.dave), {
     code: 'MFA_MISSING',
-    message: 'You signed in without a second factor.',
+    message: 'Your sign-in shows no recent second factor.',
     next: /second factor/,
   })
   t.match(w.audit, [
