@@ -74,12 +74,12 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       summary: 'Approve a request, for a shorter time if need be',
       tags: ['access'],
       params: grantParams,
-      body: words.approveBody.optional(),
+      body: words.approveBody,
       response: answers(words.grant),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
-      const how = { minutes: request.body?.minutes }
+      const how = { minutes: request.body.minutes }
       return await view(visitor, await desk.approve(visitor.identity, request.params.id, how))
     },
   })
@@ -167,12 +167,12 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       summary: 'Ask for more time, under the rule of the role',
       tags: ['access'],
       params: grantParams,
-      body: words.extendBody.optional(),
+      body: words.extendBody,
       response: answers(words.grant),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
-      const { minutes, reason } = request.body ?? {}
+      const { minutes, reason } = request.body
       return await view(visitor, await desk.extend(visitor.identity, request.params.id, { minutes, reason }))
     },
   })

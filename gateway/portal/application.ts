@@ -14,6 +14,7 @@ import { Assets } from './assets.ts'
 import { denial } from './deny.ts'
 import { EventStreams } from './event-streams.ts'
 import { commonHeaders } from './headers.ts'
+import { harmless, jsonOf } from './json.ts'
 import { Openings } from './openings.ts'
 import { refusalPage } from './pages.ts'
 import type { PortalParts } from './parts.ts'
@@ -49,7 +50,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     const path = pathOf(request.url)
     const no = denial(error, `${request.method} ${path}`, log)
     void reply.code(no.status).headers(common)
-    if (isApi(path)) return reply.type('application/json').serializer(JSON.stringify).send(no.body)
+    if (isApi(path)) return reply.type('application/json').serializer(jsonOf).send(no.body)
     return sendPage(
       reply,
       no.status,
@@ -66,7 +67,10 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     frameworkErrors: (error, request, reply) => void deny(error, request, reply),
   }).withTypeProvider<ZodTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
-  app.setSerializerCompiler(serializerCompiler)
+  app.setSerializerCompiler<Parameters<typeof serializerCompiler>[0]['schema']>((route) => {
+    const serialize = serializerCompiler(route)
+    return (data) => harmless(serialize(data))
+  })
   app.setErrorHandler(deny)
   app.setNotFoundHandler((request, reply) => deny(nothingHere(), request, reply))
   app.decorateRequest('visitor', undefined)
@@ -82,6 +86,9 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   })
   app.addHook('onRequest', async (_, reply) => void reply.headers(common))
   app.addHook('onRequest', createGuard({ identity, desk, library, role, publicUrl }))
+  app.addHook('preValidation', async (request) => {
+    request.body ??= {}
+  })
   app.addHook('onResponse', async (request, reply) => {
     const details = {
       method: request.method,

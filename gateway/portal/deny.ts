@@ -36,8 +36,9 @@ const answer = (code: string, message: string, next: string | null, reference: s
 function wrongInput(error: unknown): { readonly status: number; readonly refusal: Refusal } | undefined {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const [first] = error.validation
-    const where = `${error.validationContext ?? 'input'}${(first?.instancePath ?? '').replaceAll('/', '.')}`
-    return { status: 400, refusal: new Refusal('BAD_INPUT', `${where}: ${first?.message ?? 'not allowed'}`) }
+    const path = (first?.instancePath ?? '').split('/').filter(Boolean)
+    const where = [error.validationContext ?? 'input', ...path].join('.')
+    return { status: 400, refusal: new Refusal('BAD_INPUT', `${where}: ${first?.message ?? 'not allowed'}.`) }
   }
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined

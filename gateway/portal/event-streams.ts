@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { PassThrough, type Readable } from 'node:stream'
 import type { Log } from '../model/log.ts'
 import { Refusal } from '../model/refusal.ts'
+import { jsonOf } from './json.ts'
 import type { FrontDesk } from './parts.ts'
 import type { Visitor } from './visitor.ts'
 
@@ -94,4 +95,4 @@ const SIGNED_OUT: ServerEvent = { event: 'signed-out', data: {} }
 
 /** JSON has no line ends of its own, so the data is always one line. */
 const frame = ({ event, data, id }: ServerEvent): string =>
-  `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
+  `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${jsonOf(data)}\n\n`

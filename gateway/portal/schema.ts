@@ -171,8 +171,8 @@ export const approveBody = z.strictObject({ minutes: minutes.optional() })
 export const denyBody = z.strictObject({ reason: sentence })
 export const extendBody = z.strictObject({ minutes: minutes.optional(), reason: sentence.optional() })
 export const noteBody = z.strictObject({ note: line(500) })
-/** Steps that need nothing: an empty object, or no body at all. */
-export const emptyBody = z.strictObject({}).optional()
+/** Steps that need nothing. No body at all counts as an empty object, here and wherever nothing is required. */
+export const emptyBody = z.strictObject({})
 export const done = z.strictObject({ done: z.literal(true) })
 
 // ── sessions and their recordings ─────────────────────────────────────────────────────────────────────────────────
