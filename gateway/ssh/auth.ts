@@ -149,6 +149,7 @@ export class Authentication {
 
   /** Keeps a client alive that counts silent seconds, and the time to sign in open, while people are busy. */
   async #meanwhile<T>(work: Promise<T>): Promise<T> {
+    this.#parts.stillWaiting(this.#connection)
     const timer = setInterval(() => {
       this.#connection.sendIgnore()
       this.#parts.stillWaiting(this.#connection)

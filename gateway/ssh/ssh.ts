@@ -2,7 +2,6 @@
 export { reservedWords } from './commands/commands.ts'
 export type { Connection, Engine } from './engine/contract.ts'
 export { ensureKeys } from './engine/authority.ts'
-export { ensureKeys, type OwnKeys } from './engine/authority.ts'
 export { createEngine, type EngineParts } from './engine/engine.ts'
 export { DEFAULTS, type SshParts, type SshSettings } from './parts.ts'
 export { createSshTerminator, type SshDoor, type SshTerminator } from './terminator.ts'

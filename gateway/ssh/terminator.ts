@@ -36,8 +36,10 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
       return {
         port: taken,
         async close(graceMs) {
-          await server.close()
+          // Resolves only when the last connection is gone.
+          const stopped = server.close()
           await house.close(graceMs)
+          await stopped
         },
       }
     },
