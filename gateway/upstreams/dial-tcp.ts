@@ -24,7 +24,9 @@ export async function dialTcp(log: Log, admission: Admission, signal?: AbortSign
     socket.destroy()
     if (failure instanceof Refusal) throw failure
     log({
-      ...{ level: 'warn', room: 'upstreams', message: 'A target cannot be reached.' },
+      level: 'warn',
+      room: 'upstreams',
+      message: 'A target cannot be reached.',
       details: { target: target.name, protocol: admission.protocol },
       error: failure,
     })

@@ -34,7 +34,7 @@ export const clientOffer = (trust: { readonly hasAuthorities: boolean; readonly 
     ...HOST_KEYS,
     'rsa-sha2-512',
     'rsa-sha2-256',
-  ].sort((a, b) => rank(a, trust.types) - rank(b, trust.types)),
+  ].toSorted((a, b) => rank(a, trust.types) - rank(b, trust.types)),
   cs: LISTS,
   sc: LISTS,
 })

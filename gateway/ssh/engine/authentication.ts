@@ -107,7 +107,8 @@ export class Authentication {
         body.text(256)
         this.#isInteractive = true
         return this.#decide({
-          ...{ method, username },
+          method,
+          username,
           ask: (title, text, prompts) => this.#ask(title, text, prompts),
         })
       }

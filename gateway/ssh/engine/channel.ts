@@ -1,7 +1,7 @@
 /** One SSH channel (RFC 4254 §5) in either role, with its windows. Nothing is taken that was not allowed, nothing is given back that was not delivered. */
 import { MalformedMessage } from '../../model/refusal.ts'
 import type { Transport } from './transport.ts'
-import { byte, message, Reader, string, uint32 } from './wire.ts'
+import { byte, message, type Reader, string, uint32 } from './wire.ts'
 
 export const WINDOW = 2 * 1024 * 1024
 export const MAX_PACKET = 32 * 1024

@@ -64,9 +64,9 @@ export class Channels {
 
   /** The connection is gone. */
   lose(): void {
-    for (const { done } of [...this.#opening.values()]) done(new Error('The connection is gone.'))
+    for (const { done } of this.#opening.values()) done(new Error('The connection is gone.'))
     this.#opening.clear()
-    for (const channel of [...this.#channels.values()]) channel.lose()
+    for (const channel of this.#channels.values()) channel.lose()
   }
 
   /** Messages 80 to 100. @throws {MalformedMessage} */
@@ -181,7 +181,9 @@ export class Channels {
     events: ChannelEvents,
   ): Channel {
     const channel = new Channel({
-      ...{ transport: this.#transport, remote, events },
+      transport: this.#transport,
+      remote,
+      events,
       forget: () => this.#channels.delete(id),
     })
     this.#channels.set(id, channel)

@@ -1,4 +1,5 @@
 /** What the front half of the room sees of SSH connections: verified proofs, channels, terminals. No word of the library behind it. */
+import type { Duplex } from 'node:stream'
 import type { Admission, Session } from '../../session/session.ts'
 
 /** Where a connection came from. IP address without port. */
@@ -118,7 +119,7 @@ export type SessionChannel = {
   end(exitCode: number): Promise<void>
 }
 
-/** A request of -L or -J/-W. Answer exactly once. */
+/** A request of -L or -J/-W. Only the first answer counts. */
 export type TcpipRequest = {
   readonly host: string
   readonly port: number
@@ -151,7 +152,7 @@ export type SshServer = {
   /** Resolves with the port once it listens. `reusePort`: several workers share it. */
   listen(where: { readonly host: string; readonly port: number; readonly reusePort?: boolean }): Promise<number>
   /** Serves an already connected stream as if it had just been accepted. */
-  serve(stream: import('node:stream').Duplex, origin: Origin): void
+  serve(stream: Duplex, origin: Origin): void
   /** Stops listening. Live connections stay; end them with {@link Connection.disconnect}. */
   close(): Promise<void>
 }

@@ -46,7 +46,9 @@ export function createEngine(parts: EngineParts): Engine {
     server: (onConnection) =>
       createSshServer(
         {
-          ...{ log: parts.log, ssh2, keys },
+          log: parts.log,
+          ssh2,
+          keys,
           naming: { ident, hostNames: parts.hostNames },
           trust: { authorities, now },
         },

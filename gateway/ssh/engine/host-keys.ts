@@ -1,4 +1,5 @@
 /** What the gateway proves itself with: its host key, and a certificate for the name by which this client reaches it. */
+/* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import { type OwnKeys, issueCertificate } from './authority.ts'
 import { CERTIFICATE_SUFFIX } from './certificate.ts'
 import type { HostKey } from './ssh2-types.ts'
@@ -27,8 +28,13 @@ export function hostKeysFor(
     }
     if (names.length === 0) return { [PLAIN]: plain }
     const certificate = issueCertificate(keys.hostAuthority, {
-      ...{ kind: 'host', key: keys.host.blob, keyId: 'sallyport', principals: names },
-      ...{ now: now(), seconds: SECONDS, extensions: [] },
+      kind: 'host',
+      key: keys.host.blob,
+      keyId: 'sallyport',
+      principals: names,
+      now: now(),
+      seconds: SECONDS,
+      extensions: [],
     })
     const certified: HostKey = {
       type: PLAIN,

@@ -20,7 +20,12 @@ const CERTIFICATE_SECONDS = 300
 export function certificateCredential(authority: SigningKey, account: string, keyId: string, now: number): Credential {
   const key = newSigningKey()
   const blob = issueCertificate(authority, {
-    ...{ kind: 'user', key: key.blob, keyId, principals: [account], now, seconds: CERTIFICATE_SECONDS },
+    kind: 'user',
+    key: key.blob,
+    keyId,
+    principals: [account],
+    now,
+    seconds: CERTIFICATE_SECONDS,
     extensions: ['permit-port-forwarding', 'permit-pty'],
   })
   return { algorithm: `ssh-ed25519${CERTIFICATE_SUFFIX}`, blob, sign: (data) => key.sign(data) }

@@ -37,20 +37,28 @@ export function createPool(parts: PoolParts): Pool {
       if (existing !== undefined) return existing
       const fresh = connect(connection, session)
       pool.set(name, fresh)
-      const forget = () => {
+      void keep(connection, fresh, () => {
         if (pool.get(name) === fresh) pool.delete(name)
-      }
-      fresh.then((upstream) => {
-        const close = () => upstream.close()
-        upstream.closed.addEventListener('abort', () => {
-          forget()
-          connection.closed.removeEventListener('abort', close)
-        })
-        if (connection.closed.aborted) close()
-        else connection.closed.addEventListener('abort', close, { once: true })
-      }, forget)
+      })
       return fresh
     },
+  }
+
+  /** Closed with the client's connection; forgotten when it is gone or never came. */
+  async function keep(connection: Connection, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
+    try {
+      const upstream = await fresh
+      const close = () => upstream.close()
+      upstream.closed.addEventListener('abort', () => {
+        forget()
+        connection.closed.removeEventListener('abort', close)
+      })
+      if (upstream.closed.aborted) forget()
+      if (connection.closed.aborted) close()
+      else connection.closed.addEventListener('abort', close, { once: true })
+    } catch {
+      forget()
+    }
   }
 
   async function connect(connection: Connection, session: Session): Promise<Upstream> {
@@ -62,7 +70,10 @@ export function createPool(parts: PoolParts): Pool {
     const signal = AbortSignal.any([session.ended, connection.closed])
     const stream = await parts.upstreams.dial(admission, connection.closed)
     return connectUpstream({
-      ...{ ssh2: parts.ssh2, ident: parts.ident, stream, signal },
+      ssh2: parts.ssh2,
+      ident: parts.ident,
+      stream,
+      signal,
       login: { account, credential, trust, target: admission.target.name },
     })
   }

@@ -128,13 +128,6 @@ export class Relay {
     this.#session.road.pass(() => this.#target?.tell('signal', string(name)))
   }
 
-  /** Tells the person something, beside the program's output. */
-  say(text: string): void {
-    if (this.#isCut || this.#clientClosed) return
-    this.#take('m', text)
-    this.#client().send(Buffer.from(`\r\n[sallyport] ${text}\r\n`), 1)
-  }
-
   #goodbye(): void {
     const client = this.#client()
     const exit = this.#exit

@@ -39,7 +39,12 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
     const { authorities, now } = parts.trust
     const connection: Incoming = new Incoming(
       {
-        ...{ stream, origin, jump, authorities, now, serveInner: serve },
+        stream,
+        origin,
+        jump,
+        authorities,
+        now,
+        serveInner: serve,
         transport: {
           ssh2: parts.ssh2,
           ident: parts.naming.ident,

@@ -88,23 +88,32 @@ class SftpLane implements Lane {
       case 'change': {
         const { operation, path, to } = request
         return this.#judge(frame, id, operation, path, to, (n) => ({
-          ...{ kind: 'change', n, since: performance.now() },
+          kind: 'change',
+          n,
+          since: performance.now(),
           record: { operation, path, ...(to === undefined ? {} : { to }) },
         }))
       }
       case 'change-open': {
         const path = this.#open.get(request.handle)?.path ?? ''
         return this.#judge(frame, id, 'setstat', path, undefined, (n) => ({
-          ...{ kind: 'change', n, since: performance.now() },
+          kind: 'change',
+          n,
+          since: performance.now(),
           record: { operation: 'setstat', path },
         }))
       }
       case 'unknown':
         return this.#answer(frame, id, UNSUPPORTED, `${request.name} is not passed on.`)
-      default:
+      case 'read':
+      case 'write':
+      case 'close':
+      case 'look':
+      case 'other':
         this.#pending.set(id, this.#follow(request))
         return this.#toTarget(frame)
     }
+    return undefined
   }
 
   #follow(request: Exclude<FileRequest, { kind: 'open' | 'change' | 'change-open' | 'unknown' }>): Pending {
@@ -121,8 +130,9 @@ class SftpLane implements Lane {
       case 'look':
         return { kind: 'look', path: request.path }
       case 'other':
-        return { kind: 'other' }
+        return request
     }
+    return request satisfies never
   }
 
   #judge(
@@ -226,8 +236,13 @@ class SftpLane implements Lane {
 }
 
 const newFile = (operation: OpenFile['operation'], path: string, n: number): OpenFile => ({
-  ...{ operation, path, n, since: performance.now() },
-  ...{ bytes: 0, next: 0n, hash: createHash('sha256') },
+  operation,
+  path,
+  n,
+  since: performance.now(),
+  bytes: 0,
+  next: 0n,
+  hash: createHash('sha256'),
 })
 
 /** The hash is of the whole content only while the bytes come in order from the start. */

@@ -38,7 +38,6 @@ function load(): Ssh2 {
   const { version } = require('ssh2/package.json') as { version: string }
   if (version !== REVIEWED_VERSION) throw new Error(`ssh2 ${version} was not reviewed; ${REVIEWED_VERSION} was.`)
   const aside = new Map<string, NodeJS.Module>()
-  const isOurs = (path: string) => /[\\/]node_modules[\\/]ssh2[\\/]lib[\\/].*\.js$/.test(path)
   for (const [path, module] of Object.entries(require.cache)) {
     if (!isOurs(path) || module === undefined) continue
     aside.set(path, module)
@@ -68,3 +67,5 @@ function load(): Ssh2 {
     for (const [path, module] of aside) require.cache[path] = module
   }
 }
+
+const isOurs = (path: string): boolean => /[\\/]node_modules[\\/]ssh2[\\/]lib[\\/].*\.js$/.test(path)

@@ -32,6 +32,7 @@ export class Tcpip implements TcpipRequest {
 
   /** What refuses because the other end could not be reached. */
   fail(code: number, text: string): void {
+    if (this.answered) return
     this.answered = true
     this.#open.refuse(code, text)
   }

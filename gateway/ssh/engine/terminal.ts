@@ -34,10 +34,12 @@ export const writeTerminal = (terminal: Terminal): Buffer =>
 export function readVariable(environment: Map<string, string>, body: Reader): boolean {
   const name = body.text(256)
   const value = body.text(4096)
-  if (!VARIABLE.test(name) || /[\0-\x1f]/.test(value) || environment.size >= MAX_VARIABLES) return false
+  if (!VARIABLE.test(name) || hasControls(value) || environment.size >= MAX_VARIABLES) return false
   environment.set(name, value)
   return true
 }
+
+const hasControls = (text: string): boolean => Buffer.from(text).some((code) => code < 0x20)
 
 /** Undefined: not offered. */
 export function readRequest(type: string, body: Reader): SessionRequest | undefined {

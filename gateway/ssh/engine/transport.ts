@@ -1,4 +1,5 @@
 /** One SSH connection's transport (RFC 4253) in either role: whole decrypted messages in, messages out. ssh2 does the cryptography. */
+/* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import type { Duplex } from 'node:stream'
 import { MalformedMessage } from '../../model/refusal.ts'
 import { arm } from './fixes/post-quantum.ts'

@@ -1,4 +1,5 @@
 /** Our client side: one SSH connection to a target whose host key was checked, and channels on it. */
+/* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import type { Duplex } from 'node:stream'
 import { Refusal } from '../../model/refusal.ts'
 import { clientOffer } from './algorithms.ts'
@@ -59,7 +60,9 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
     const abort = () => settle(signal.reason instanceof Refusal ? signal.reason : unreachable('the session ended.'))
     const timer = setTimeout(() => settle(unreachable('its SSH server did not answer in time.')), CONNECT_MS)
     const transport: Transport = new Transport({
-      ...{ ssh2, stream, ident: parts.ident },
+      ssh2,
+      stream,
+      ident: parts.ident,
       offer: clientOffer(trust),
       role: {
         kind: 'client',
@@ -89,7 +92,9 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
       },
     })
     const loginNow = new Login({
-      ...{ transport, account: login.account, credential: login.credential },
+      transport,
+      account: login.account,
+      credential: login.credential,
       done: (failure) => settle(failure === undefined ? undefined : unreachable(failure.message, failure)),
     })
     const channels: Channels = new Channels({

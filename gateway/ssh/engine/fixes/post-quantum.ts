@@ -4,6 +4,7 @@
  * chooses from does not, and where both sides want it the fresh curve25519 exchange is turned into the hybrid one.
  * A peer that offers this method and nothing classic fails to connect.
  */
+/* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import * as crypto from 'node:crypto'
 import type { Kex, KexInit, Protocol, ProtocolConstructor } from '../ssh2-types.ts'
 
@@ -37,12 +38,6 @@ export function offerPostQuantum(constructor: ProtocolConstructor): boolean {
 /** Names the method in the offer of this connection. Call before `start()`. */
 export function arm(protocol: Protocol): void {
   const { lists } = protocol._offer
-  const direction = (lists: KexInit['lists']['cs']) => ({
-    cipher: lists.cipher.array,
-    mac: lists.mac.array,
-    compress: lists.compress.array,
-    lang: lists.lang.array,
-  })
   const { constructor: Init } = protocol._offer
   const offer = new Init({
     kex: [NAME, ...lists.kex.array],
@@ -54,6 +49,13 @@ export function arm(protocol: Protocol): void {
   protocol._offer = offer
   armed.add(protocol)
 }
+
+const direction = (lists: KexInit['lists']['cs']) => ({
+  cipher: lists.cipher.array,
+  mac: lists.mac.array,
+  compress: lists.compress.array,
+  lang: lists.lang.array,
+})
 
 function kemPrefix(): Buffer | undefined {
   if (typeof crypto.encapsulate !== 'function') return undefined
