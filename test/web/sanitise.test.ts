@@ -124,7 +124,7 @@ await t.test('what honest programs write passes as it is', async (t) => {
 await t.test('random bytes draw and answer nothing', async (t) => {
   let seed = 7
   const random = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648
-  const alphabet = [...`\x1b\x1b\x1b[]PX^_?>=!$ ;:0123456789nctqphlmbSTLM@\\\x07\x9b\x9d\x90\x18aZ\n`]
+  const alphabet = Array.from(`\x1b\x1b\x1b[]PX^_?>=!$ ;:0123456789nctqphlmbSTLM@\\\x07\x9b\x9d\x90\x18aZ\n`)
   for (let round = 0; round < 200; round += 1) {
     const output = Array.from({ length: 400 }, () => alphabet[Math.floor(random() * alphabet.length)]).join('')
     const { answers } = await show([output])

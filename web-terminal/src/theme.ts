@@ -1,5 +1,5 @@
 /** One accent colour, system fonts, shades that keep their contrast in both colour schemes. */
-import { createTheme, type MantineColorsTuple } from '@mantine/core'
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core'
 
 const petrol: MantineColorsTuple = [
   '#e8f5f7',
@@ -26,4 +26,25 @@ export const theme = createTheme({
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif',
   fontFamilyMonospace: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: '650', sizes: { h1: { fontSize: '1.375rem' }, h2: { fontSize: '1.0625rem' } } },
+})
+
+/** Grounds and quiet text that fit app.css, with enough contrast for small letters. */
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    '--mantine-color-body': '#f6f8f9',
+    '--mantine-color-text': '#14191e',
+    '--mantine-color-default-border': '#c3ccd4',
+    '--mantine-color-placeholder': '#66717c',
+    '--mantine-color-dimmed': '#4f5b67',
+  },
+  dark: {
+    '--mantine-color-body': '#12171c',
+    '--mantine-color-text': '#dfe5ea',
+    '--mantine-color-default': '#1f272f',
+    '--mantine-color-default-hover': '#28323b',
+    '--mantine-color-default-border': '#45515c',
+    '--mantine-color-placeholder': '#97a3ae',
+    '--mantine-color-dimmed': '#a7b2bd',
+  },
 })

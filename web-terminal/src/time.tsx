@@ -25,7 +25,7 @@ export function Moment({
   readonly seconds?: boolean
 }): React.JSX.Element {
   const date = new Date(at)
-  const now = new Date()
+  const now = new Date(useNow(60_000))
   const time = (seconds ? exact : clock).format(date)
   const today = date.toDateString() === now.toDateString()
   const label = today ? time : `${(date.getFullYear() === now.getFullYear() ? day : dayAndYear).format(date)}, ${time}`
@@ -56,10 +56,11 @@ export function Ago({ at }: { readonly at: string }): React.JSX.Element {
   )
 }
 
+const two = (value: number): string => String(value).padStart(2, '0')
+
 /** `1:02:03` or `4:05`. */
 export function spanClock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds))
-  const two = (value: number): string => String(value).padStart(2, '0')
   const minutes = Math.floor(whole / 60) % 60
   const hours = Math.floor(whole / 3600)
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`

@@ -19,7 +19,7 @@ export function Grants(): React.JSX.Element {
       <Title order={1} className="page-title">
         {words.grants.title}
       </Title>
-      <Group gap="sm" align="end" role="search" aria-label={words.grants.title} className="filters">
+      <Group gap="sm" align="end" component="search" aria-label={words.grants.title} className="filters">
         <NativeSelect
           label={words.grants.filter}
           value={filters.values.state ?? ''}

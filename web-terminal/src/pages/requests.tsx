@@ -19,13 +19,13 @@ export function Requests(): React.JSX.Element {
       <Title order={1} className="page-title">
         {words.requests.title}
       </Title>
-      <div role="status">
+      <output className="says">
         {decided !== '' && (
           <Alert color="petrol" variant="light">
             {decided}
           </Alert>
         )}
-      </div>
+      </output>
       <Full answer={answer}>
         {({ requests }) => {
           const mine = requests.filter(({ grant }) => grant.isMine)
@@ -90,7 +90,6 @@ export function OneRequest({ id }: { readonly id: string }): React.JSX.Element {
             <Alert
               variant="light"
               color={grant.endReason === 'denied' ? 'red' : 'petrol'}
-              role="status"
               title={`${grant.username} · ${grant.role} · ${grant.target}`}
             >
               <Group gap="md">

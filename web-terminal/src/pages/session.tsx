@@ -98,16 +98,13 @@ const hasScreen = (session: SessionView): boolean =>
 
 function Recorded({ session, isLive }: { readonly session: SessionView; readonly isLive: boolean }): React.JSX.Element {
   const { api } = useDesk()
-  const [tape] = useState(() => {
-    const made = new Tape(isLive ? 0 : IDLE_SECONDS)
-    made.size = sizeOf(session)
-    return made
-  })
+  const { id } = session
+  const [tape] = useState(() => new Tape(sizeOf(session), isLive ? 0 : IDLE_SECONDS))
   const [events, setEvents] = useState<readonly SessionEventView[]>([])
   const [state, setState] = useState<'loading' | 'ready' | 'cut' | 'ended' | ApiFailure>(isLive ? 'ready' : 'loading')
   useEffect(() => {
     if (isLive)
-      return followSession(session.id, {
+      return followSession(id, {
         events: (more) => {
           tape.add(more.map(asMark))
           const told = more.filter(({ kind }) => kind !== 'o' && kind !== 'e' && kind !== 'r')
@@ -116,21 +113,21 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
         ended: () => setState('ended'),
       })
     const stop = new AbortController()
-    loadRecording(api, session, stop.signal).then(
-      (recording) => {
+    const load = async (): Promise<void> => {
+      try {
+        const recording = await loadRecording(api, { id, size: tape.size }, stop.signal)
         if (stop.signal.aborted) return
-        tape.size = recording.size
+        tape.begin(recording.size)
         tape.add(recording.marks)
         setEvents(recording.events)
         setState(recording.isCut ? 'cut' : 'ready')
-      },
-      (failure: unknown) => {
+      } catch (failure) {
         if (!stop.signal.aborted && failure instanceof ApiFailure) setState(failure)
-      },
-    )
+      }
+    }
+    void load()
     return () => stop.abort()
-    // The session's row changes while it is watched; the recording is the same one.
-  }, [api, session.id, isLive, tape])
+  }, [api, id, isLive, tape])
   if (state === 'loading') return <Loading rows={4} />
   if (state instanceof ApiFailure) return <Refused failure={state} />
   const entries = entriesOf(events)
@@ -141,13 +138,13 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
           {words.session.tooMuch}
         </Alert>
       )}
-      <div role="status">
+      <output className="says">
         {state === 'ended' && (
           <Alert color="petrol" variant="light">
             {words.replay.hasEnded}
           </Alert>
         )}
-      </div>
+      </output>
       {hasScreen(session) ? (
         <Suspense fallback={<Loading rows={4} />}>
           <Viewer

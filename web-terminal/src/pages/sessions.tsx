@@ -19,7 +19,7 @@ export function Sessions(): React.JSX.Element {
       <Title order={1} className="page-title">
         {words.sessions.title}
       </Title>
-      <Group gap="sm" align="end" role="search" aria-label={words.sessions.title} className="filters">
+      <Group gap="sm" align="end" component="search" aria-label={words.sessions.title} className="filters">
         <TextInput label={words.sessions.person} {...filters.field('person')} />
         <TextInput label={words.sessions.target} {...filters.field('target')} />
         <NativeSelect
@@ -43,7 +43,7 @@ export function Sessions(): React.JSX.Element {
           sessions.length === 0 ? (
             <Empty title={words.sessions.none} text={words.sessions.noneText}>
               {filters.isSet && (
-                <Button variant="default" size="xs" onClick={filters.clear}>
+                <Button variant="default" size="xs" onClick={() => filters.clear()}>
                   {words.sessions.clear}
                 </Button>
               )}
@@ -76,12 +76,9 @@ export function SessionTable({ sessions }: { readonly sessions: readonly Session
         {sessions.map((session) => (
           <Table.Tr key={session.id}>
             <Table.Td data-label={columns.started}>
-              <Link
-                href={`/sessions/${session.id}`}
-                className="link"
-                aria-label={words.sessions.open(session.username, session.target)}
-              >
+              <Link href={`/sessions/${session.id}`} className="link">
                 <Moment at={session.startedAt} />
+                <span className="for-readers"> {words.sessions.open(session.username, session.target)}</span>
               </Link>
             </Table.Td>
             <Table.Td data-label={columns.who}>{session.username}</Table.Td>

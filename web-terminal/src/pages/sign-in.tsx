@@ -22,6 +22,9 @@ function asCode(text: string): string {
   return letters.length > 4 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters
 }
 
+/** The page exists for this one field. */
+const focused = (input: HTMLInputElement | null): void => input?.focus()
+
 type Outcome = 'done' | 'denied'
 
 export function SignIn({ id }: { readonly id: string }): React.JSX.Element {
@@ -147,7 +150,7 @@ function TypeCode(props: { readonly question: SignInQuestionView; readonly onDon
           autoCapitalize="characters"
           autoCorrect="off"
           spellCheck={false}
-          autoFocus
+          ref={focused}
           required
           withAsterisk={false}
           classNames={{ input: 'code-input' }}
@@ -170,7 +173,7 @@ function ShowCode({ question }: { readonly question: SignInQuestionView }): Reac
   }
   if (shown !== undefined)
     return (
-      <Paper withBorder p="lg" className="code-shown" role="status">
+      <Paper withBorder p="lg" className="code-shown">
         <Text size="sm">{words.signIn.shown}</Text>
         <output>{shown.code}</output>
         <Text size="sm" c="var(--quiet)">
@@ -191,14 +194,14 @@ function ShowCode({ question }: { readonly question: SignInQuestionView }): Reac
 
 function Result(props: { readonly color: string; readonly title: string; readonly text: string }): React.JSX.Element {
   return (
-    <div className="slim" role="status">
+    <output className="says slim">
       <Alert color={props.color} variant="light" p="lg">
         <Title order={1} className="page-title">
           {props.title}
         </Title>
         <Text mt="xs">{props.text}</Text>
       </Alert>
-    </div>
+    </output>
   )
 }
 

@@ -86,6 +86,9 @@ export function Decision(props: {
   )
 }
 
+/** The button that was pressed is gone; what comes next is the reason. */
+const focused = (field: HTMLTextAreaElement | null): void => field?.focus()
+
 function Decide(props: {
   readonly grant: GrantView
   readonly onDecided: (outcome: string) => void
@@ -119,7 +122,7 @@ function Decide(props: {
           maxLength={500}
           rows={3}
           error={tooShort ? words.ask.reasonShort : undefined}
-          autoFocus
+          ref={focused}
         />
         <Refused failure={deed.failure} />
         <div className="thumbs">

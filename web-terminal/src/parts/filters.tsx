@@ -22,6 +22,15 @@ export type Filters<Name extends string> = {
   field(name: Name): Field
 }
 
+function change(changes: Readonly<Record<string, string>>): void {
+  const next = new URLSearchParams(location.search)
+  for (const [name, value] of Object.entries(changes))
+    if (NAME.test(value)) next.set(name, value)
+    else next.delete(name)
+  const search = next.toString()
+  go(location.pathname + (search === '' ? '' : `?${search}`), { replace: true })
+}
+
 export function useFilters<const Name extends string>(names: readonly Name[]): Filters<Name> {
   const query = useQuery()
   const [typed, setTyped] = useState<Partial<Record<Name, string>>>({})
@@ -30,18 +39,10 @@ export function useFilters<const Name extends string>(names: readonly Name[]): F
     const value = query.get(name)
     if (value !== null && NAME.test(value)) values[name] = value
   }
-  const change = (changes: Partial<Record<Name, string>>): void => {
-    const next = new URLSearchParams(location.search)
-    for (const [name, value] of Object.entries(changes) as [Name, string][])
-      if (NAME.test(value)) next.set(name, value)
-      else next.delete(name)
-    const search = next.toString()
-    go(location.pathname + (search === '' ? '' : `?${search}`), { replace: true })
-  }
   useEffect(() => {
     if (Object.keys(typed).length === 0) return undefined
     const timer = setTimeout(() => {
-      change(typed)
+      change(typed as Readonly<Record<string, string>>)
       setTyped({})
     }, PAUSE_MS)
     return () => clearTimeout(timer)
@@ -49,7 +50,7 @@ export function useFilters<const Name extends string>(names: readonly Name[]): F
   return {
     values,
     isSet: Object.keys(values).length > 0,
-    set: (name, value) => change({ [name]: value } as Partial<Record<Name, string>>),
+    set: (name, value) => change({ [name]: value }),
     clear: () => go(location.pathname, { replace: true }),
     field: (name) => ({
       value: typed[name] ?? values[name] ?? '',

@@ -14,7 +14,6 @@ type Step = 'extend' | 'release' | 'withdraw' | 'revoke'
 export function GrantActions(props: {
   readonly grant: GrantView
   readonly role: RoleView | undefined
-  readonly fullWidth?: boolean
 }): React.JSX.Element | null {
   const { grant, role } = props
   const [step, setStep] = useState<Step>()
@@ -48,7 +47,7 @@ export function GrantActions(props: {
       <Modal
         opened={step !== undefined}
         onClose={close}
-        title={step === undefined ? '' : title(step, grant)}
+        title={step === undefined ? '' : titles[step](grant.id)}
         closeButtonProps={{ 'aria-label': words.ask.cancel }}
         centered
       >
@@ -59,17 +58,11 @@ export function GrantActions(props: {
   )
 }
 
-function title(step: Step, grant: GrantView): string {
-  switch (step) {
-    case 'extend':
-      return words.grant.extendTitle(grant.id)
-    case 'release':
-      return words.grant.releaseTitle(grant.id)
-    case 'withdraw':
-      return words.grant.withdrawTitle(grant.id)
-    case 'revoke':
-      return words.grant.revokeTitle(grant.id)
-  }
+const titles: Readonly<Record<Step, (id: string) => string>> = {
+  extend: words.grant.extendTitle,
+  release: words.grant.releaseTitle,
+  withdraw: words.grant.withdrawTitle,
+  revoke: words.grant.revokeTitle,
 }
 
 function Extend(props: {

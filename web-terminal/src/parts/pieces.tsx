@@ -6,7 +6,7 @@ import { Icon } from '../mark.tsx'
 import { words } from '../strings.ts'
 import { minutesWords } from '../time.tsx'
 
-const grantColours = { requested: 'orange', approved: 'petrol', live: 'green', ended: 'gray' } as const
+const grantColours = { requested: 'orange', approved: 'petrol', live: 'green', ended: 'gray.5' } as const
 
 export function GrantState({ grant }: { readonly grant: GrantView }): React.JSX.Element {
   const bad = grant.endReason === 'denied' || grant.endReason === 'revoked' || grant.endReason === 'failed'
@@ -29,7 +29,7 @@ export function SessionState({ session }: { readonly session: SessionView }): Re
     )
   const bad = end.cause !== 'closed' && end.cause !== 'exited'
   return (
-    <Badge variant="dot" color={bad ? 'red' : 'gray'}>
+    <Badge variant="dot" color={bad ? 'red' : 'gray.5'}>
       {words.sessions.end[end.cause]}
     </Badge>
   )
@@ -49,9 +49,8 @@ export function CommandLine({ command }: { readonly command: string }): React.JS
   }
   return (
     <div className="command">
-      <code tabIndex={0} role="group" aria-label={command}>
-        {command}
-      </code>
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
+      <code tabIndex={0}>{command}</code>
       <ActionIcon
         variant="subtle"
         size={32}
@@ -61,9 +60,7 @@ export function CommandLine({ command }: { readonly command: string }): React.JS
       >
         <Icon name={copied ? 'check' : 'copy'} size={16} />
       </ActionIcon>
-      <span role="status" className="copied">
-        {copied ? words.copy.copied : ''}
-      </span>
+      <output className="copied">{copied ? words.copy.copied : ''}</output>
     </div>
   )
 }

@@ -7,7 +7,7 @@ import { words } from '../strings.ts'
 
 export function Loading({ rows = 3 }: { readonly rows?: number }): React.JSX.Element {
   return (
-    <Stack gap="sm" role="status" aria-label={words.state.loading}>
+    <Stack gap="sm" component="output" aria-label={words.state.loading}>
       {Array.from({ length: rows }, (_, row) => (
         <Skeleton key={row} height={56} radius="sm" />
       ))}

@@ -7,10 +7,11 @@ export type Size = { readonly columns: number; readonly rows: number }
 
 export const DEFAULT_SIZE: Size = { columns: 80, rows: 24 }
 
+const bounded = (value: number, least: number, most: number, other: number): number =>
+  Number.isFinite(value) && value > 0 ? Math.max(least, Math.min(most, Math.floor(value))) : other
+
 /** A screen that a browser can draw, whatever the recording says. */
 export function boundedSize(columns: number, rows: number): Size {
-  const bounded = (value: number, least: number, most: number, other: number): number =>
-    Number.isFinite(value) && value > 0 ? Math.max(least, Math.min(most, Math.floor(value))) : other
   return {
     columns: bounded(columns, 2, 400, DEFAULT_SIZE.columns),
     rows: bounded(rows, 1, 200, DEFAULT_SIZE.rows),

@@ -48,44 +48,37 @@ export const EventList = memo(function EventList(props: {
 })
 
 function Body({ entry, isFull }: { readonly entry: Entry; readonly isFull: boolean }): React.JSX.Element {
-  switch (entry.kind) {
-    case 'typed':
-      return <code>{entry.text}</code>
-    case 'secret':
-      return <em>{words.event.secret(entry.count)}</em>
-    case 'notice':
-      return (
-        <>
-          <b>{words.event.notice}</b> {entry.text}
-        </>
-      )
-    case 'exit':
-      return (
-        <>
-          <b>{words.event.exit}</b> {entry.text}
-        </>
-      )
-    case 'file': {
-      const { operation, path, to, bytes, result, detail, sha256 } = entry.file
-      return (
-        <>
-          <b>{fileWords(operation)}</b> <code>{path}</code>
-          {to !== undefined && <code> → {to}</code>}
-          <Note
-            text={[
-              bytes === undefined ? '' : words.event.bytes(bytes),
-              isFull && sha256 !== undefined ? `sha256 ${sha256}` : '',
-            ]}
-          />
-          {result !== 'done' && (
-            <Refusal text={detail ?? ''} label={result === 'denied' ? words.event.deny : words.event.failed} />
-          )}
-        </>
-      )
-    }
-    case 'statement':
-      return <Statement entry={entry} isFull={isFull} />
-  }
+  if (entry.kind === 'statement') return <Statement entry={entry} isFull={isFull} />
+  if (entry.kind === 'file') return <FileDeed file={entry.file} isFull={isFull} />
+  if (entry.kind === 'typed') return <code>{entry.text}</code>
+  if (entry.kind === 'secret') return <em>{words.event.secret(entry.count)}</em>
+  return (
+    <>
+      <b>{words.event[entry.kind]}</b> {entry.text}
+    </>
+  )
+}
+
+function FileDeed(props: {
+  readonly file: Extract<Entry, { readonly kind: 'file' }>['file']
+  readonly isFull: boolean
+}): React.JSX.Element {
+  const { operation, path, to, bytes, result, detail, sha256 } = props.file
+  return (
+    <>
+      <b>{fileWords(operation)}</b> <code>{path}</code>
+      {to !== undefined && <code> → {to}</code>}
+      <Note
+        text={[
+          bytes === undefined ? '' : words.event.bytes(bytes),
+          props.isFull && sha256 !== undefined ? `sha256 ${sha256}` : '',
+        ]}
+      />
+      {result !== 'done' && (
+        <Refusal text={detail ?? ''} label={result === 'denied' ? words.event.deny : words.event.failed} />
+      )}
+    </>
+  )
 }
 
 function Statement(props: {
@@ -120,6 +113,7 @@ function Statement(props: {
       {props.isFull && outcome?.sample !== undefined && outcome.sample.length > 0 && (
         <details className="sample">
           <summary>{words.event.sample}</summary>
+          {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
           <pre tabIndex={0}>
             {outcome.sample.map((row) => row.map((cell) => cell ?? 'NULL').join(' | ')).join('\n')}
           </pre>

@@ -20,7 +20,11 @@ export const sizeOf = (session: SessionView): Size =>
   session.terminal === null ? DEFAULT_SIZE : boundedSize(session.terminal.columns, session.terminal.rows)
 
 /** @throws {ApiFailure} when the gateway refuses or does not answer. */
-export async function loadRecording(api: Api, session: SessionView, signal: AbortSignal): Promise<Recording> {
+export async function loadRecording(
+  api: Api,
+  session: { readonly id: string; readonly size: Size },
+  signal: AbortSignal,
+): Promise<Recording> {
   const [cast, events] = await Promise.all([loadCast(session, signal), loadEvents(api, session.id, signal)])
   const inputs = events.map(asMark).filter(({ kind }) => kind !== 'o' && kind !== 'e' && kind !== 'r')
   return { size: cast.size, marks: [...cast.marks, ...inputs], events, isCut: cast.isCut }
@@ -28,9 +32,9 @@ export async function loadRecording(api: Api, session: SessionView, signal: Abor
 
 export const asMark = ({ seconds, kind, text }: SessionEventView): Mark => ({ seconds, kind, text })
 
-async function loadCast(session: SessionView, signal: AbortSignal) {
+async function loadCast(session: { readonly id: string; readonly size: Size }, signal: AbortSignal) {
   const reader = new CastReader()
-  reader.size = sizeOf(session)
+  reader.size = session.size
   const marks: Mark[] = []
   let response: Response
   try {

@@ -50,8 +50,12 @@ export class Player {
   constructor(parts: Parts) {
     this.#parts = parts
     this.#state = {
-      ...{ position: 0, length: parts.tape.length, speed: 1, keys: [] },
-      ...{ isPlaying: false, isFollowing: false },
+      position: 0,
+      length: parts.tape.length,
+      isPlaying: false,
+      speed: 1,
+      isFollowing: false,
+      keys: [],
     }
     this.#unsubscribe = parts.tape.onChange(() => this.#grown())
   }

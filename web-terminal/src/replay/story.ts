@@ -12,6 +12,10 @@ export type Entry = { readonly key: number; readonly seconds: number; readonly a
   | { readonly kind: 'file'; readonly file: FileOperation }
 )
 
+const ESC = '\x1b'
+/** A judged command follows its Enter key so soon; the two are shown as one. */
+const ECHO_SECONDS = 2
+
 /** Events in order become entries; an outcome joins its statement. */
 export function entriesOf(events: readonly SessionEventView[]): readonly Entry[] {
   const outcomes = new Map<number, Outcome>()
@@ -49,9 +53,18 @@ export function entriesOf(events: readonly SessionEventView[]): readonly Entry[]
         break
     }
   }
-  return entries
+  const commands = entries.filter((entry) => entry.kind === 'statement')
+  return entries.filter(
+    (entry) =>
+      entry.kind !== 'typed' ||
+      !commands.some(
+        ({ seconds, statement }) =>
+          statement.text === entry.text.trim() && Math.abs(seconds - entry.seconds) < ECHO_SECONDS,
+      ),
+  )
 }
 
+const WHOLE_SEQUENCE = new RegExp(`^${ESC}(?:[[O][0-?]*[@-~]|[^[O])$`)
 const MOST_TYPED = 2000
 
 /** Puts keys together to the line that they probably were: an aid for reading, not proof of what ran. */
@@ -64,12 +77,12 @@ class TypedLine {
     for (const character of text) {
       if (this.#escape !== '') {
         this.#escape += character
-        if (/^\x1b(?:[[O][0-?]*[@-~]|[^[O])$/.test(this.#escape) || this.#escape.length > 16) this.#escape = ''
-      } else if (character === '\x1b') this.#escape = character
+        if (WHOLE_SEQUENCE.test(this.#escape) || this.#escape.length > 16) this.#escape = ''
+      } else if (character === ESC) this.#escape = character
       else if (character === '\r' || character === '\n') {
         if (this.#line.trim() !== '') lines.push(this.#line)
         this.#line = ''
-      } else if (character === '\x7f' || character === '\b') this.#line = [...this.#line].slice(0, -1).join('')
+      } else if (character === '\x7f' || character === '\b') this.#line = Array.from(this.#line).slice(0, -1).join('')
       else if (character === '\x03' || character === '\x15') this.#line = ''
       else if (character === '\x17') this.#line = this.#line.replace(/\S*\s*$/, '')
       else if (character >= ' ' && this.#line.length < MOST_TYPED) this.#line += character
@@ -105,12 +118,10 @@ const NAMES: Readonly<Record<string, string>> = {
 export function keyNames(text: string): string {
   const whole = NAMES[text]
   if (whole !== undefined) return whole
-  return [...text.slice(0, 80)]
-    .map((character) => {
-      const name = NAMES[character]
-      if (name !== undefined) return name
-      const code = character.charCodeAt(0)
-      return code < 0x20 ? `^${String.fromCharCode(code + 0x40)}` : character
-    })
-    .join('')
+  return Array.from(text.slice(0, 80), (character) => {
+    const name = NAMES[character]
+    if (name !== undefined) return name
+    const code = character.charCodeAt(0)
+    return code < 0x20 ? `^${String.fromCharCode(code + 0x40)}` : character
+  }).join('')
 }

@@ -1,8 +1,8 @@
 /** Everything that is known of one session, in order, on two clocks: as it was, and with long pauses squeezed. */
-import { DEFAULT_SIZE, type Mark, type Size } from './cast.ts'
+import type { Mark, Size } from './cast.ts'
 
 export class Tape {
-  size: Size = DEFAULT_SIZE
+  #size: Size
   #marks: Mark[] = []
   /** Squeezed seconds of each mark. */
   #times: number[] = []
@@ -10,8 +10,14 @@ export class Tape {
   #idle: number
   #listeners = new Set<() => void>()
 
-  constructor(idle: number) {
+  constructor(size: Size, idle: number) {
+    this.#size = size
     this.#idle = idle
+  }
+
+  /** Of the screen at the start. */
+  get size(): Size {
+    return this.#size
   }
 
   get idle(): number {
@@ -24,6 +30,11 @@ export class Tape {
 
   get length(): number {
     return this.#times.at(-1) ?? 0
+  }
+
+  /** The recording itself knows the size better than its session. */
+  begin(size: Size): void {
+    this.#size = size
   }
 
   /** Marks in any order among themselves; they come after what is there. */

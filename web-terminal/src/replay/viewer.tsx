@@ -1,6 +1,6 @@
 /** The replay: the screen, its controls, the keys that were pressed, and the list of events beside it. */
 import { ActionIcon, Badge, Button, Checkbox, Group, NativeSelect, Paper, Text } from '@mantine/core'
-import { type KeyboardEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { Icon } from '../mark.tsx'
 import { words } from '../strings.ts'
 import { spanClock } from '../time.tsx'
@@ -24,7 +24,8 @@ type ViewerProps = {
 
 export function Viewer(props: ViewerProps): React.JSX.Element {
   const { tape, isPlain } = props
-  const host = useRef<HTMLDivElement>(null)
+  const host = useRef<HTMLElement>(null)
+  const frame = useRef<HTMLDivElement>(null)
   const [parts, setParts] = useState<{ readonly player: Player; readonly screen: Screen }>()
   const startsLive = useRef(props.isLive)
   useEffect(() => {
@@ -40,16 +41,20 @@ export function Viewer(props: ViewerProps): React.JSX.Element {
     if (startsLive.current) player.follow()
     else if (matchMedia('(prefers-reduced-motion: reduce)').matches) player.seek(tape.length)
     else player.play()
+    const { current: stage } = frame
+    const keys = (event: KeyboardEvent): void => pressed(event, player)
+    stage?.addEventListener('keydown', keys)
     return () => {
+      stage?.removeEventListener('keydown', keys)
       player.dispose()
       screen.dispose()
     }
   }, [tape, isPlain])
   return (
     <div className="viewer">
-      <div className="stage">
+      <div className="stage" ref={frame}>
         <div className="screen-frame">
-          <div ref={host} className="screen" role="img" aria-label={words.replay.screen} />
+          <section ref={host} className="screen" aria-label={words.replay.screen} />
           {parts !== undefined && <Keys player={parts.player} />}
         </div>
         {parts !== undefined && <Controls {...props} {...parts} />}
@@ -60,6 +65,19 @@ export function Viewer(props: ViewerProps): React.JSX.Element {
       />
     </div>
   )
+}
+
+/** Space and arrows, wherever the focus is in the replay; a button or a list keeps its own keys. */
+function pressed(event: KeyboardEvent, player: Player): void {
+  const onControl =
+    event.target instanceof HTMLElement && event.target.closest('button, select, [type=checkbox]') !== null
+  const { position } = player.state()
+  if (onControl) return
+  if (event.key === ' ') player.toggle()
+  else if (event.key === 'ArrowLeft') player.seek(position - JUMP_SECONDS)
+  else if (event.key === 'ArrowRight') player.seek(position + JUMP_SECONDS)
+  else return
+  event.preventDefault()
 }
 
 function Keys({ player }: { readonly player: Player }): React.JSX.Element | null {
@@ -82,16 +100,8 @@ function Controls(props: ViewerProps & { readonly player: Player; readonly scree
   const [asText, setAsText] = useState(false)
   const runs = state.isPlaying || state.isFollowing
   const atEnd = state.position >= state.length && !state.isFollowing
-  const keys = (event: KeyboardEvent): void => {
-    const onControl = event.target instanceof HTMLElement && event.target.closest('button, select, summary') !== null
-    if (event.key === ' ' && !onControl) player.toggle()
-    else if (event.key === 'ArrowLeft') player.seek(state.position - JUMP_SECONDS)
-    else if (event.key === 'ArrowRight') player.seek(state.position + JUMP_SECONDS)
-    else return
-    event.preventDefault()
-  }
   return (
-    <div className="controls" role="group" aria-label={words.replay.region} onKeyDown={keys}>
+    <section className="controls" aria-label={words.replay.region}>
       <div className="seek">
         <input
           type="range"
@@ -157,7 +167,7 @@ function Controls(props: ViewerProps & { readonly player: Player; readonly scree
       <Text size="xs" c="var(--quiet)">
         {words.replay.keysHelp}
       </Text>
-    </div>
+    </section>
   )
 }
 
@@ -196,17 +206,20 @@ function HeldBack({ tricks }: { readonly tricks: Tricks }): React.JSX.Element | 
 
 /** For screen readers, for copying, and for a look at what colours might hide. */
 function ScreenText({ player, screen }: { readonly player: Player; readonly screen: Screen }): React.JSX.Element {
-  const { position } = useSyncExternalStore(player.subscribe, player.state)
   const [text, setText] = useState('')
   useEffect(() => {
     let current = true
-    void player.settled().then(() => {
+    const read = async (): Promise<void> => {
+      await player.settled()
       if (current) setText(screen.text())
-    })
+    }
+    const stop = player.subscribe(() => void read())
+    void read()
     return () => {
       current = false
+      stop()
     }
-  }, [player, screen, position])
+  }, [player, screen])
   return (
     <Paper withBorder p="sm" className="screen-text" component="pre" tabIndex={0} aria-label={words.replay.asText}>
       {text === '' ? words.replay.empty : text}
