@@ -122,7 +122,7 @@ export class Approval {
   async #mine(id: string, visitor: Visitor): Promise<Waiting> {
     const { state, clock, hooks } = this.#parts
     const waiting = await find(state, id)
-    await refuseLocked(hooks, visitor.identity.subject)
+    await refuseLocked(hooks, visitor.identity)
     if (waiting === undefined) throw over()
     if (waiting.username !== visitor.identity.username) {
       this.#refused(waiting, visitor, 'Somebody else opened a waiting sign-in.')

@@ -93,7 +93,7 @@ export class Asking {
     if (waiting.state === 'approved') {
       const identity = await state.tx((tx) => take(tx, waiting.id, 'approved', waiting.codeHash, clock.now()))
       if (identity === undefined) throw over()
-      await refuseLocked(hooks, identity.subject)
+      await refuseLocked(hooks, identity)
       return identity
     }
     if (waiting.state !== 'waiting')
@@ -130,7 +130,7 @@ export class Asking {
       return taken
     })
     if (identity === undefined) throw over()
-    await refuseLocked(hooks, identity.subject)
+    await refuseLocked(hooks, identity)
     if (waiting.keyFingerprint !== undefined) keys.announce(identity, waiting.keyFingerprint)
     news('identity.signed-in', {
       actor: identity.username,

@@ -1,5 +1,5 @@
 /** Browsers that are signed in. The cookie is the only secret; the store has its hash. */
-import type { Identity, Subject } from '../model/identity.ts'
+import type { Identity, Subject, Username } from '../model/identity.ts'
 import { after, type Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Statements } from '../state/state.ts'
@@ -76,7 +76,7 @@ export class BrowserSessions {
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)
-    await refuseLocked(hooks, identity.subject)
+    await refuseLocked(hooks, identity)
     if (now - number(row, 'seen_at') > NOTE_MS)
       await state.run('update browser_sessions set seen_at = $1 where id = $2 and seen_at < $1', [now, hashOf(cookie)])
     return {
@@ -105,7 +105,10 @@ export class BrowserSessions {
 }
 
 /** @throws {Refusal} LOCKED. */
-export async function refuseLocked(hooks: IdentityParts['hooks'], subject: Subject): Promise<void> {
-  const why = await hooks.lockOf(subject)
+export async function refuseLocked(
+  hooks: IdentityParts['hooks'],
+  who: { readonly subject: Subject; readonly username: Username },
+): Promise<void> {
+  const why = await hooks.lockOf(who.subject, who.username)
   if (why !== undefined) throw new Refusal('LOCKED', why, { next: 'Ask an administrator.' })
 }

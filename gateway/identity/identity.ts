@@ -6,19 +6,22 @@ import { Approval, type Question, type Visitor } from './approval.ts'
 import { Asking } from './asking.ts'
 import { type BrowserSession, BrowserSessions } from './browser-sessions.ts'
 import { type BoundKey, Keys } from './keys.ts'
-import { Logout } from './logout.ts'
+import { Logout, type LogoutParts } from './logout.ts'
 import { newsTo } from './news.ts'
 import { type IdentityParts, PATHS } from './parts.ts'
 import { type Person, person } from './people.ts'
 import { Provider } from './provider.ts'
 import { SignIn } from './sign-in.ts'
 import { sweep } from './sweep.ts'
+import { Leases } from './leases.ts'
+import { Tokens } from './tokens.ts'
 
 export type { Question, Visitor } from './approval.ts'
 export type { BrowserSession } from './browser-sessions.ts'
 export type { BoundKey } from './keys.ts'
 export { type IdentityHooks, type IdentityParts, type IdentitySettings, PATHS, type ProviderSettings } from './parts.ts'
 export type { Person } from './people.ts'
+export type { LiveToken } from './tokens.ts'
 
 /** The browser's side. Cookie values are secrets; the portal sets them `__Host-`, HttpOnly, Secure, SameSite=Lax. */
 export type FrontDesk = {
@@ -72,6 +75,10 @@ export type FrontDesk = {
 
 export type IdentityRoom = SignIns &
   FrontDesk & {
+    /** Passwords for psql, drivers and pools. */
+    readonly tokens: Pick<Tokens, 'issue' | 'live' | 'until' | 'revoke'>
+    /** For postgres/: what one sign-in serves. */
+    readonly leases: Pick<Leases, 'get' | 'put'>
     /** Somebody who has signed in before. */
     person(username: string): Promise<Person | undefined>
     /** Forgets what is over. Call it every minute or so, in any one process. */
@@ -97,7 +104,14 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   const asking = new Asking({ ...parts, keys, news })
   const approval = new Approval({ ...parts, keys, news })
   const signIn = new SignIn({ ...parts, providers, sessions, news })
-  const logout = new Logout({ ...parts, providers, sessions, keys, news })
+  const tokens = new Tokens({ ...parts, news })
+  const leases = new Leases(parts)
+  const forgetAll: LogoutParts['forgetAll'] = async (who, why) => {
+    await tokens.revoke(who)
+    await leases.revoke(who)
+    return keys.forgetAll(who, why)
+  }
+  const logout = new Logout({ ...parts, providers, sessions, forgetAll, news })
   return {
     providers: settings.providers.map(({ name, title }) => ({ name, title: title ?? name })),
     beginSignIn: (ask) => signIn.begin(ask),
@@ -112,9 +126,11 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     bound: (username, fingerprint) => keys.bound(username, fingerprint),
     ask: (question) => asking.ask(question),
     askReverse: (question) => asking.askReverse(question),
-    forget: (identity) => keys.forgetAll(identity, 'they signed out'),
+    forget: (identity) => forgetAll(identity, 'they signed out'),
     keys: (identity) => keys.list(identity),
     forgetKey: (identity, fingerprint) => keys.forget(identity, fingerprint),
+    tokens,
+    leases,
     person: (username) => person(state, username),
     sweep: () => sweep(parts, clock.now()),
   }

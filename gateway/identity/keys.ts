@@ -49,7 +49,7 @@ export class Keys {
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)
-    await refuseLocked(hooks, identity.subject)
+    await refuseLocked(hooks, identity)
     return identity
   }
 

@@ -7,17 +7,16 @@ import type { Statements } from '../state/state.ts'
 import type { BrowserSessions } from './browser-sessions.ts'
 import { subjectOf } from './claims.ts'
 import { hashOf } from './cookie-secret.ts'
-import type { Keys } from './keys.ts'
 import type { News } from './news.ts'
 import { type IdentityParts, PATHS } from './parts.ts'
 import type { Provider } from './provider.ts'
 import { reasonOf } from './provider-errors.ts'
 import { type Row, text } from './row.ts'
 
-type Parts = Pick<IdentityParts, 'state' | 'clock' | 'log' | 'settings' | 'hooks'> & {
+export type LogoutParts = Pick<IdentityParts, 'state' | 'clock' | 'log' | 'settings' | 'hooks'> & {
   readonly providers: readonly Provider[]
   readonly sessions: BrowserSessions
-  readonly keys: Keys
+  readonly forgetAll: (who: { readonly subject: Subject; readonly username: string }, why: string) => Promise<number>
   readonly news: News
 }
 
@@ -27,9 +26,9 @@ const MOST_CHARACTERS = 16 * 1024
 const REMEMBERED_MS = 15 * 60_000
 
 export class Logout {
-  readonly #parts: Parts
+  readonly #parts: LogoutParts
 
-  constructor(parts: Parts) {
+  constructor(parts: LogoutParts) {
     this.#parts = parts
   }
 
@@ -55,7 +54,7 @@ export class Logout {
    */
   async backchannel(token: string): Promise<void> {
     const { provider, payload } = await this.#verified(token)
-    const { state, clock, keys, hooks, news } = this.#parts
+    const { state, clock, forgetAll, hooks, news } = this.#parts
     const issuer = String(payload.iss)
     const subject = payload.sub === undefined ? undefined : subjectOf(issuer, payload.sub)
     const sid = typeof payload['sid'] === 'string' ? payload['sid'] : undefined
@@ -68,7 +67,7 @@ export class Logout {
       return endSessions(tx, { provider: provider.settings.name, subject, sid })
     })
     for (const who of people) {
-      await keys.forgetAll(who, 'the sign-in provider ended the sign-in')
+      await forgetAll(who, 'the sign-in provider ended the sign-in')
       news('identity.signed-out', {
         actor: who.username,
         text: `The sign-in provider signed ${who.username} out.`,

@@ -1,6 +1,6 @@
 /** What identity is made of: the types of the parts and settings that `gateway.ts` hands in. */
 import type { Audit } from '../model/event.ts'
-import type { Subject } from '../model/identity.ts'
+import type { Subject, Username } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import type { SecretRef } from '../model/target.ts'
@@ -45,7 +45,7 @@ export type IdentityHooks = {
   /** The secret behind `env:NAME` or `file:/path`. */
   secret(ref: SecretRef): Promise<string>
   /** Why this person is locked out, as a sentence; undefined when they are not. */
-  lockOf(subject: Subject): Promise<string | undefined>
+  lockOf(subject: Subject, username: Username): Promise<string | undefined>
   /** The provider has ended this person's sign-in. */
   signedOut(subject: Subject): void
 }

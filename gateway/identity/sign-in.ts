@@ -123,7 +123,7 @@ export class SignIn {
         cause: new Error(why ?? 'auth_time is absent'),
       })
     }
-    await refuseLocked(hooks, claims.subject)
+    await refuseLocked(hooks, claims)
     const identity: Identity = {
       subject: claims.subject,
       username: claims.username,

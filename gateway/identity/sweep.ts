@@ -16,5 +16,7 @@ export async function sweep(
   ])
   await state.run('delete from bound_keys where expires_at <= $1', [now])
   await state.run('delete from waiting_sign_ins where expires_at <= $1', [now - KEPT_MS])
+  await state.run('delete from database_tokens where expires_at <= $1', [now])
+  await state.run('delete from sign_in_leases where expires_at <= $1', [now])
   await state.run('delete from spent_logout_tokens where expires_at <= $1', [now])
 }

@@ -2,6 +2,8 @@
 import t from 'tap'
 import { isSameAddress } from '../../gateway/identity/address.ts'
 import type { Identity, Username } from '../../gateway/model/identity.ts'
+import type { Moment } from '../../gateway/model/moment.ts'
+import { scramVerifier } from '../../gateway/postgres/scram.ts'
 import { demoIdp, people, providerAt } from '../fixtures/idp.ts'
 import { HERE, PUBLIC, refusalOf, signIn, sshQuestion, type World, world } from './world.ts'
 
@@ -335,4 +337,55 @@ await t.test('who was locked meanwhile does not get in by an approval', async (t
   await w.room.answer(waiting.id, waiting.code, here)
   w.locked.set((identity satisfies Identity).subject, 'alice is locked')
   t.equal(await refusalOf(waiting.wait(never)), 'LOCKED')
+})
+
+await t.test('a database token is a password for hours, and the store cannot tell it', async (t) => {
+  const { w, identity } = await withAlice(t, { workers: 2 })
+  const [one, two] = w.rooms
+  if (one === undefined || two === undefined) throw new Error('two workers')
+  t.equal(await one.tokens.live(ALICE), undefined)
+  const old = await one.tokens.issue(identity, 3_600_000)
+  const { token, expiresAt } = await one.tokens.issue(identity, 3_600_000)
+  t.match(token, /^sallyport_[\w-]{43}$/)
+  t.not(token, old.token)
+  const live = await two.tokens.live(ALICE)
+  t.same(live?.identity, identity)
+  const [, iterations, salt = ''] = /^SCRAM-SHA-256\$(\d+):([^$]+)\$/.exec(live?.verifier ?? '') ?? []
+  const check = (password: string) => scramVerifier(password, Number(iterations), Buffer.from(salt, 'base64'))
+  t.equal(await check(token), live?.verifier, 'as PostgreSQL would check it')
+  t.not(await check(old.token), live?.verifier, 'the one before is worthless')
+  t.notOk(JSON.stringify([await w.state.all('select * from database_tokens'), w.audit]).includes(token.slice(10)))
+  t.match(w.audit.at(-1), { kind: 'identity.token-issued', actor: 'alice' })
+  t.equal(await one.tokens.until(identity), expiresAt)
+  w.locked.set(identity.subject, 'alice is locked')
+  t.equal(await refusalOf(two.tokens.live(ALICE)), 'LOCKED')
+  t.equal(await refusalOf(two.tokens.issue(identity, 1000)), 'LOCKED')
+  w.locked.clear()
+  w.later(3_600_000)
+  t.equal(await two.tokens.live(ALICE), undefined)
+  const long = await one.tokens.issue(identity, 30 * 86_400_000)
+  t.ok(long.expiresAt - Date.now() <= 13 * 3_600_000 + 5000, 'twelve hours at most')
+  t.equal(await two.tokens.revoke(identity), true)
+  t.equal(await one.tokens.live(ALICE), undefined)
+  t.equal(await two.tokens.revoke(identity), false)
+})
+
+await t.test('a lease serves all workers, until it ends or the person signs out', async (t) => {
+  const { w, identity } = await withAlice(t, { workers: 2 })
+  const [one, two] = w.rooms
+  if (one === undefined || two === undefined) throw new Error('two workers')
+  const end = () => (Date.now() + 60_000) as Moment
+  await one.leases.put('alice|192.0.2.10|prod-db', identity, end())
+  t.same(await two.leases.get('alice|192.0.2.10|prod-db'), identity)
+  t.equal(await two.leases.get('alice|192.0.2.11|prod-db'), undefined)
+  w.locked.set(identity.subject, 'alice is locked')
+  t.equal(await refusalOf(two.leases.get('alice|192.0.2.10|prod-db')), 'LOCKED')
+  w.locked.clear()
+  w.later(60_001)
+  t.equal(await two.leases.get('alice|192.0.2.10|prod-db'), undefined)
+  w.later(-60_001)
+  await one.tokens.issue(identity, 1000)
+  await two.forget(identity)
+  t.equal(await one.leases.get('alice|192.0.2.10|prod-db'), undefined)
+  t.equal(await one.tokens.live(ALICE), undefined, 'nor is a token left')
 })
