@@ -106,7 +106,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
       personRoutes(api, { identity, desk, settings, streams })
       accessRoutes(api, { desk, library, role, settings })
-      sessionRoutes(api, { desk, library, streams, openings: new Openings({ audit: parts.audit, clock }) })
+      sessionRoutes(api, { desk, library, log, streams, openings: new Openings({ audit: parts.audit, clock }) })
       signInRoutes(api, { identity, clock })
     },
     { prefix: API_BASE },

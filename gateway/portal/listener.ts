@@ -1,7 +1,7 @@
 /** The TLS listener that the portal shares with the proxied web targets: the Host header says whose request it is. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Elsewhere, PortalSettings } from './parts.ts'
 
@@ -63,11 +63,23 @@ export async function startListening(
   return (server.address() as AddressInfo).port
 }
 
-/** No new connections; waits for answers under way, then ends what is left. */
-export async function stopListening(server: Server, graceMs: number): Promise<void> {
+/** Keeps an eye on every connection, in whatever state, so that all of them can be ended. Call it before listening. */
+export function watchConnections(server: Server): ReadonlySet<Socket> {
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  return open
+}
+
+/** No new connections; waits for answers under way, then ends what is left: half-made handshakes and upgraded sockets, too. */
+export async function stopListening(server: Server, open: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
-  const grace = setTimeout(() => server.closeAllConnections(), graceMs)
+  const grace = setTimeout(() => {
+    for (const socket of open) socket.destroy()
+  }, graceMs)
   await closed
   clearTimeout(grace)
 }

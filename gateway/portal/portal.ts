@@ -1,7 +1,7 @@
 /** Front door: the gateway's own pages and API over HTTPS. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createApplication } from './application.ts'
-import { createListener, startListening, stopListening } from './listener.ts'
+import { createListener, startListening, stopListening, watchConnections } from './listener.ts'
 import type { PortalParts } from './parts.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
@@ -13,7 +13,7 @@ const GRACE_MS = 2000
 export type Portal = {
   /** The portal alone, without TLS and without the choice by host name. */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void
-  /** Serves HTTPS. `close` ends event streams at once and waits for the other answers. */
+  /** Serves HTTPS. `close` ends event streams at once and waits at most 2 s for the other answers. */
   listen(where: {
     readonly host: string
     readonly port: number
@@ -32,12 +32,13 @@ export function createPortal(parts: PortalParts): Portal {
       // A route without a policy, a page that clashes with another: found before the port is open.
       await app.ready()
       const server = createListener({ settings, portal: handler, elsewhere })
+      const open = watchConnections(server)
       const port = await startListening(server, where)
       return {
         port,
         close: async () => {
           endStreams()
-          await stopListening(server, GRACE_MS)
+          await stopListening(server, open, GRACE_MS)
           await app.close()
         },
       }

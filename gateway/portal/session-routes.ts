@@ -1,6 +1,7 @@
 /** The API for sessions and their recordings. Every look at a recording is itself an audit event. */
 import { Readable } from 'node:stream'
 import type { EventKind } from '../model/event.ts'
+import type { Log } from '../model/log.ts'
 import type { SessionRow } from '../session/session.ts'
 import type { App } from './application.ts'
 import type { EventStreams } from './event-streams.ts'
@@ -18,7 +19,10 @@ const PAGE = 200
 const MOST_LOOKED_AT = 20_000
 const WITHOUT_BYTES = 'rmxksdf'
 
-type Parts = Pick<PortalParts, 'desk' | 'library'> & { readonly streams: EventStreams; readonly openings: Openings }
+type Parts = Pick<PortalParts, 'desk' | 'library' | 'log'> & {
+  readonly streams: EventStreams
+  readonly openings: Openings
+}
 
 export function sessionRoutes(app: App, parts: Parts): void {
   const { desk, library, openings } = parts
@@ -70,7 +74,7 @@ export function sessionRoutes(app: App, parts: Parts): void {
       if (download !== undefined)
         void reply.header('content-disposition', `attachment; filename="session-${row.id}.cast"`)
       void reply.type('application/x-asciicast')
-      return await reply.send(Readable.from(await begun(lines), { objectMode: false }))
+      return await reply.send(Readable.from(await begun(lines, parts.log), { objectMode: false }))
     },
   })
 
@@ -193,7 +197,7 @@ async function eventPage(
 }
 
 /** Waits for the first line, so that a recording that cannot be read is an error and not an empty file. */
-async function begun(lines: AsyncIterable<string>): Promise<AsyncIterable<string>> {
+async function begun(lines: AsyncIterable<string>, log: Log): Promise<AsyncIterable<string>> {
   const iterator = lines[Symbol.asyncIterator]()
   const first = await iterator.next()
   return (async function* () {
@@ -201,6 +205,10 @@ async function begun(lines: AsyncIterable<string>): Promise<AsyncIterable<string
       if (first.done === true) return
       yield first.value
       yield* { [Symbol.asyncIterator]: () => iterator }
+    } catch (error) {
+      // The answer has begun: all that can be done is to break it off, so that nobody takes it for whole.
+      log({ level: 'error', room: 'portal', message: 'a recording broke off', error })
+      throw error
     } finally {
       await iterator.return?.()
     }

@@ -1,4 +1,6 @@
 /** The portal's door: who gets in, what browsers are told, what a page of another site can do. */
+import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
 import { connect } from 'node:tls'
 import t from 'tap'
 import { apiPolicies } from '../../gateway/portal/policy.ts'
@@ -392,6 +394,21 @@ t.test('the listener gives each host name to its owner', async (t) => {
     /^HTTP\/1\.1 101 /,
   )
   t.same(heard, ['request grafana.gateway.example', 'upgrade grafana.gateway.example'])
+})
+
+t.test('closing the portal ends everything that is connected', async (t) => {
+  const portal = await testPortal(t, everybody)
+  const browser = await portal.as(alice)
+  const stream = browser.stream(`${portal.origin}/api/v1/changes`)
+  await stream.next()
+  const silent = connectTcp({ host: '127.0.0.1', port: portal.port })
+  const idle = connect({ host: '127.0.0.1', port: portal.port, ca: portal.ca, servername: 'gateway.example' })
+  await Promise.all([once(silent, 'connect'), once(idle, 'secureConnect')])
+  const gone = [once(silent, 'close'), once(idle, 'close')]
+  await portal.close()
+  await Promise.all(gone)
+  while ((await stream.next()).done !== true);
+  t.pass('the stream has ended, and so have an idle connection and one that never said a word')
 })
 
 /** One request, byte for byte; everything that comes back. */
