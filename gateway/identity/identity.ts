@@ -1,6 +1,7 @@
 /** Front door: who is this? Sign-in by OpenID Connect with a judged second factor, browser approval for ssh and psql, bound keys. */
 import type { Identity } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
 import type { SignIns } from '../session/session.ts'
 import { Approval, type Question, type Visitor } from './approval.ts'
 import { Asking } from './asking.ts'
@@ -9,7 +10,7 @@ import { type BoundKey, Keys } from './keys.ts'
 import { Logout, type LogoutParts } from './logout.ts'
 import { newsTo } from './news.ts'
 import { type IdentityParts, PATHS } from './parts.ts'
-import { type Person, person } from './people.ts'
+import { type Person, person, release } from './people.ts'
 import { Provider } from './provider.ts'
 import { SignIn } from './sign-in.ts'
 import { sweep } from './sweep.ts'
@@ -81,9 +82,17 @@ export type IdentityRoom = SignIns &
     readonly leases: Pick<Leases, 'get' | 'put'>
     /** Somebody who has signed in before. */
     person(username: string): Promise<Person | undefined>
-    /** Forgets what is over. Call it every minute or so, in any one process. */
+    /**
+     * Frees a user name that belongs to a subject which is no more. Whether `by` may do that is judged before.
+     * Everything that the subject had here ends; its grants stay with the subject.
+     * @throws {Refusal} NOT_FOUND.
+     */
+    release(username: string, by: Identity): Promise<void>
+    /** Forgets what is over. It also happens by itself, now and then, when somebody signs in. Call it every minute or so, in any one process. */
     sweep(): Promise<void>
   }
+
+const TIDY_MS = 5 * 60_000
 
 export function createIdentity(parts: IdentityParts): IdentityRoom {
   const { state, clock, log, settings, hooks } = parts
@@ -112,9 +121,20 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     return keys.forgetAll(who, why)
   }
   const logout = new Logout({ ...parts, providers, sessions, forgetAll, news })
+  let tidiedAt = 0
+  const tidy = () => {
+    if (clock.now() - tidiedAt < TIDY_MS) return
+    tidiedAt = clock.now()
+    sweep(parts, tidiedAt as Moment).catch((error: unknown) =>
+      log({ level: 'warn', room: 'identity', message: 'What is over could not be forgotten.', error }),
+    )
+  }
   return {
     providers: settings.providers.map(({ name, title }) => ({ name, title: title ?? name })),
-    beginSignIn: (ask) => signIn.begin(ask),
+    beginSignIn: (ask) => {
+      tidy()
+      return signIn.begin(ask)
+    },
     finishSignIn: (answer) => signIn.finish(answer),
     session: (cookie) => sessions.visit(cookie),
     signOut: (cookie) => logout.signOut(cookie),
@@ -124,7 +144,10 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     deny: (id, visitor) => approval.deny(id, visitor),
     revealCode: (id, visitor) => approval.revealCode(id, visitor),
     bound: (username, fingerprint) => keys.bound(username, fingerprint),
-    ask: (question) => asking.ask(question),
+    ask: (question) => {
+      tidy()
+      return asking.ask(question)
+    },
     askReverse: (question) => asking.askReverse(question),
     forget: (identity) => forgetAll(identity, 'they signed out'),
     keys: (identity) => keys.list(identity),
@@ -132,6 +155,12 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     tokens,
     leases,
     person: (username) => person(state, username),
+    release: async (username, by) => {
+      if (!(await state.tx((tx) => release(tx, username))))
+        throw new Refusal('NOT_FOUND', `Nobody here has the user name ${username}.`)
+      const text = `The user name ${username} is free for another subject.`
+      news('identity.name-released', { actor: by.username, text, details: { username } })
+    },
     sweep: () => sweep(parts, clock.now()),
   }
 }

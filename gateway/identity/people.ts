@@ -39,3 +39,12 @@ export async function person(store: Statements, username: string): Promise<Perso
     groups: JSON.parse(text(row, 'member_of')) as readonly string[],
   }
 }
+
+/** Forgets somebody, so that the user name may be another subject's: after a new employee, or a provider with a new address. */
+export async function release(tx: Statements, username: string): Promise<boolean> {
+  const who = await person(tx, username)
+  if (who === undefined) return false
+  for (const table of ['browser_sessions', 'bound_keys', 'database_tokens', 'sign_in_leases', 'people'])
+    await tx.run(`delete from ${table} where subject = $1`, [who.subject])
+  return true
+}

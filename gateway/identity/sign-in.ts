@@ -85,12 +85,10 @@ export class SignIn {
       return signedIn
     } catch (refusal) {
       const details = { provider: attempt.provider.settings.name, address: answer.address, reason: reasonOf(refusal) }
-      if (refusal instanceof Refusal)
-        this.#parts.news('identity.refused', {
-          actor: who,
-          text: refusal.message,
-          details: { ...details, code: refusal.code },
-        })
+      this.#parts.log({ level: 'warn', room: 'identity', message: 'A sign-in came to nothing.', details })
+      const code = refusal instanceof Refusal ? refusal.code : 'FAULT'
+      const text = refusal instanceof Refusal ? refusal.message : 'The gateway broke.'
+      this.#parts.news('identity.refused', { actor: who, text, details: { ...details, code } })
       throw refusal
     }
   }

@@ -106,7 +106,7 @@ export type AuditEvent = {
   readonly at: Moment
   readonly kind:
     | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused'}`
-    | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued'}`
+    | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released'}`
     | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`

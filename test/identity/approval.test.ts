@@ -374,8 +374,8 @@ await t.test('a lease serves all workers, until it ends or the person signs out'
   const { w, identity } = await withAlice(t, { workers: 2 })
   const [one, two] = w.rooms
   if (one === undefined || two === undefined) throw new Error('two workers')
-  const end = () => (Date.now() + 60_000) as Moment
-  await one.leases.put('alice|192.0.2.10|prod-db', identity, end())
+  const end = (Date.now() + 60_000) as Moment
+  await one.leases.put('alice|192.0.2.10|prod-db', identity, end)
   t.same(await two.leases.get('alice|192.0.2.10|prod-db'), identity)
   t.equal(await two.leases.get('alice|192.0.2.11|prod-db'), undefined)
   w.locked.set(identity.subject, 'alice is locked')

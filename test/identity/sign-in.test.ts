@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { Username } from '../../gateway/model/identity.ts'
 import { demoIdp, hostileIdp, type Lies, people, providerAt } from '../fixtures/idp.ts'
-import { browserOf, HERE, PUBLIC, refusalOf, signIn, throughForm, world } from './world.ts'
+import { browserOf, HERE, PUBLIC, refusalOf, signIn, sshQuestion, throughForm, world } from './world.ts'
 
 const claims = (changed: object): Lies => ({ claims: (honest) => ({ ...honest, ...changed }) })
 
@@ -289,6 +289,30 @@ await t.test('a user name stays with who had it first', async (t) => {
     'a new name',
   )
   t.match(await attempt({ sub: '2' }), { identity: { username: 'alice' } }, 'and the old one is free')
+})
+
+await t.test("a user name can be freed, with everything that was its first owner's", async (t) => {
+  const idp = await hostileIdp(t)
+  const w = await world(t, [providerAt(idp.issuer)])
+  const attempt = async (sub: string) => {
+    idp.lies = claims({ sub })
+    const begun = await w.room.beginSignIn({ returnTo: '/', address: HERE })
+    const { url } = await browserOf(idp.issuer).open(begun.location)
+    const done = await w.room.finishSignIn({ url: new URL(url), cookie: begun.cookie, address: HERE })
+    if ('again' in done) throw new Error('signed in')
+    return done
+  }
+  const first = await attempt('1')
+  const waiting = await w.room.ask(sshQuestion())
+  await w.room.answer(waiting.id, waiting.code, { identity: first.identity, address: HERE })
+  await w.room.release('alice', first.identity)
+  t.match(w.audit.at(-1), { kind: 'identity.name-released', details: { username: 'alice' } })
+  t.equal(await refusalOf(w.room.release('alice', first.identity)), 'NOT_FOUND')
+  t.equal(await w.room.session(first.session), undefined)
+  const second = await attempt('2')
+  t.not(second.identity.subject, first.identity.subject)
+  t.equal(await w.room.bound('alice' as Username, 'SHA256:alices-laptop'), undefined)
+  t.equal(await refusalOf(attempt('1')), 'NOT_SIGNED_IN')
 })
 
 await t.test('an address as user name counts only when the provider checked it', async (t) => {
