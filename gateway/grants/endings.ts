@@ -23,7 +23,7 @@ type Ending = { readonly reason: EndReason; readonly at: Moment; readonly by?: U
 /** Ends a grant and the requests that would have lengthened it. */
 export async function endGrant(page: Page, before: Kept, ending: Ending): Promise<EndedGrant> {
   const { grant } = before
-  if (grant.state === 'ended') throw conflict(grant)
+  if (grant.state === 'ended') throw conflict(grant, page.now)
   const next = end(grant, ending.reason, ending.at, { username: ending.by, note: ending.note ?? '' })
   await page.put(before, next)
   page.tell({
@@ -70,7 +70,7 @@ export class Endings {
       const before = await this.#seen(page, identity, id)
       if (!isOwn(identity, before.grant))
         throw new Refusal('NOT_ALLOWED', `Grant ${id} is not yours to release.`, { next: 'It can be revoked.' })
-      if (!isLive(before.grant, page.now)) throw conflict(before.grant)
+      if (!isLive(before.grant, page.now)) throw conflict(before.grant, page.now)
       return endGrant(page, before, { reason: 'released', at: page.now, by: identity.username })
     })
   }
@@ -146,7 +146,7 @@ export class Endings {
     if ('grant' in scope) {
       const before = await this.#seen(page, identity, scope.grant)
       if (!mayBeEnded(before)) throw new Refusal('NOT_ALLOWED', `Grant ${scope.grant} is for others to revoke.`)
-      if (!isLive(before.grant, page.now)) throw conflict(before.grant)
+      if (!isLive(before.grant, page.now)) throw conflict(before.grant, page.now)
       return [before]
     }
     const [column, name] = 'person' in scope ? ['username', scope.person] : ['target', scope.target]

@@ -45,7 +45,7 @@ export type Grants = GrantBook &
   AccessDesk & {
     /** Whether this person is locked out. For identity/: nobody who is locked signs in. */
     lockOf(identity: Pick<Identity, 'subject' | 'username'>): Promise<Lock | undefined>
-    /** For the supervisor, every few seconds: ends what is over, sends events that a crash left behind, forgets sessions of dead workers. */
+    /** For the supervisor, every few seconds: ends what is over, sends events that a crash left behind, forgets sessions of dead workers. Never throws. */
     sweep(): Promise<void>
     /** Sends what is on its way, ends all tenures, stops all timers. The state stays open. */
     close(): Promise<void>
@@ -112,9 +112,13 @@ export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> =
       return lock
     },
     sweep: async () => {
-      await lapse()
-      await outbox.resend()
-      await sessions.sweep()
+      for (const step of [lapse, () => outbox.resend(), () => sessions.sweep()]) {
+        try {
+          await step()
+        } catch (error) {
+          log({ level: 'warn', room: 'grants', message: 'The sweep of grants left something for next time.', error })
+        }
+      }
     },
     close: async () => {
       tenures.close()

@@ -127,7 +127,7 @@ export class Requests {
       const kept = await this.#seen(page, identity, id)
       const { grant } = kept
       if (!isOwn(identity, grant)) throw new Refusal('NOT_ALLOWED', `Grant ${id} is not yours to extend.`)
-      if (!isLive(grant, page.now)) throw conflict(grant)
+      if (!isLive(grant, page.now)) throw conflict(grant, page.now)
       const role = this.#roleOf(grant)
       const target = this.#parts.policy().targets.find(({ name }) => name === grant.target)
       if (target === undefined || !mayAsk(identity, role, target))
@@ -218,7 +218,7 @@ export class Requests {
   ): Promise<Grant> {
     const parent = await page.find(approved.extends)
     if (parent === undefined) throw new Fault(`Request ${approved.id} lengthens a grant that is not there.`)
-    if (!isLive(parent.grant, page.now)) throw conflict(parent.grant)
+    if (!isLive(parent.grant, page.now)) throw conflict(parent.grant, page.now)
     await page.put(before, approved)
     const until = lengthened(parent.grant, approved.minutes, role, page.now)
     await this.#lengthen(page, parent, parent.grant, until, identity.username)
@@ -247,7 +247,7 @@ export class Requests {
 
   async #waiting(page: Page, identity: Identity, id: GrantId): Promise<{ kept: Kept; grant: RequestedGrant }> {
     const kept = await this.#seen(page, identity, id)
-    if (kept.grant.state !== 'requested') throw conflict(kept.grant)
+    if (kept.grant.state !== 'requested') throw conflict(kept.grant, page.now)
     return { kept, grant: kept.grant }
   }
 

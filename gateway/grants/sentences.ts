@@ -1,5 +1,6 @@
 /** What people are told about a grant that is over, or not theirs. */
-import type { EndedGrant, EndReason, Grant, GrantId } from '../model/grant.ts'
+import { type EndedGrant, type EndReason, type Grant, type GrantId, isLive } from '../model/grant.ts'
+import type { Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 
 export function endedSentence(grant: EndedGrant): string {
@@ -37,11 +38,11 @@ export const notFound = (id: GrantId): Refusal =>
   new Refusal('NOT_FOUND', /^\d{1,15}$/.test(id) ? `There is no grant ${id} for you.` : 'There is no such grant.')
 
 /** The state does not permit the step. */
-export function conflict(grant: Grant): Refusal {
+export function conflict(grant: Grant, now: Moment): Refusal {
   if (grant.state === 'ended') return new Refusal('CONFLICT', endedSentence(grant))
   if (grant.state === 'requested')
     return new Refusal('CONFLICT', `Grant ${grant.id} still waits for a decision.`, { next: 'It can be withdrawn.' })
   if (grant.state === 'approved')
     return new Refusal('CONFLICT', `Request ${grant.id} has been approved: it belongs to grant ${grant.extends ?? ''}.`)
-  return new Refusal('CONFLICT', `Grant ${grant.id} is live already.`)
+  return new Refusal('CONFLICT', `Grant ${grant.id} ${isLive(grant, now) ? 'is live already' : 'has expired'}.`)
 }

@@ -1,5 +1,6 @@
 /** One connection to the SQLite file, with its prepared statements. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { Fault } from '../model/refusal.ts'
 import type { Value } from './state.ts'
 
 /** Statements of varying length (lists of ids) must not pile up. */
@@ -12,8 +13,10 @@ export class SqliteConnection {
   /** The database's own timeout serves while it is opened; afterwards nobody may stand still for longer than a moment. */
   constructor(database: DatabaseSync) {
     this.#database = database
+    const mode = database.prepare('pragma journal_mode = wal').get()?.['journal_mode']
+    if (mode !== 'wal') throw new Fault('The state store needs a file system that SQLite can keep a WAL on.')
     database.exec(
-      'pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma trusted_schema = off; pragma busy_timeout = 5',
+      'pragma synchronous = full; pragma foreign_keys = on; pragma trusted_schema = off; pragma busy_timeout = 5',
     )
   }
 
