@@ -5,6 +5,7 @@
 import type { Identity, Username } from '../model/identity.ts'
 import type { Clock } from '../model/moment.ts'
 import type { Log } from '../model/log.ts'
+import { Refusal } from '../model/refusal.ts'
 import type { SignInQuestion, SignIns } from '../session/session.ts'
 import { namedPerson, type NamedPerson } from './auth-name.ts'
 import { signInBanner, signedInBanner, reverseText } from './auth-words.ts'
@@ -17,6 +18,8 @@ export type Person = {
   readonly named: NamedPerson
   /** Undefined after a sign-in without a key. */
   readonly keyFingerprint: string | undefined
+  /** Whether the key was bound when it was looked at last. */
+  isBound: boolean
 }
 
 export type AuthParts = {
@@ -28,8 +31,8 @@ export type AuthParts = {
 }
 
 const METHODS = ['publickey', 'keyboard-interactive'] as const
-/** A client with `ServerAliveInterval 5` must hear from us more often than that. */
-const KEEP_ALIVE_MS = 3_000
+/** A client with `ServerAliveInterval 1` gives up after three silent seconds. */
+const KEEP_ALIVE_MS = 2_000
 /** Another connection of the same person with the same key may have been approved. */
 const LOOK_EVERY_MS = 2_000
 const CODE_TRIES = 5
@@ -64,7 +67,7 @@ export class Authentication {
       if (identity === undefined || signal.aborted) return this.#no()
       // Who signed in must be who ssh named; identity/ has looked, and this is the place where it would matter.
       if (identity.username !== named.username) return this.#no()
-      this.#accepted({ identity, named, keyFingerprint: key?.fingerprint })
+      this.#accepted({ identity, named, keyFingerprint: key?.fingerprint, isBound: false })
       return { accept: true }
     } catch (failure) {
       if (signal.aborted) return this.#no()
@@ -160,6 +163,22 @@ export class Authentication {
       clearInterval(timer)
     }
   }
+}
+
+/**
+ * Asked for every channel, because a connection may stay open for days: a person who was locked, has logged out or whose key's time is over
+ * opens nothing more.
+ *
+ * @throws {Refusal} LOCKED, NOT_SIGNED_IN.
+ */
+export async function stillSignedIn(signIns: SignIns, person: Person): Promise<void> {
+  if (person.keyFingerprint === undefined) return
+  const identity = await signIns.bound(person.identity.username, person.keyFingerprint)
+  if (identity?.subject === person.identity.subject) {
+    person.identity = identity
+    person.isBound = true
+  } else if (person.isBound || identity !== undefined)
+    throw new Refusal('NOT_SIGNED_IN', 'Your sign-in has ended.', { next: 'Close this connection and connect again.' })
 }
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>

@@ -1,9 +1,9 @@
 /** One session channel of a person: our command line, the menu, or a target. */
-import type { Person } from './auth.ts'
+import { type Person, stillSignedIn } from './auth.ts'
 import { type Context, typed } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
 import { standing } from './commands/listings.ts'
-import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from './deny.ts'
+import { BROKEN, DONE, denial, denialText, REFUSED, WRONG_USAGE } from './deny.ts'
 import type { Connection, SessionChannel } from './engine/contract.ts'
 import type { SshParts } from './parts.ts'
 import { routeOf } from './route.ts'
@@ -21,6 +21,12 @@ type Guest = {
 /** Ends the channel in every case. */
 export async function serveChannel(parts: SshParts, guest: Guest): Promise<void> {
   const { connection, channel, person } = guest
+  try {
+    await stillSignedIn(parts.people.signIns, person)
+  } catch (failure) {
+    await new Console(channel).note(denialText(denial(failure, parts.notes.log)))
+    return channel.end(REFUSED)
+  }
   const context = contextOf(parts, person, channel)
   const route = routeOf(connection.jump?.target ?? person.named.target, channel.request)
   switch (route.to) {

@@ -1,5 +1,8 @@
 /** Refusals in the words of ssh: a sentence on the terminal, and an exit code. */
+import type { Audit } from '../model/event.ts'
+import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
+import type { Clock } from '../model/moment.ts'
 import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
 import { plain } from './screen/text.ts'
 
@@ -48,6 +51,29 @@ export function denial(failure: unknown, log: Log): Denial {
     next: 'Try again in a moment.',
     exitCode: TRY_LATER,
   }
+}
+
+const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'MFA_MISSING', 'NOT_ALLOWED', 'LOCKED', 'NOT_SIGNED_IN'])
+
+/** That a person was not let through to a target belongs into the audit log; that it was out of reach does not. */
+export function noteRefused(
+  notes: { readonly audit: Audit; readonly clock: Clock },
+  person: { readonly identity: Identity },
+  target: string,
+  failure: unknown,
+): void {
+  if (!(failure instanceof Refusal) || !TELLING.has(failure.code)) return
+  notes.audit({
+    id: crypto.randomUUID(),
+    at: notes.clock.now(),
+    kind: 'session.refused',
+    actor: person.identity.username,
+    grant: undefined,
+    session: undefined,
+    target: plain(target, 64),
+    text: plain(failure.message),
+    details: { protocol: 'ssh', code: failure.code, subject: person.identity.subject },
+  })
 }
 
 /** One or two lines, each ending in a newline. */

@@ -1,10 +1,9 @@
 /** The ssh door: takes connections from the engine, lets people in, and leads each channel to where it belongs. */
-import { Refusal } from '../model/refusal.ts'
 import { admit, openSession } from '../session/session.ts'
-import { Authentication, type Person } from './auth.ts'
+import { Authentication, type Person, stillSignedIn } from './auth.ts'
 import { Entrance, Grace } from './auth-limits.ts'
 import { serveChannel } from './channels.ts'
-import { denial } from './deny.ts'
+import { denial, noteRefused } from './deny.ts'
 import type { Connection, Outcome, TcpipRequest } from './engine/contract.ts'
 import { spanOf } from './commands/spans.ts'
 import { DEFAULTS, type SshParts, type SshSettings } from './parts.ts'
@@ -45,6 +44,8 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
     },
   }
 }
+
+const FULL = 'Too many channels are open on this connection.'
 
 /** Who is inside through one listening door. */
 class House {
@@ -171,18 +172,21 @@ class House {
     const target = connection.jump?.target ?? person.named.target
     const route = tcpipRouteOf(target, request.host, request.port)
     if (route.to === 'nowhere') return request.refuse(route.why)
+    const inner = [...this.#guests.keys()].filter(({ jump }) => jump?.outer === connection).length
+    if (route.to === 'jump' && inner < this.#settings.channels) return request.jump(route.target)
+    if (route.to === 'jump') return request.refuse(FULL)
     void this.#busy(
       connection,
       guest,
-      () =>
-        route.to === 'jump' ? jumped(request, route.target) : this.#forward(connection, person, request, route.target),
-      async () => request.refuse('Too many channels are open on this connection.'),
+      () => this.#forward(connection, person, request, route.target),
+      async () => request.refuse(FULL),
     )
   }
 
   async #forward(connection: Connection, person: Person, request: TcpipRequest, target: string): Promise<void> {
     const { road, engine, notes } = this.#parts
     try {
+      await stillSignedIn(this.#parts.people.signIns, person)
       const { identity, named } = person
       const admission = await admit(road.admit, { identity, target, protocol: 'ssh', role: named.role })
       const session = await openSession(road.open, admission, {
@@ -201,9 +205,9 @@ class House {
       }
     } catch (failure) {
       const denied = denial(failure, notes.log)
-      // The engine has answered already when it was its own refusal; answering twice does nothing.
-      if (!(failure instanceof Refusal) || failure.code === 'NO_GRANT' || failure.code === 'MFA_MISSING')
-        request.refuse(denied.sentence)
+      noteRefused(notes, person, target, failure)
+      // Does nothing where the engine has answered already.
+      request.refuse(denied.sentence)
     }
   }
 
@@ -225,9 +229,4 @@ class House {
       this.#oneLess()
     }
   }
-}
-
-/** The inner connection counts for itself. */
-async function jumped(request: TcpipRequest, target: string): Promise<void> {
-  request.jump(target)
 }

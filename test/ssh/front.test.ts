@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { openDoor, doorMissing } from '../fixtures/ssh-door.ts'
 import { people } from '../fixtures/ssh-front.ts'
 import type { GrantId } from '../../gateway/model/grant.ts'
+import type { Moment } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 
 const skip = doorMissing()
@@ -193,7 +197,7 @@ await t.test('one connection may open so many channels, and so many strangers ma
   })
   signIns.keys.set(fingerprintOf('alice'), people().alice)
   configure('erin', ['BatchMode yes'])
-  const waiting = ssh('erin@127.0.0.1', 'whoami')
+  const waiting = ssh('-o', 'ServerAliveInterval=1', 'erin@127.0.0.1', 'whoami')
   await waiting.shows('and type this code there')
   configure('alice', ['BatchMode yes'])
   t.match(await ssh('alice@127.0.0.1', 'whoami').done, { code: 255, errors: /Too many are signing in/ })
@@ -219,4 +223,88 @@ await t.test('when the door closes, sessions are told, and end', { skip }, async
   for (let tries = 0; tries < 100 && recorder.kept[0]?.end === undefined; tries += 1)
     await new Promise((resolve) => setTimeout(resolve, 20))
   t.ok(recorder.kept[0]?.end)
+})
+
+await t.test('one approval serves all connections that wait with the same key', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf } = await openDoor(t)
+  const waiting = [1, 2].map(() => ssh('alice@127.0.0.1', 'whoami'))
+  for (const client of waiting) await client.shows('and type this code there')
+  // Approved for a connection of another worker.
+  signIns.keys.set(fingerprintOf('alice'), people().alice)
+  for (const client of waiting) t.match(await client.done, { code: 0, out: /^alice/ })
+})
+
+await t.test('a second factor that is too old is asked for again where it is needed', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf, desk, recorder } = await openDoor(t)
+  const { alice } = people()
+  const stale = { ...alice, proof: { ...alice.proof, authTime: (Date.now() - 10 * 3_600_000) as Moment } }
+  signIns.keys.set(fingerprintOf('alice'), stale)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+  const client = ssh('alice@127.0.0.1', 'prod-db', 'echo fresh')
+  await client.shows('and type this code there: K7QF-22MX')
+  t.match(client.errors, 'asks for a sign-in of the last 480 minutes')
+  t.equal(recorder.kept.length, 0)
+  signIns.decide(alice)
+  t.match(await client.done, { code: 0, out: 'fresh\n' })
+})
+
+await t.test(
+  'who has logged out or was locked opens nothing more on a connection that is still open',
+  { skip },
+  async (t) => {
+    const { ssh, signIns, fingerprintOf, configure, desk, target } = await openDoor(t)
+    const { alice, admin } = people()
+    signIns.keys.set(fingerprintOf('alice'), alice)
+    await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+    configure('alice', ['BatchMode yes', `ControlPath ${target.directory}/mux`])
+    const master = ssh('-M', '-N', 'alice@127.0.0.1')
+    t.teardown(() => master.child.kill())
+    const through = (...command: string[]) => ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', ...command).done
+    for (let tries = 0; tries < 100 && !existsSync(`${target.directory}/mux`); tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    t.match(await through('prod-db', 'echo one'), { code: 0, out: 'one\n' })
+    await desk.grants.lock(admin, 'alice', 'left the company')
+    const locked = await through('prod-db', 'echo two')
+    t.equal(locked.out, '')
+    t.not(locked.code, 0)
+    await desk.grants.unlock(admin, 'alice')
+    t.match(await through('logout'), { code: 0, out: /One key is forgotten/ })
+    t.match(await through('whoami'), { code: 1, errors: /Your sign-in has ended/ })
+    t.match(
+      desk.audited.filter(({ kind }) => kind === 'session.refused').map(({ actor, target }) => [actor, target]),
+      [['alice', 'prod-db']],
+    )
+  },
+)
+
+await t.test('files go both ways, and only with the target in the user name', { skip }, async (t) => {
+  const { scp, ssh, signIns, fingerprintOf, desk, recorder, target } = await openDoor(t)
+  const { alice } = people()
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+  const there = join(target.directory, 'there')
+  const back = join(target.directory, 'back')
+  const content = randomBytes(300_000)
+  writeFileSync(join(target.directory, 'here'), content)
+  t.equal((await scp(join(target.directory, 'here'), `alice%prod-db@127.0.0.1:${there}`).done).code, 0)
+  t.equal((await scp(`alice%prod-db@127.0.0.1:${there}`, back).done).code, 0)
+  t.ok(readFileSync(back).equals(content))
+  t.match(recorder.kept, [{ start: { channel: 'sftp' } }, { start: { channel: 'sftp' } }])
+  t.match(await scp(back, `alice@127.0.0.1:${there}`).done, { errors: /Say which target in the user name/ })
+  t.match(await ssh('-W', 'localhost:1', 'alice%prod-db@127.0.0.1').done, { errors: /does not allow forwarding/ })
+})
+
+await t.test('a live session is listed and can be ended by its person, and says who did it', { skip }, async (t) => {
+  const { ssh, sshOnTerminal, signIns, fingerprintOf, desk } = await openDoor(t)
+  const { alice } = people()
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+  const shell = sshOnTerminal('-t', 'alice@127.0.0.1', 'prod-db')
+  shell.type('echo up-$((40+2))\n')
+  await shell.shows('up-42')
+  const { out } = await ssh('alice@127.0.0.1', 'sessions --live --json').done
+  const [live] = JSON.parse(out) as { id: string }[]
+  t.match(live, { username: 'alice', target: 'prod-db', live: true })
+  t.match(await ssh('alice@127.0.0.1', `kill ${live?.id} --note wrong host`).done, { code: 0 })
+  t.match(await shell.done, { code: 255, out: /wrong host/ })
 })

@@ -17,7 +17,7 @@ export type CommandParts = {
   readonly clock: Clock
   /** How people reach this gateway. */
   readonly address: { readonly host: string; readonly port: number }
-  /** What clients pin: the gateway's own key, and the line that trusts its host certificates. */
+  /** Public key lines: the gateway's own, and that of the authority behind its host certificates. */
   readonly hostKeys: { readonly host: string; readonly hostAuthority: string }
   readonly publicUrl: string
 }

@@ -70,8 +70,8 @@ export const sshConfig: Command = {
         block('sallyport', identity.username),
         ...names.map(({ target }) => block(target.name, `${identity.username}%${target.name}`)),
         '\n# For ~/.ssh/known_hosts: the key of the gateway, and its authority for `ssh -J`.\n',
-        `# ${knownHost} ${hostKeys.host.trim()}\n`,
-        `# ${hostKeys.hostAuthority.trim()}\n`,
+        `# ${knownHost} ${hostKeys.host}\n`,
+        `# @cert-authority ${[knownHost, ...names.map(({ target }) => target.name)].join(',')} ${hostKeys.hostAuthority}\n`,
       ].join(''),
     )
     return 0
