@@ -147,7 +147,7 @@ t.test('text from anywhere is harmless in JSON', async (t) => {
 t.test('when the gateway breaks, the person gets a number and the log gets the reason', async (t) => {
   const first = await testPortal(t, everybody)
   const broken = { ...first.parts.desk, targets: async () => Promise.reject(new Error('password=hunter2 at /var/lib')) }
-  const portal = await testPortal(t, everybody, { desk: broken })
+  const portal = await testPortal(t, everybody, async () => ({ desk: broken }))
   const answer = await (await portal.as(alice)).api(portal.origin, 'GET', '/targets')
   t.equal(answer.status, 500)
   const { error } = answer.json()
@@ -160,7 +160,7 @@ t.test('when the gateway breaks, the person gets a number and the log gets the r
     ...first.parts.desk,
     targets: async () => Promise.reject(new Fault('no', { reference: 'abcd1234' })),
   }
-  const other = await testPortal(t, everybody, { desk: faulty })
+  const other = await testPortal(t, everybody, async () => ({ desk: faulty }))
   const again = await (await other.as(alice)).api(other.origin, 'GET', '/targets')
   t.equal(again.json().error.reference, 'abcd1234', 'a fault brings its own number')
 })

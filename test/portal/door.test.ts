@@ -325,7 +325,7 @@ t.test('several providers: the person chooses', async (t) => {
     { name: 'dev', title: 'Development' },
     { name: 'corp', title: 'Corp <b>&</b> Sons' },
   ]
-  const two = await testPortal(t, everybody, { identity: { ...portal.identity, providers } })
+  const two = await testPortal(t, everybody, async () => ({ identity: { ...portal.identity, providers } }))
   const page = await two.browser().open(`${two.origin}/sign-in?returnTo=/grants`)
   t.equal(page.status, 200)
   t.match(page.text, '/sign-in?provider=corp&#38;returnTo=%2Fgrants')
@@ -376,7 +376,7 @@ t.test('the listener gives each host name to its owner', async (t) => {
     /^HTTP\/1\.1 404 /,
   )
   const heard: string[] = []
-  const next = await testPortal(t, everybody, {
+  const next = await testPortal(t, everybody, async () => ({
     elsewhere: {
       request: (request, response) => {
         heard.push(`request ${request.headers.host}`)
@@ -387,7 +387,7 @@ t.test('the listener gives each host name to its owner', async (t) => {
         socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
       },
     },
-  })
+  }))
   t.match(await raw(next, 'GET / HTTP/1.1\r\nHost: grafana.gateway.example\r\nConnection: close\r\n\r\n'), 'grafana')
   t.match(
     await raw(next, `GET / HTTP/1.1\r\nHost: grafana.gateway.example\r\nConnection: upgrade\r\n${upgrade}\r\n`),
