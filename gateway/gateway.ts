@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
 import { createGrants, type Policy } from './grants/grants.ts'
-import { createIdentity } from './identity/identity.ts'
+import { createIdentity, PATHS } from './identity/identity.ts'
+import type { Username } from './model/identity.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
@@ -100,7 +101,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     },
     hooks: {
       secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
-      lockOf: async (person) => (await grants.lockOf(person))?.note,
+      lockOf: async (subject) => (await grants.lockOf({ subject, username: '' as Username }))?.note,
       signedOut: () => undefined, // live sessions go on to their grant's end; `lock` is what cuts a person off
     },
   })
@@ -146,6 +147,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
       tls: parts.tls,
       doors: { ssh: { host: publicHost, port: sshDoor.port }, postgres: undefined },
       dist: join(import.meta.dirname, '../web-terminal/dist'),
+      paths: PATHS,
     },
     audit,
     clock,

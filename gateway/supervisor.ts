@@ -1,6 +1,6 @@
 /** The supervisor: owns ClickHouse, the shipper, the sweeps and the workers; kills a worker whose event loop is stuck. */
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { openAdmin } from './admin.ts'
@@ -220,6 +220,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Superviso
   })
   if (admin !== undefined) opened.defer(() => admin.close())
 
+  // What administrators of targets and clients are asked to trust: public lines, easy to find.
+  writeFileSync(join(dataDir.path, 'keys/user_ca.pub'), `${first.keys.userAuthority}\n`)
+  writeFileSync(join(dataDir.path, 'keys/host_ca.pub'), `${first.keys.hostAuthority}\n`)
   note('gateway.started', 'The gateway started.', { workers: config.workers, ports })
   const closer = opened.move()
   return {

@@ -105,7 +105,7 @@ await t.test('the realm asks for a one-time code and fits the configuration', as
   t.ok(provider?.issuer.endsWith(`/realms/${realm.realm}`))
   const client = realm.clients[0]
   t.equal(client.clientId, provider?.client_id)
-  t.strictSame(client.redirectUris, [`${config.public_url}/callback`])
+  t.strictSame(client.redirectUris, [`${config.public_url}/auth/callback`])
   t.equal(client.attributes['pkce.code.challenge.method'], 'S256')
   t.equal(client.secret, '${OIDC_CLIENT_SECRET}')
   const groups = new Set(realm.groups.map((g: { name: string }) => g.name))

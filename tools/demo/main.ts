@@ -88,6 +88,7 @@ async function main(): Promise<number> {
   memory.remember(ports)
 
   progress('starting the identity provider and the hosts …')
+  let certificate: string | undefined
   const idp = await startIdp({
     port: ports.idp,
     people: memory.people,
@@ -98,13 +99,14 @@ async function main(): Promise<number> {
         publicUrl: `https://localhost:${ports.https}`,
       },
     ],
+    trusted: () => certificate,
   })
   opened.defer(() => idp.close())
   const gatewayDir = join(dataDir, 'gateway')
   const keys = ensureKeys(join(gatewayDir, 'keys'))
   const hosts = await Promise.all(
     ['prod-db', 'prod-web'].map(async (name) =>
-      startHost(name, join(dataDir, 'hosts', name), await freePort(), keys.userAuthority),
+      startHost(name, join(dataDir, 'hosts', name), await freePort(), keys.userAuthority.line),
     ),
   )
   for (const host of hosts) opened.defer(() => host.stop())
@@ -125,7 +127,8 @@ async function main(): Promise<number> {
     environment: process.env,
   })
   opened.defer(() => supervisor.close(500))
-  writeFileSync(join(dataDir, 'certificate.pem'), supervisor.certificate)
+  certificate = supervisor.certificate
+  writeFileSync(join(dataDir, 'certificate.pem'), certificate)
 
   const report = {
     ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
