@@ -158,7 +158,7 @@ export const words = {
     noKey: 'No key',
     client: 'Client',
     asked: 'Asked',
-    expires: 'Code is good for',
+    expires: 'Code lasts',
     again: 'Sign in again first',
     againText: 'Your sign-in in this browser is too old to approve another one.',
     many: (count: number) => `This approval lets in ${count} connections that wait.`,

@@ -14,8 +14,22 @@ const petrol: MantineColorsTuple = [
   '#075561',
 ]
 
+/** Mantine's greys of the dark scheme with the accent's hue in them. */
+const dark: MantineColorsTuple = [
+  '#dfe5ea',
+  '#c3ccd4',
+  '#a7b2bd',
+  '#7f8c98',
+  '#45515c',
+  '#2b353e',
+  '#232c34',
+  '#1a2128',
+  '#151b21',
+  '#10151a',
+]
+
 export const theme = createTheme({
-  colors: { petrol },
+  colors: { petrol, dark },
   primaryColor: 'petrol',
   primaryShade: { light: 8, dark: 8 },
   autoContrast: true,

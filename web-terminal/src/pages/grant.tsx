@@ -41,7 +41,7 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
           <GrantActions grant={grant} role={role ?? undefined} />
         </Group>
       </Group>
-      <Paper withBorder p="md">
+      <Paper withBorder p="md" className="spaced">
         <Facts
           rows={[
             [words.story.reason, grant.reason],

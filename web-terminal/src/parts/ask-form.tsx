@@ -31,7 +31,7 @@ export function AskForm(props: { readonly target: TargetView; readonly onDone: (
     if (await deed.run(() => api.post<GrantView>(routes.requests, ask))) onDone()
   }
   return (
-    <form onSubmit={(event) => void send(event)} aria-label={words.home.askFor(target.name)} className="ask">
+    <form onSubmit={(event) => void send(event)} aria-label={words.home.askFor(target.name)} className="ask" noValidate>
       <Stack gap="sm">
         <div className="ask-fields">
           <NativeSelect
