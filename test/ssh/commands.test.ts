@@ -70,6 +70,7 @@ await t.test('quotes are optional in a reason, and an apostrophe is an apostroph
   t.strictSame(words('deny 3 --reason=not now please'), ['deny', '3', '--reason', 'not now please'])
   t.strictSame(words('kill 0198 --note "say \\"hi\\""'), ['kill', '0198', '--note', 'say "hi"'])
   t.strictSame(words('deny 3 --reason'), ['deny', '3', '--reason'])
+  t.equal(words('"a '.repeat(50_000)).length, 50_000, 'a long line of quotes is read once')
   t.strictSame(words('   '), [])
   t.strictSame(words('a "unfinished'), ['a', '"unfinished'])
   t.strictSame(firstWord("prod-db  psql -c 'select  1'"), ['prod-db', " psql -c 'select  1'"])

@@ -163,7 +163,7 @@ await t.test('asking, approving and going on happen in the connection that wante
   t.match(await second.done, { code: 1, out: /Nothing was asked for\./ })
   const third = sshOnTerminal('-t', 'alice%prod-web%operator@127.0.0.1')
   await third.shows('For how long?')
-  third.type('\rwhy not\r')
+  third.type('\rno\rwhy not\r')
   await third.shows('Ctrl-C withdraws')
   third.type('\u0003')
   t.match(await third.done, { code: 1, out: /Request 2 is withdrawn\./ })

@@ -45,9 +45,16 @@ export async function askForAccess(context: Context, target: string, named: stri
   await console.note(`No live grant for ${target}. Ask for one (Ctrl-C leaves):\n`)
   const role = await whichRole(context, roles)
   const minutes = await howLong(context, role)
-  const reason = await why(context)
-  const asked = await desk.request(identity, { target, role: role.name, minutes, reason })
-  return announced(context, asked.state === 'live' ? asked : await untilDecided(context, asked))
+  for (;;) {
+    const reason = await why(context)
+    try {
+      const asked = await desk.request(identity, { target, role: role.name, minutes, reason })
+      return await announced(context, asked.state === 'live' ? asked : await untilDecided(context, asked))
+    } catch (failure) {
+      if (!(failure instanceof Refusal) || failure.code !== 'BAD_INPUT') throw failure
+      await console.note(`${plain(failure.message)}\n`)
+    }
+  }
 }
 
 async function announced(context: Context, grant: Grant): Promise<Grant> {

@@ -126,8 +126,12 @@ export function typed(context: Pick<Context, 'address' | 'identity'>, rest: stri
   return `ssh${options}${portOption} ${context.identity.username}@${host} ${rest}`.trimEnd()
 }
 
+/** What JSON leaves as it is, and what acts on some terminals all the same. */
+const ACTING = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+
 /** One JSON document for scripts. */
 export async function printJson(context: Context, value: unknown): Promise<number> {
-  await context.console.print(`${JSON.stringify(value, null, 2)}\n`)
+  await context.console.print(`${JSON.stringify(value, null, 2).replace(ACTING, escaped)}\n`)
   return 0
 }

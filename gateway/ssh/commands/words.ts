@@ -8,13 +8,15 @@ const SENTENCES = new Set(['--reason', '--note'])
 
 export function words(line: string): readonly string[] {
   const found: string[] = []
+  /** Quotes that nothing closes any more: looking again for each of them would take a long line forever. */
+  const hopeless = new Set<string>()
   let at = 0
   while (at < line.length) {
     if (/\s/.test(line[at] ?? '')) {
       at += 1
       continue
     }
-    const [word, next] = oneWord(line, at)
+    const [word, next] = oneWord(line, at, hopeless)
     found.push(word)
     at = next
   }
@@ -22,13 +24,14 @@ export function words(line: string): readonly string[] {
 }
 
 /** A quote opens at the beginning of a word or after `=`, and only where there is one that closes it: `can't` is a word. */
-function oneWord(line: string, from: number): readonly [string, number] {
+function oneWord(line: string, from: number, hopeless: Set<string>): readonly [string, number] {
   let word = ''
   let at = from
   while (at < line.length && !/\s/.test(line[at] ?? '')) {
     const letter = line[at] ?? ''
     const opens = (letter === '"' || letter === "'") && (at === from || line[at - 1] === '=')
-    const end = opens ? closing(line, at) : -1
+    const end = opens && !hopeless.has(letter) ? closing(line, at) : -1
+    if (opens && end < 0) hopeless.add(letter)
     if (end >= 0) {
       word += line.slice(at + 1, end).replace(letter === '"' ? /\\(["\\])/g : /(?!)/g, '$1')
       at = end + 1

@@ -6,10 +6,12 @@ export type Row = readonly string[]
 
 const GAP = 2
 const LEAST = 6
+/** Of a cell where nothing says how wide the screen is. */
+const MOST = 1000
 
 /** Lines with a heading, each ending in a newline. `columns` undefined: as wide as it needs to be, so that scripts see whole words. */
 export function table(heading: Row, rows: readonly Row[], columns: number | undefined): string {
-  const lines = [heading, ...rows].map((row) => row.map((cell) => plain(cell)))
+  const lines = [heading, ...rows].map((row) => row.map((cell) => plain(cell, columns ?? MOST)))
   const widths = heading.map((_, at) => Math.max(...lines.map((line) => width(line[at] ?? ''))))
   if (columns !== undefined) shrink(widths, columns)
   return lines

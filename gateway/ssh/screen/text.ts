@@ -21,8 +21,11 @@ const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
 const MARK = /\p{Mn}|\p{Me}|\u200d|\ufe0f/u
 
+const ASCII = /^[ -~]*$/
+
 /** Columns that a text without control characters takes. */
 export function width(text: string): number {
+  if (ASCII.test(text)) return text.length
   let columns = 0
   for (const character of text) columns += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1
   return columns
