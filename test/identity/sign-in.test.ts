@@ -1,6 +1,7 @@
 /** Browsers sign in at a real provider, and at one that lies. */
 import t from 'tap'
 import type { Username } from '../../gateway/model/identity.ts'
+import { totp, totpStep } from '../../tools/demo/totp.ts'
 import { demoIdp, hostileIdp, type Lies, people, providerAt } from '../fixtures/idp.ts'
 import { browserOf, HERE, PUBLIC, refusalOf, signIn, sshQuestion, throughForm, world } from './world.ts'
 
@@ -160,6 +161,7 @@ await t.test('a callback is good for one browser, one attempt, one use', async (
     'the host of the callback does not matter, nor did the forgeries',
   )
   t.equal(await refusalOf(finish(mine.cookie)), 'NOT_SIGNED_IN', 'a second time')
+  t.equal((await w.state.all('select id from browser_sessions')).length, 1)
   t.match(w.audit.at(-1), { kind: 'identity.refused', details: { reason: /used before/ } })
   t.equal(w.audit.filter(({ kind }) => kind === 'identity.signed-in').length, 1)
 })
@@ -173,6 +175,61 @@ await t.test('a code that was used is refused by the provider, and so by us', as
   await w.state.run('update sign_in_attempts set used_at = null where id <> $1', [''])
   t.equal(await refusalOf(w.room.finishSignIn({ url, cookie: begun.cookie, address: HERE })), 'NOT_SIGNED_IN')
   t.match(w.audit.at(-1), { kind: 'identity.refused', details: { reason: /invalid_grant/ } })
+})
+
+await t.test('a callback that comes twice at the same moment signs in once', async (t) => {
+  const idp = await hostileIdp(t)
+  const w = await world(t, [providerAt(idp.issuer)], { workers: 2 })
+  const begun = await w.room.beginSignIn({ returnTo: '/', address: HERE })
+  const { url } = await browserOf(idp.issuer).open(begun.location)
+  const all = await Promise.all(
+    [...w.rooms, ...w.rooms].map((room) =>
+      refusalOf(room.finishSignIn({ url: new URL(url), cookie: begun.cookie, address: HERE })),
+    ),
+  )
+  t.same(all.toSorted(), ['NOT_SIGNED_IN', 'NOT_SIGNED_IN', 'NOT_SIGNED_IN', 'none'])
+})
+
+await t.test('names and groups may come from userinfo, if it speaks of the same person', async (t) => {
+  const idp = await hostileIdp(t)
+  const w = await world(t, [providerAt(idp.issuer)])
+  const attempt = async (userinfo: object) => {
+    idp.lies = { ...claims({ preferred_username: undefined, groups: undefined }), userinfo }
+    const begun = await w.room.beginSignIn({ returnTo: '/', address: HERE })
+    const { url } = await browserOf(idp.issuer).open(begun.location)
+    return w.room.finishSignIn({ url: new URL(url), cookie: begun.cookie, address: HERE })
+  }
+  const more = { preferred_username: 'alice', groups: ['leads'], acr: 'x', amr: [], auth_time: 1, sub: '1' }
+  t.match(await attempt(more), {
+    identity: { username: 'alice', groups: ['leads'], proof: { amr: ['pwd', 'otp', 'mfa'] } },
+  })
+  t.equal(await refusalOf(attempt({ ...more, sub: '2' })), 'NOT_SIGNED_IN')
+})
+
+await t.test('a provider over plain http, or one that answers without end, is not used', async (t) => {
+  const plain = await hostileIdp(t)
+  const w = await world(t, [providerAt(plain.issuer, { insecure_http: false })])
+  t.equal(await refusalOf(w.room.beginSignIn({ returnTo: '/', address: HERE })), 'UNAVAILABLE')
+  const endless = await hostileIdp(t, { metadata: { padding: 'x'.repeat(300_000) } })
+  const w2 = await world(t, [providerAt(endless.issuer)])
+  t.equal(await refusalOf(w2.room.beginSignIn({ returnTo: '/', address: HERE })), 'UNAVAILABLE')
+  const stranger = await hostileIdp(t, { metadata: { issuer: 'https://elsewhere.example' } })
+  const w3 = await world(t, [providerAt(stranger.issuer)])
+  t.equal(await refusalOf(w3.room.beginSignIn({ returnTo: '/', address: HERE })), 'UNAVAILABLE')
+})
+
+await t.test('one-time codes are those of RFC 6238', async (t) => {
+  const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
+  for (const [seconds, code] of [
+    [59, '287082'],
+    [1111111109, '081804'],
+    [1234567890, '005924'],
+    [20000000000, '353130'],
+  ] as const) {
+    t.equal(totp(secret, seconds * 1000), code)
+    t.equal(totpStep(secret, code, (seconds + 30) * 1000), Math.floor(seconds / 30), 'late by a step')
+    t.equal(totpStep(secret, code, (seconds + 90) * 1000), undefined)
+  }
 })
 
 await t.test('an attempt that took too long is over', async (t) => {
