@@ -1,11 +1,11 @@
 /** What browsers are told about every answer: what may run, who may frame it, what leaks. */
 import { isIP } from 'node:net'
 
-/** The application: scripts and styles of ours, or with this answer's nonce. WebAssembly is the replay player's terminal. */
+/** The application: scripts and styles of ours, or with this answer's nonce. */
 export const applicationPolicy = (nonce: string): string =>
   policy({
     'default-src': "'none'",
-    'script-src': `'self' 'nonce-${nonce}' 'wasm-unsafe-eval'`,
+    'script-src': `'self' 'nonce-${nonce}'`,
     'style-src': `'self' 'nonce-${nonce}'`,
     'img-src': "'self' data:",
     'font-src': "'self'",
@@ -44,7 +44,7 @@ export function commonHeaders(publicUrl: URL): Readonly<Record<string, string>> 
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-resource-policy': 'same-origin',
     'permissions-policy':
-      'camera=(), geolocation=(), microphone=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), display-capture=()',
+      'camera=(), geolocation=(), microphone=(), payment=(), usb=(), serial=(), hid=(), display-capture=()',
     'referrer-policy': 'no-referrer',
     'x-content-type-options': 'nosniff',
     'x-frame-options': 'DENY',
