@@ -66,12 +66,6 @@ export function spanClock(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
 }
 
-/** How long something took: `8 s`, `4 min`, `1 h 5 min`. */
-export function spanWords(ms: number): string {
-  const seconds = Math.round(ms / 1000)
-  return seconds < 60 ? words.time.seconds(Math.max(0, seconds)) : minutesWords(Math.round(seconds / 60))
-}
-
 export function minutesWords(minutes: number): string {
   if (minutes < 60) return words.time.minutes(minutes)
   const rest = minutes % 60
