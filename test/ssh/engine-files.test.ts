@@ -1,7 +1,7 @@
 /** Files, jumps and forwards: scp, sftp, ssh -J and ssh -L by the real programs. */
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -68,7 +68,7 @@ t.test('scp and sftp', { skip }, async (t) => {
     const ran = await client.sftp([ME], batch)
     t.equal(ran.code, 0, ran.stderr)
     t.notOk(existsSync(at))
-    const done = recorder.json('f').map(({ operation, result }) => `${operation} ${result}`)
+    const done = recorder.json('f').map(({ operation, result }) => `${String(operation)} ${String(result)}`)
     for (const operation of ['mkdir', 'write', 'rename', 'list', 'setstat', 'remove', 'rmdir'])
       t.ok(done.includes(`${operation} done`), operation)
     t.match(
@@ -159,11 +159,9 @@ t.test('ssh -L', { skip }, async (t) => {
     const ran = client.ssh(['-L', `${local}:127.0.0.1:${port}`, ME, 'sleep 1.5; echo done'])
     await sleep(900)
     const answer = await new Promise<string>((resolve, reject) => {
-      void import('node:net').then(({ connect }) => {
-        const socket = connect(local, '127.0.0.1', () => socket.write('over'))
-        socket.on('error', reject)
-        socket.on('data', (chunk) => resolve(chunk.toString()))
-      })
+      const socket = connect(local, '127.0.0.1', () => socket.write('over'))
+      socket.on('error', reject)
+      socket.on('data', (chunk) => resolve(chunk.toString()))
     })
     t.equal(answer, 'got over')
     t.equal((await ran).stdout.toString(), 'done\n')

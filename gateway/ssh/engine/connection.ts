@@ -10,7 +10,6 @@ import { Tcpip } from './tcpip.ts'
 import { Transport, type TransportParts } from './transport.ts'
 import { message, string } from './wire.ts'
 
-const GRACE_MS = 30_000
 const MAX_CHANNELS = 10
 
 export type IncomingParts = {
@@ -20,6 +19,7 @@ export type IncomingParts = {
   readonly transport: Pick<TransportParts, 'ssh2' | 'ident' | 'offer' | 'role'>
   readonly authorities: readonly PublicKey[]
   readonly now: () => number
+  readonly graceMs: number
   /** Serves the inner SSH of -J. */
   readonly serveInner: (stream: Duplex, origin: Origin, jump: Jump) => void
   readonly onSignedIn: () => void
@@ -63,7 +63,7 @@ export class Incoming implements Connection {
       onOpen: (request) => this.#open(request),
       most: MAX_CHANNELS,
     })
-    this.#grace = this.#startGrace(GRACE_MS)
+    this.#grace = this.#startGrace(parts.graceMs)
   }
 
   get clientVersion(): string {

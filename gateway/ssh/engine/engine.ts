@@ -26,6 +26,8 @@ export type EngineParts = {
   readonly userAuthorities: readonly string[]
   /** Names by which clients know the gateway: principals of its host certificate. */
   readonly hostNames: readonly string[]
+  /** Time to sign in before the front half says anything else; 30 s when left out. */
+  readonly graceMs?: number
   /** upstreams/ fits. */
   readonly upstreams: {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
@@ -50,7 +52,7 @@ export function createEngine(parts: EngineParts): Engine {
           ssh2,
           keys,
           naming: { ident, hostNames: parts.hostNames },
-          trust: { authorities, now },
+          trust: { authorities, now, graceMs: parts.graceMs ?? 30_000 },
         },
         onConnection,
       ),

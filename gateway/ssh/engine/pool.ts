@@ -44,23 +44,6 @@ export function createPool(parts: PoolParts): Pool {
     },
   }
 
-  /** Closed with the client's connection; forgotten when it is gone or never came. */
-  async function keep(connection: Connection, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
-    try {
-      const upstream = await fresh
-      const close = () => upstream.close()
-      upstream.closed.addEventListener('abort', () => {
-        forget()
-        connection.closed.removeEventListener('abort', close)
-      })
-      if (upstream.closed.aborted) forget()
-      if (connection.closed.aborted) close()
-      else connection.closed.addEventListener('abort', close, { once: true })
-    } catch {
-      forget()
-    }
-  }
-
   async function connect(connection: Connection, session: Session): Promise<Upstream> {
     const { admission } = session
     const endpoint = endpointOf(admission)
@@ -94,6 +77,23 @@ export function createPool(parts: PoolParts): Pool {
     }
     const secret = await parts.upstreams.secret(endpoint.credential.privateKey)
     return keyCredential(parts.ssh2, secret)
+  }
+}
+
+/** Closed with the client's connection; forgotten when it is gone or never came. */
+async function keep(connection: Connection, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
+  try {
+    const upstream = await fresh
+    const close = () => upstream.close()
+    upstream.closed.addEventListener('abort', () => {
+      forget()
+      connection.closed.removeEventListener('abort', close)
+    })
+    if (upstream.closed.aborted) forget()
+    if (connection.closed.aborted) close()
+    else connection.closed.addEventListener('abort', close, { once: true })
+  } catch {
+    forget()
   }
 }
 

@@ -15,7 +15,7 @@ export type ServerParts = {
   readonly ssh2: Ssh2
   readonly keys: OwnKeys
   readonly naming: { readonly ident: string; readonly hostNames: readonly string[] }
-  readonly trust: { readonly authorities: readonly PublicKey[]; readonly now: () => number }
+  readonly trust: { readonly authorities: readonly PublicKey[]; readonly now: () => number; readonly graceMs: number }
 }
 
 /** Connections that have not signed in: of all, and of one address. */
@@ -36,7 +36,7 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
     }
     const release = jump === undefined ? count(origin.address) : () => undefined
     const names = jump === undefined ? parts.naming.hostNames : [jump.target]
-    const { authorities, now } = parts.trust
+    const { authorities, graceMs, now } = parts.trust
     const connection: Incoming = new Incoming(
       {
         stream,
@@ -44,6 +44,7 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
         jump,
         authorities,
         now,
+        graceMs,
         serveInner: serve,
         transport: {
           ssh2: parts.ssh2,
