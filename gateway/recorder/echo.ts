@@ -68,7 +68,7 @@ export class EchoGate {
     if (this.#queue.length === 0) return
     const { lines, redrawn } = visibleLines(bytes)
     for (const line of lines) if (line.length > 0) this.#match(line, redrawn)
-    if (newline) while (this.#secretLineIsOver()) this.#drop(this.#runLength())
+    if (newline) while (this.#queue[0]?.secret === true) this.#drop(this.#runLength())
     this.tick(at)
   }
 
@@ -98,10 +98,12 @@ export class EchoGate {
     )
   }
 
-  /** Number of items of printable text at the head of the queue; it never begins with anything else. */
+  /** Number of items of printable text from there on that are all secret or all not. The queue always begins with text. */
   #runLength(from = 0): number {
+    const secret = this.#queue[from]?.secret
     let n = 0
-    while (this.#queue[from + n]?.text === true) n += 1
+    for (let item = this.#queue[from]; item?.text === true && item.secret === secret; item = this.#queue[from + n])
+      n += 1
     return n
   }
 
@@ -162,12 +164,6 @@ export class EchoGate {
       this.#emit('i', item.bytes, item.at)
       this.#bytes -= item.bytes.length
     }
-  }
-
-  #secretLineIsOver(): boolean {
-    const run = this.#runLength()
-    const next = this.#queue[run]
-    return run > 0 && this.#queue[0]?.secret === true && next !== undefined && isLineEnd(next.bytes)
   }
 }
 

@@ -13,7 +13,8 @@ const FILE_BYTES = HEADER + MAX_HELD_ITEMS * (ITEM + 8) + MAX_HELD_BYTES
 
 export class HoldFile {
   readonly #file: string
-  readonly #bytes = Buffer.alloc(FILE_BYTES)
+  /** Made at the first need: most sessions hold nothing most of the time. */
+  #bytes: Buffer = Buffer.alloc(0)
   #fd = -1
   #dirty = 0
 
@@ -26,6 +27,7 @@ export class HoldFile {
     if (this.#fd < 0) {
       if (held.length === 0) return
       this.#fd = openSync(this.#file, 'wx', 0o600)
+      this.#bytes = Buffer.alloc(FILE_BYTES)
       writeSync(this.#fd, this.#bytes, 0, FILE_BYTES, 0)
     }
     this.#bytes.fill(0, 0, this.#dirty)

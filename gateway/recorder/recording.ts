@@ -136,18 +136,20 @@ export class SessionRecording implements Recording {
     this.#broken.abort(failure)
   }
 
-  /** Now and then, with nothing of the journal unwritten: what was not echoed in time, checkpoints, the row for lists. */
-  tick(now: Moment): void {
-    if (this.#end !== undefined || this.#failure !== undefined) return
-    if (now - this.#sealedAt >= SEAL_MS) {
+  /** Now and then, with nothing of the journal unwritten: what was not echoed in time, checkpoints, the row for lists. Returns whether it signed. */
+  tick(now: Moment, maySign: boolean): boolean {
+    if (this.#end !== undefined || this.#failure !== undefined) return false
+    const isDue = maySign && this.#seq > this.#rowSeq && now - this.#sealedAt >= SEAL_MS
+    if (isDue) {
       this.#sealedAt = now
       this.seal(now)
-      if (this.#seq > this.#rowSeq) this.row(now)
+      this.row(now)
     }
     if (this.holding) {
       this.#gate?.tick(now)
       this.#keepHeld(now)
     }
+    return isDue
   }
 
   /** Signs what was written so far; nothing of this session may be unwritten. */

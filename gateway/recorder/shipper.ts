@@ -113,6 +113,7 @@ class JournalShipper implements Shipper {
     this.#shelf.begin(plan.slices)
     await this.#send(plan.slices)
     this.#shippedRows += plan.rows
+    this.#oldestAt = undefined
     this.#tidy()
     return plan.isFull ? 'more' : 'some'
   }

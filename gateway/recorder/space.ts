@@ -36,6 +36,11 @@ export class Space {
     return this.#refusal
   }
 
+  /** The disk was found full: the last look is worth nothing. */
+  forget(): void {
+    this.#lookedAt = Number.NEGATIVE_INFINITY
+  }
+
   #look(): Refusal | undefined {
     const { maxJournalBytes, minFreeBytes } = this.#limits
     try {

@@ -1,0 +1,371 @@
+/** From the journal to the auditor, with a real ClickHouse: nothing lost, nothing doubled, nothing changed unseen. */
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import type { AuditEvent, SessionId } from '../../gateway/model/event.ts'
+import type { GrantId } from '../../gateway/model/grant.ts'
+import { type LogEvent, silent } from '../../gateway/model/log.ts'
+import { wallClock } from '../../gateway/model/moment.ts'
+import {
+  type AuditStore,
+  openLibrary,
+  readPublicKeys,
+  startShipper,
+  verifyStore,
+} from '../../gateway/recorder/recorder.ts'
+import { readOwner } from '../../gateway/recorder/owner.ts'
+import { MAGIC, records, writeRecord } from '../../gateway/recorder/segment.ts'
+import { connect } from '../../gateway/recorder/store.ts'
+import type { SessionFilter } from '../../gateway/session/session.ts'
+import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { journalAt, journalDirs, moment, sessionEnd, sessionStart, terminal, written } from './parts.ts'
+
+async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const one of from) all.push(one)
+  return all
+}
+
+const engine = await embeddedClickHouse(t)
+if (engine === undefined) t.plan(0, noClickHouse)
+else {
+  const library = openLibrary(engine.auditor)
+  t.teardown(() => library.close())
+  const all = async (id: SessionId) => collect(library.events(id, {}))
+
+  t.test('an auditor reads what was typed and shown, in order and once', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    t.teardown(() => shipper.stop())
+    const start = sessionStart({ terminal })
+    const recording = journal.open(start)
+    recording.take('o', '$ ')
+    for (const key of 'ls') {
+      recording.take('i', key)
+      recording.take('o', key)
+    }
+    recording.take('i', '\r')
+    recording.take('r', '100x30')
+    recording.take('o', Buffer.from([0x0d, 0x0a, 0xff, 0x00, 0xe2, 0x82]))
+    recording.take('o', Buffer.from([0xac]))
+    recording.take('x', '0')
+    recording.end(sessionEnd())
+    const row = await eventually(async () => {
+      const [row] = await library.sessions({ username: 'alice', live: false })
+      return row?.id === start.id ? row : undefined
+    })
+    t.match(row, { target: 'prod-db', events: 10, bytesIn: 3, bytesOut: 11, end: { cause: 'exited', exitCode: 0 } })
+    const events = await all(start.id)
+    t.same(events.map((event) => event.kind).join(''), 'oioioiroox')
+    t.same(
+      events.map((event) => event.seq),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    )
+    t.same(events[7]?.data, Buffer.from([0x0d, 0x0a, 0xff, 0x00, 0xe2, 0x82]), 'bytes are bytes')
+    const cast = await collect(library.asciicast(start.id, { idleSeconds: 1 }))
+    t.match(JSON.parse(cast[0] ?? ''), { version: 3, term: { cols: 80, rows: 24, type: 'xterm-256color' } })
+    t.match(cast.join(''), '€', 'a character that was cut in two is whole')
+    await journal.close()
+  })
+
+  const rowCount = async (id: SessionId) => {
+    const client = connect(engine.auditor)
+    const query = 'SELECT count(), uniqExact(seq), max(seq) FROM audit.events WHERE session_id = {id:UUID}'
+    const result = await client.query({ query, query_params: { id }, format: 'JSONCompactEachRow' })
+    const [row] = await result.json<[string, string, number]>()
+    await client.close()
+    return (row ?? []).map(Number)
+  }
+
+  t.test('a session that is being watched is followed to its end', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    t.teardown(() => shipper.stop())
+    const recording = journal.open(sessionStart())
+    recording.take('o', 'one')
+    const seen: string[] = []
+    const watching = (async () => {
+      for await (const event of library.events(recording.id, { follow: true })) seen.push(event.data.toString())
+    })()
+    await eventually(() => (seen.length === 1 ? true : undefined))
+    recording.take('o', 'two')
+    await eventually(() => (seen.length === 2 ? true : undefined))
+    t.match(await library.session(recording.id), { end: undefined })
+    recording.take('o', 'three')
+    recording.end(sessionEnd())
+    await watching
+    t.same(seen, ['one', 'two', 'three'])
+    const stop = new AbortController()
+    const live = journal.open(sessionStart())
+    const aborted = collect(library.events(live.id, { follow: true, signal: stop.signal }))
+    setTimeout(() => stop.abort(), 100)
+    await t.rejects(aborted, 'a watcher can leave')
+    await journal.close()
+  })
+
+  t.test(
+    'a worker that was killed leaves sessions that end as crashed, with every byte that was written',
+    async (t) => {
+      const dir = temporaryDir(t, 'journal')
+      const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+      t.teardown(() => shipper.stop())
+      const ids: string[] = []
+      for (const mode of ['writing', 'typing']) {
+        const { id, told } = await killedWorker(dir, mode)
+        const row = await eventually(async () => {
+          const row = await library.session(id)
+          return row?.end === undefined ? undefined : row
+        })
+        ids.push(id)
+        t.match(row.end, { cause: 'crashed' })
+        const events = await collect(library.events(id, {}))
+        t.equal(events.length, row.events)
+        if (mode === 'writing') t.ok(events.length >= told, `${events.length} of ${told}`)
+        else {
+          const shown = events.map((event) => `${event.kind}:${event.data.toString()}`)
+          t.same(
+            shown,
+            ['o:Password: ', 'k:7', 'i:\r', 'o:\r\n', 'i:uname'],
+            'the password as its length, the last words as they were',
+          )
+        }
+      }
+      const own = [...ids, ...journalDirs(dir).map((journal) => readOwner(journal)?.chain ?? '')]
+      const { damages } = await verifyStore(engine.auditor, readPublicKeys(dir))
+      t.same(
+        damages.filter((damage) => own.includes(damage.id)),
+        [],
+      )
+      await shipper.stop()
+    },
+  )
+
+  t.test('ClickHouse is killed and comes back: nothing lost, nothing doubled', { timeout: 50_000 }, async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const logged: string[] = []
+    const shipper = startShipper({
+      dir,
+      store: engine.shipper,
+      clock: wallClock,
+      log: (event) => logged.push(event.message),
+    })
+    t.teardown(() => shipper.stop())
+    const recording = journal.open(sessionStart())
+    let taken = 0
+    const writer = setInterval(() => {
+      for (let i = 0; i < 50; i++) recording.take('o', `event ${++taken}`)
+    }, 10)
+    t.teardown(() => clearInterval(writer))
+    for (let round = 0; round < 4; round++) {
+      const before = engine.pid()
+      await new Promise((resolve) => setTimeout(resolve, 300 + round * 130))
+      if (before !== undefined) process.kill(before, 'SIGKILL')
+      await eventually(() => (engine.pid() !== undefined && engine.pid() !== before ? true : undefined))
+    }
+    clearInterval(writer)
+    recording.end(sessionEnd())
+    await eventually(async () => (await library.session(recording.id).catch(() => undefined))?.end, 30)
+    t.same(await rowCount(recording.id), [taken, taken, taken], 'counted without merging')
+    await eventually(() => (shipper.stats().backlogBytes === 0 ? true : undefined))
+    t.match(shipper.stats(), { backlogBytes: 0, oldestMs: 0 })
+    await journal.close()
+  })
+
+  t.test('a batch whose answer was lost is sent again as the same batch, and is there once', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const recording = journal.open(sessionStart())
+    for (let i = 1; i <= 500; i++) recording.take('o', `event ${i}`)
+    await written(recording)
+    const first = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    let intent = ''
+    while (!intent.includes('"intent"')) {
+      await new Promise((resolve) => setImmediate(resolve))
+      if (existsSync(path.join(dir, 'shipper.json'))) intent = readFileSync(path.join(dir, 'shipper.json'), 'utf8')
+    }
+    await first.stop()
+    t.same(await rowCount(recording.id), [500, 500, 500])
+    // As if the process had been killed after the store took the batch and before it could say so; the segment has grown since.
+    writeFileSync(path.join(dir, 'shipper.json'), intent)
+    for (let i = 501; i <= 700; i++) recording.take('o', `event ${i}`)
+    recording.end(sessionEnd())
+    await journal.close()
+    const second = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    await eventually(async () => (await library.session(recording.id))?.end)
+    t.same(await rowCount(recording.id), [700, 700, 700])
+    await second.stop()
+  })
+
+  t.test('a store that is out of reach stops nobody: the journal keeps, and tells how much', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const logged: LogEvent[] = []
+    const nowhere = { ...engine.shipper, url: 'http://127.0.0.1:9' }
+    const shipper = startShipper({ dir, store: nowhere, clock: wallClock, log: (event) => logged.push(event) })
+    const recording = journal.open(sessionStart())
+    recording.take('o', 'kept')
+    await recording.durable()
+    await eventually(() => (shipper.stats().state === 'down' ? true : undefined))
+    t.ok(shipper.stats().backlogBytes > 0)
+    t.match(logged[0], { level: 'error', message: /the journal keeps them/ })
+    await shipper.stop()
+    recording.end(sessionEnd())
+    await journal.close()
+    const later = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    await later.stop(5_000)
+    t.equal((await all(recording.id))[0]?.data.toString(), 'kept', 'stopping ships what is there')
+  })
+
+  t.test('what somebody changes in the store is found out: a byte, a row, a tail, a session', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const changes = ['nothing', 'a byte', 'a row', 'a tail', 'everything', 'one too many'] as const
+    const sessions = changes.map((change) => {
+      const recording = journal.open(sessionStart())
+      for (let i = 1; i <= 20; i++) recording.take('o', `event ${i}`)
+      recording.end(sessionEnd())
+      return { change, id: recording.id }
+    })
+    await journal.close()
+    const [own = ''] = journalDirs(dir)
+    const changeOf = new Map(sessions.map(({ change, id }) => [id.replaceAll('-', ''), change]))
+    const file = path.join(own, '00000001.seg')
+    const sound = readFileSync(file)
+    const forged = Buffer.alloc(sound.length * 2)
+    let end = MAGIC.copy(forged)
+    for (const record of records(sound, MAGIC.length)) {
+      const change = changeOf.get(record.id.toString('hex'))
+      if (change === 'everything') continue
+      if (change === 'a row' && record.kind === 'o' && record.seq === 7) continue
+      if (change === 'a tail' && ((record.kind === 'o' && record.seq > 15) || record.kind === 'C')) continue
+      const isFlipped = change === 'a byte' && record.kind === 'o' && record.seq === 9
+      end = writeRecord(forged, end, isFlipped ? { ...record, data: Buffer.from('event 8') } : record)
+      if (change === 'one too many' && record.kind === 'o' && record.seq === 20)
+        end = writeRecord(forged, end, { ...record, seq: 21 })
+    }
+    writeFileSync(file, forged.subarray(0, end))
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    await shipper.stop(5_000)
+    const { damages } = await verifyStore(engine.auditor, readPublicKeys(dir))
+    const damageOf = (change: string) =>
+      damages.find((damage) => damage.id === sessions.find((one) => one.change === change)?.id)
+    t.equal(damageOf('nothing'), undefined)
+    t.match(damageOf('a byte'), { from: 1, to: 20, message: /changed/ })
+    t.match(damageOf('a row'), { from: 7, to: 7, message: /missing/ })
+    t.match(damageOf('a tail'), { from: 16, to: 20, message: /missing/ })
+    t.match(damageOf('everything'), { from: 1, to: 20, message: /missing/ })
+    t.match(damageOf('one too many'), { from: 21, to: 21 })
+  })
+
+  t.test('every step of a grant is in the audit log, once, newest first', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const grant = `g${Date.now()}` as GrantId
+    const event = (kind: AuditEvent['kind'], at: number): AuditEvent => ({
+      id: randomUUID(),
+      at: moment(at),
+      kind,
+      actor: 'bob',
+      grant,
+      session: undefined,
+      target: 'prod-db',
+      text: 'Bob said yes.',
+      details: { minutes: 30 },
+    })
+    const approved = event('grant.approved', Date.now())
+    journal.audit(event('grant.requested', Date.now() - 1_000))
+    journal.audit(approved)
+    journal.audit(approved)
+    await journal.close()
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    await shipper.stop(5_000)
+    const log = await library.audit({ grant })
+    t.same(
+      log.map((one) => one.kind),
+      ['grant.approved', 'grant.requested'],
+    )
+    t.same(log[0]?.details, { minutes: 30 })
+    t.same((await library.audit({ grant, limit: 1 })).length, 1)
+  })
+
+  t.test('the list of sessions answers what auditors ask', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const grant = `g${Date.now()}` as GrantId
+    const db = journal.open(sessionStart({ grant, protocol: 'postgres', startedAt: moment(Date.now() - 60_000) }))
+    db.take(
+      's',
+      JSON.stringify({ n: 1, kind: 'sql', text: 'select "decision":"deny"', verdict: { decision: 'allow' } }),
+    )
+    db.take('s', JSON.stringify({ n: 2, kind: 'sql', text: 'drop', verdict: { decision: 'deny', reason: 'no' } }))
+    db.end(sessionEnd())
+    const live = journal.open(sessionStart({ grant, target: 'prod-web' }))
+    await live.durable()
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    await eventually(async () => ((await library.sessions({ grant })).length === 2 ? true : undefined))
+    const ids = async (filter: SessionFilter) => (await library.sessions({ grant, ...filter })).map((row) => row.id)
+    t.same(await ids({}), [live.id, db.id])
+    t.same(await ids({ live: true }), [live.id])
+    t.same(await ids({ live: false }), [db.id])
+    t.same(await ids({ target: 'prod-web' }), [live.id])
+    t.same(await ids({ protocol: 'postgres', username: 'alice' }), [db.id])
+    t.same(await ids({ username: "a' OR 1=1 --" }), [])
+    t.same(await ids({ since: moment(Date.now() - 30_000) }), [live.id])
+    t.same(await ids({ until: moment(Date.now() - 30_000) }), [db.id])
+    t.same(await ids({ limit: 1 }), [live.id])
+    t.match(await library.session(db.id), { statements: 2, denials: 1 })
+    t.equal(await library.session('no id' as SessionId), undefined)
+    await shipper.stop()
+    await journal.close()
+  })
+
+  t.test(
+    'nobody on this machine gets into the embedded store without its password, and nobody may change a row',
+    async (t) => {
+      t.equal(
+        await asks({ ...engine.shipper, username: 'default', password: '' }, 'SELECT 1'),
+        'USER_SESSION_LIMIT_EXCEEDED',
+      )
+      t.equal(await asks({ ...engine.shipper, password: 'guess' }, 'SELECT 1'), 'AUTHENTICATION_FAILED')
+      for (const query of [
+        'ALTER TABLE audit.events DELETE WHERE 1',
+        'TRUNCATE TABLE audit.events',
+        'DROP DATABASE audit',
+      ])
+        t.equal(await asks(engine.shipper, query), 'ACCESS_DENIED', query)
+      t.equal(await asks(engine.auditor, "INSERT INTO audit.audit_log (entry) VALUES ('x')"), 'ACCESS_DENIED')
+    },
+  )
+}
+
+/** A process that records until it has said something, and is killed then. */
+async function killedWorker(dir: string, mode: string): Promise<{ readonly id: SessionId; readonly told: number }> {
+  const worker = spawn(process.execPath, [path.join(import.meta.dirname, 'writing-worker.ts'), dir, mode], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let out = ''
+  worker.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
+  await eventually(() => (out.length > (mode === 'typing' ? 10 : 5_000) ? true : undefined))
+  worker.kill('SIGKILL')
+  await new Promise((resolve) => worker.once('close', resolve))
+  const [id = '', told = ''] = out.slice(0, out.lastIndexOf('\n')).split('\n').at(-1)?.split(' ') ?? []
+  return { id: id as SessionId, told: Number(told) }
+}
+
+/** `done`, or the type of the refusal. */
+async function asks(store: AuditStore, query: string): Promise<string | undefined> {
+  const client = connect(store)
+  try {
+    await client.command({ query })
+    return 'done'
+  } catch (error) {
+    return (error as { type?: string }).type
+  } finally {
+    await client.close()
+  }
+}
