@@ -316,6 +316,7 @@ await t.test('with several providers, each answer must say whose it is', async (
   }
   t.match(await attempt('two'), { identity: { provider: 'two' } })
   t.equal(await refusalOf(attempt('one')), 'NOT_SIGNED_IN', 'one does not say it')
+  t.match(w.audit.at(-1), { kind: 'identity.refused', details: { reason: /RFC 9207/ } })
   t.equal(
     await refusalOf(attempt('two', (url) => url.searchParams.set('iss', one.issuer))),
     'NOT_SIGNED_IN',
