@@ -2,7 +2,7 @@
 import type { Identity, Username } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import type { ReverseSignIn, WaitingSignIn } from '../session/session.ts'
-import { spanOf } from './commands/spans.ts'
+import { clockTime, spanOf } from './commands/spans.ts'
 import { plain } from './screen/text.ts'
 
 export function signInBanner(
@@ -24,7 +24,11 @@ export function signInBanner(
   ].join('\n')
 }
 
-export const signedInBanner = (identity: Identity): string => `Signed in as ${identity.username}.\n\n`
+/** `until` is when this key will be asked for again. */
+export function signedInBanner(identity: Identity, now: Moment, until: Moment | undefined): string {
+  const end = until === undefined ? '' : ` until ${clockTime(until, now)}`
+  return `Signed in as ${identity.username}${end}.\n\n`
+}
 
 export const reverseText = (reverse: Pick<ReverseSignIn, 'url'>, name: Username): string =>
   `Sign in as ${name}, and come back with the code that the page shows:\n\n    ${plain(reverse.url)}\n`

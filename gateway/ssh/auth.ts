@@ -3,7 +3,7 @@
  * Never `none` (but for the inner connection of `ssh -J`), never a password. Nothing is kept from one attempt to the next but the count of failures.
  */
 import type { Identity, Username } from '../model/identity.ts'
-import type { Clock } from '../model/moment.ts'
+import { after, type Clock } from '../model/moment.ts'
 import type { Log } from '../model/log.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { SignInQuestion, SignIns } from '../session/session.ts'
@@ -26,6 +26,8 @@ export type AuthParts = {
   readonly signIns: SignIns
   readonly clock: Clock
   readonly log: Log
+  /** How long a key stays bound after a sign-in, where it is known: said to the person. */
+  readonly boundForMs: number | undefined
   /** Called while an approval is waited for: time to sign in starts anew. */
   readonly stillWaiting: (connection: Connection) => void
 }
@@ -92,7 +94,7 @@ export class Authentication {
   }
 
   async #byKey(named: NamedPerson, key: ProvenKey, signal: AbortSignal): Promise<Identity | undefined> {
-    const { signIns, clock } = this.#parts
+    const { signIns, clock, boundForMs } = this.#parts
     const known = await signIns.bound(named.username, key.fingerprint)
     if (known !== undefined || signal.aborted) return known
     const waiting = await signIns.ask(this.#question(named, key.fingerprint))
@@ -103,7 +105,9 @@ export class Authentication {
       const identity = await this.#meanwhile(
         Promise.race([waiting.wait(both), this.#boundMeanwhile(named.username, key.fingerprint, both)]),
       )
-      if (!signal.aborted) this.#connection.sendBanner(signedInBanner(identity))
+      const now = clock.now()
+      const until = boundForMs === undefined ? undefined : after(now, boundForMs)
+      if (!signal.aborted) this.#connection.sendBanner(signedInBanner(identity, now, until))
       return identity
     } finally {
       stop.abort()

@@ -14,6 +14,8 @@ export type SshSettings = {
   readonly graceMs: number
   /** Failed attempts of one connection before it is closed. */
   readonly maxFailures: number
+  /** How long a key stays bound after a sign-in: said to the person when it is known here. */
+  readonly keyBoundForMs: number | undefined
   /** Connections that have not signed in yet. */
   readonly unsigned: { readonly all: number; readonly perAddress: number }
   /** Channels that one connection may have open at a time. */
@@ -23,6 +25,7 @@ export type SshSettings = {
 export const DEFAULTS: Omit<SshSettings, 'address' | 'publicUrl'> = {
   graceMs: 120_000,
   maxFailures: 6,
+  keyBoundForMs: undefined,
   unsigned: { all: 100, perAddress: 10 },
   channels: 10,
 }

@@ -91,8 +91,11 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
     command: request.kind === 'exec' ? request.command : '',
     clientAddress: connection.origin.address,
     clientVersion: connection.clientVersion,
+    // A terminal without a size (a pipe with `ssh -tt`) would leave a replay without one, too.
     terminal:
-      terminal === undefined ? undefined : { columns: terminal.columns, rows: terminal.rows, type: terminal.type },
+      terminal === undefined
+        ? undefined
+        : { columns: terminal.columns || 80, rows: terminal.rows || 24, type: terminal.type },
   })
   const deaf = admission.onNotice((notice) => void tell(context, session, noticeText(context, notice)))
   const atClosing = () => void tell(context, session, String(visit.closing.reason))

@@ -150,6 +150,7 @@ class House {
         signIns: people.signIns,
         clock: notes.clock,
         log: notes.log,
+        boundForMs: this.#settings.keyBoundForMs,
         stillWaiting: () => {
           this.#guests.get(connection)?.grace.extend(this.#settings.graceMs)
           connection.extendGrace(this.#settings.graceMs)

@@ -165,12 +165,12 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
 
 await t.test('ids are abbreviated as far as they stay different', async (t) => {
   t.strictSame(shortIds(['01980000-0000-7000-8000-000000000001', '01990000-0000-7000-8000-000000000001']), [
-    '01980000',
-    '01990000',
-  ])
-  t.strictSame(shortIds(['01980000-0000-7000-8000-000000000001', '01980000-0001-7000-8000-000000000001']), [
     '01980000-0000',
-    '01980000-0001',
+    '01990000-0000',
+  ])
+  t.strictSame(shortIds(['01980000-0000-7000-8000-000000000001', '01980000-0000-7001-8000-000000000001']), [
+    '01980000-0000-7000',
+    '01980000-0000-7001',
   ])
 })
 
@@ -333,6 +333,9 @@ await t.test(
     t.equal((await hers.type('sessions --person erin')).code, 1)
     t.match((await auditor.type('sessions --person erin')).out, /erin +prod-db +operator +ssh shell/)
     const id = recorded('erin', []).start.id
+    const odd = shelf(recorded('alice', [], { command: 'a\u009b31m\u202e' }))
+    const { out } = await commandLine(desk, alice, odd).type('sessions --json')
+    t.match(out, 'a\\u009b31m\\u202e', 'nothing in a document acts on a terminal')
     t.match(
       await hers.type(`replay ${id}`),
       { code: 1, errors: /There is no session/ },

@@ -118,9 +118,9 @@ export async function sessionNamed(context: Context, text: string): Promise<Foun
   })
 }
 
-/** The shortest beginnings that tell these ids apart, of at least eight characters. */
+/** The shortest beginnings that tell these ids apart. The first 13 characters are the millisecond, so that they most likely stand alone elsewhere, too. */
 export function shortIds(ids: readonly string[]): readonly string[] {
-  for (let length = 8; length < 36; length += 1) {
+  for (let length = 13; length < 36; length += 1) {
     const cut = ids.map((id) => id.slice(0, length))
     if (!cut.some((id) => id.endsWith('-')) && new Set(cut).size === ids.length) return cut
   }
