@@ -154,7 +154,11 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       return {
         grant: await view(visitor, grant),
         role: known === undefined ? null : roleView(known),
-        events: events.toSorted((a, b) => a.at - b.at).map(auditView),
+        // The library gives the newest first; what happened within one millisecond keeps its order.
+        events: events
+          .toReversed()
+          .toSorted((a, b) => a.at - b.at)
+          .map(auditView),
         sessions: sessions.filter((row) => maySee(desk, visitor, row)).map((row) => sessionView(row, visitor)),
       }
     },

@@ -3,8 +3,10 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { createSecureContext } from 'node:tls'
 import type { Elsewhere, PortalSettings } from './parts.ts'
 
+const OLDEST = { minVersion: 'TLSv1.2' } as const
 const HANDSHAKE_MS = 10_000
 const HEADERS_MS = 10_000
 const REQUEST_MS = 30_000
@@ -24,7 +26,7 @@ export function createListener({ settings, portal, elsewhere }: ListenerParts): 
   const server = createServer(
     {
       ...settings.tls,
-      minVersion: 'TLSv1.2',
+      ...OLDEST,
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: HANDSHAKE_MS,
       headersTimeout: HEADERS_MS,
@@ -61,6 +63,13 @@ export async function startListening(
     })
   })
   return (server.address() as AddressInfo).port
+}
+
+/** @throws {Error} when key and certificate do not fit each other. */
+export function renewCertificate(server: Server, tls: PortalSettings['tls']): void {
+  // Tried first: a server that has taken half of it would refuse everybody.
+  createSecureContext({ ...tls, ...OLDEST })
+  server.setSecureContext({ ...tls, ...OLDEST })
 }
 
 /** Keeps an eye on every connection, in whatever state, so that all of them can be ended. Call it before listening. */

@@ -1,8 +1,8 @@
 /** Front door: the gateway's own pages and API over HTTPS. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createApplication } from './application.ts'
-import { createListener, startListening, stopListening, watchConnections } from './listener.ts'
-import type { PortalParts } from './parts.ts'
+import { createListener, renewCertificate, startListening, stopListening, watchConnections } from './listener.ts'
+import type { PortalParts, PortalSettings } from './parts.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
 export type { BrowserSession, Elsewhere, FrontDesk, PortalParts, PortalSettings, Question } from './parts.ts'
@@ -19,7 +19,12 @@ export type Portal = {
     readonly port: number
     /** Several workers share one port. */
     readonly reusePort?: boolean
-  }): Promise<{ readonly port: number; close(): Promise<void> }>
+  }): Promise<{
+    readonly port: number
+    /** New connections get this certificate; those that are open keep theirs. @throws {Error} for a key that does not fit; the old one stays. */
+    renew(tls: PortalSettings['tls']): void
+    close(): Promise<void>
+  }>
 }
 
 export function createPortal(parts: PortalParts): Portal {
@@ -36,6 +41,7 @@ export function createPortal(parts: PortalParts): Portal {
       const port = await startListening(server, where)
       return {
         port,
+        renew: (tls) => renewCertificate(server, tls),
         close: async () => {
           endStreams()
           await stopListening(server, open, GRACE_MS)

@@ -1,9 +1,12 @@
 /** The portal's door: who gets in, what browsers are told, what a page of another site can do. */
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { connect } from 'node:tls'
 import t from 'tap'
+import type { Moment } from '../../gateway/model/moment.ts'
 import { apiPolicies } from '../../gateway/portal/policy.ts'
+import { selfSignedCertificate } from '../../gateway/portal/portal.ts'
 import { returnPath } from '../../gateway/portal/return-to.ts'
 import { build, FINGERPRINT, sessionOf, testPortal } from '../fixtures/portal.ts'
 import { liveGrant, people } from '../fixtures/grants.ts'
@@ -394,6 +397,40 @@ t.test('the listener gives each host name to its owner', async (t) => {
     /^HTTP\/1\.1 101 /,
   )
   t.same(heard, ['request grafana.gateway.example', 'upgrade grafana.gateway.example'])
+})
+
+t.test('a new certificate is taken without a restart, a wrong one is not taken', async (t) => {
+  const portal = await testPortal(t, everybody)
+  const shown = async () => {
+    const socket = connect({
+      host: '127.0.0.1',
+      port: portal.port,
+      servername: 'gateway.example',
+      rejectUnauthorized: false,
+    })
+    await once(socket, 'secureConnect')
+    const { fingerprint256 } = socket.getPeerCertificate()
+    const protocol = socket.getProtocol()
+    socket.destroy()
+    return `${protocol} ${fingerprint256}`
+  }
+  const clock = { now: () => Date.now() as Moment }
+  const [first, second] = [await shown(), selfSignedCertificate({ names: ['gateway.example'], clock })]
+  portal.renew(second)
+  t.equal(await shown(), `TLSv1.3 ${new X509Certificate(second.cert).fingerprint256}`)
+  t.not(await shown(), first)
+  const other = selfSignedCertificate({ names: [], clock })
+  t.throws(() => portal.renew({ key: other.key, cert: second.cert }))
+  t.equal(await shown(), `TLSv1.3 ${new X509Certificate(second.cert).fingerprint256}`)
+  const old = connect({
+    host: '127.0.0.1',
+    port: portal.port,
+    maxVersion: 'TLSv1.1',
+    minVersion: 'TLSv1',
+    ciphers: 'DEFAULT@SECLEVEL=0',
+    rejectUnauthorized: false,
+  })
+  await t.rejects(once(old, 'secureConnect'), 'nothing older than TLS 1.2')
 })
 
 t.test('closing the portal ends everything that is connected', async (t) => {
