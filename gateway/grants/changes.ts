@@ -5,6 +5,8 @@ import type { Topic } from './ledger.ts'
 
 type Listeners = Record<Topic, Set<() => void>>
 
+const LOOK_AGAIN_MS = 500
+
 export class Changes {
   readonly #parts: { readonly state: State; readonly log: Log }
   readonly #listeners: Listeners = { 'grants-changed': new Set(), 'sessions-changed': new Set() }
@@ -12,6 +14,9 @@ export class Changes {
   readonly #stop: () => void
   #looking = false
   #again = false
+  #blind = false
+  #closed = false
+  #timer: NodeJS.Timeout | undefined
 
   constructor(parts: { readonly state: State; readonly log: Log }) {
     this.#parts = parts
@@ -25,18 +30,22 @@ export class Changes {
     return () => void this.#listeners[topic].delete(own)
   }
 
-  /** Never throws. A look that fails is made up for by the next one: the counters only grow. */
+  /** Never throws. A look that fails is made up for by the next one. */
   async look(): Promise<void> {
     this.#again = true
-    if (this.#looking) return
+    if (this.#looking || this.#closed) return
     this.#looking = true
     try {
       while (this.#again) {
         this.#again = false
         await this.#compare()
       }
+      this.#blind = false
     } catch (error) {
-      this.#parts.log({ level: 'warn', room: 'grants', message: 'Changes could not be read.', error })
+      if (!this.#blind) this.#parts.log({ level: 'warn', room: 'grants', message: 'Changes could not be read.', error })
+      this.#blind = true
+      clearTimeout(this.#timer)
+      if (!this.#closed) this.#timer = setTimeout(() => void this.look(), LOOK_AGAIN_MS)
     } finally {
       this.#looking = false
     }
@@ -44,6 +53,8 @@ export class Changes {
 
   close(): void {
     this.#stop()
+    this.#closed = true
+    clearTimeout(this.#timer)
     for (const listeners of Object.values(this.#listeners)) listeners.clear()
   }
 

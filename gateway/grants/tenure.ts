@@ -44,13 +44,12 @@ export class Holding {
     return next === undefined ? this.#grant.expiresAt : noticeAt(this.#grant, next)
   }
 
-  /** The grant as the store has it now. */
+  /** The grant as the store has it. Its end only ever moves away: an earlier one is an old answer. */
   renew(grant: LiveGrant, now: Moment): void {
-    const before = this.#grant
-    if (grant.expiresAt === before.expiresAt) return
+    if (grant.expiresAt <= this.#grant.expiresAt) return
     this.#grant = grant
     this.#ahead = thresholdsAhead(grant, now)
-    if (grant.expiresAt > before.expiresAt) this.#tell({ kind: 'extended', minutes: minutesLeft(grant, now), grant })
+    this.#tell({ kind: 'extended', minutes: minutesLeft(grant, now), grant })
   }
 
   /** Says what is due. Of several thresholds that passed at once (the clock jumped) only the last is news. */

@@ -28,6 +28,9 @@ export type TenuresParts = {
 
 /** The wall clock can jump, and timers do not know: nobody sleeps longer than this. */
 const LONGEST_SLEEP_MS = 500
+const STALE_TICKS = 3
+/** Everything that is held is looked at again at least this often. */
+const LOOK_AGAIN_MS = 5000
 const MOST_PER_QUERY = 500
 
 export class Tenures {
@@ -38,6 +41,10 @@ export class Tenures {
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Number.POSITIVE_INFINITY
   #outOfDate = false
+  /** When all that is held was last seen in the store. */
+  #readAt: number = Number.NEGATIVE_INFINITY
+  /** Said once, not twice a second. */
+  #blind = false
   #refreshing: Promise<void> | undefined
   #staleTicks = 0
   #closed = false
@@ -65,7 +72,10 @@ export class Tenures {
     const [newest] = live
     if (newest === undefined) return undefined
     const holding = this.#held.get(newest.id)
-    if (holding !== undefined) return holding.tenure
+    if (holding !== undefined) {
+      holding.renew(newest, this.#parts.clock.now())
+      return holding.tenure
+    }
     const fresh = new Holding(newest, this.#parts.clock.now(), this.#parts.log)
     this.#held.set(newest.id, fresh)
     this.#arm()
@@ -100,6 +110,8 @@ export class Tenures {
 
   readonly #complain = (error: unknown): false => {
     this.#outOfDate = true
+    if (this.#blind) return false
+    this.#blind = true
     this.#parts.log({ level: 'warn', room: 'grants', message: 'Live grants could not be looked at.', error })
     return false
   }
@@ -109,6 +121,8 @@ export class Tenures {
     const ids = [...this.#held.keys()]
     for (let start = 0; start < ids.length; start += MOST_PER_QUERY)
       await this.#read(ids.slice(start, start + MOST_PER_QUERY))
+    this.#blind = false
+    this.#readAt = this.#parts.clock.now()
     this.#arm()
   }
 
@@ -152,20 +166,26 @@ export class Tenures {
     }
     if (expired) this.#parts.told.expired(now)
     this.#watchStore()
-    if (this.#outOfDate) void this.#refresh()
+    // News can be lost; looking costs little.
+    if (this.#outOfDate || this.#isOlder(this.#readAt, LOOK_AGAIN_MS)) void this.#refresh()
     this.#arm()
   }
 
-  /** Once may be the clock that jumped, which the store's next answer puts right; twice is the store. */
+  /** Once may be the clock that jumped, which the store's next answer puts right; again and again is the store. */
   #watchStore(): void {
-    this.#staleTicks = this.#isStale() ? this.#staleTicks + 1 : 0
-    if (this.#staleTicks < 2) return
+    const isBlind = this.#isStale() || this.#isOlder(this.#readAt, this.#parts.staleAfterMs)
+    this.#staleTicks = isBlind ? this.#staleTicks + 1 : 0
+    if (this.#staleTicks < STALE_TICKS) return
     for (const id of Array.from(this.#held.keys())) this.#end(id, outOfReach())
   }
 
   #isStale(): boolean {
-    const silence: Moment | number = this.#parts.clock.now() - this.#parts.store.state.health()
-    return Math.abs(silence) > this.#parts.staleAfterMs
+    return this.#isOlder(this.#parts.store.state.health(), this.#parts.staleAfterMs)
+  }
+
+  /** A moment in the future is one of a clock that jumped back. */
+  #isOlder(moment: number, ms: number): boolean {
+    return Math.abs(this.#parts.clock.now() - moment) > ms
   }
 }
 

@@ -38,6 +38,7 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
   let version = writer.dataVersion()
   let busy = false
   let inPlace = true
+  let silent = false
   let closed = false
 
   const touch = () => {
@@ -114,7 +115,7 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
       return result
     })
 
-  const poll = setInterval(() => {
+  const look = () => {
     if (busy) return
     try {
       // A file that was moved away or replaced still answers, but nobody else writes to it any more.
@@ -122,14 +123,18 @@ export function openSqlite(parts: SqliteParts): State & Migratable {
       if (!inPlace) throw new Error('The file of the state store is not where it was.')
       const seen = writer.dataVersion()
       touch()
+      silent = false
       if (seen === version) return
       version = seen
     } catch (error) {
-      if (!isBusy(error)) log({ level: 'error', room: 'state', message: 'The state store does not answer.', error })
+      if (!silent && !isBusy(error))
+        log({ level: 'error', room: 'state', message: 'The state store does not answer.', error })
+      silent ||= !isBusy(error)
       return
     }
     announce()
-  }, POLL_MS)
+  }
+  const poll = setInterval(look, POLL_MS)
 
   return {
     all: <Row extends object>(sql: string, params: readonly Value[] = []) =>

@@ -5,16 +5,20 @@ import { rename } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
+import { createGrants } from '../../gateway/grants/grants.ts'
+import type { Grant } from '../../gateway/model/grant.ts'
+import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import type { GrantNotice, Tenure } from '../../gateway/session/session.ts'
-import { aborted, type Desk, house, liveGrant, people, session } from '../fixtures/grants.ts'
+import type { State } from '../../gateway/state/state.ts'
+import { aborted, type Desk, house, liveGrant, people, policy, session } from '../fixtures/grants.ts'
 
 const { alice, erin, bob, anna, mallory, carol } = people
 const MINUTE = 60_000
 const why = 'INC-42: disk is full'
 
-async function tenureOf({ grants }: Desk): Promise<Tenure> {
+async function tenureOf({ grants }: Pick<Desk, 'grants'> & { readonly grant?: Grant }): Promise<Tenure> {
   const tenure = await grants.live(alice.subject, 'prod-db', 'ssh')
   if (tenure === undefined) throw new Error('nothing is live')
   return tenure
@@ -59,7 +63,7 @@ t.test('the newest live grant counts, for its person, its target, its endpoint, 
   t.equal(await id(alice.subject, 'prod-db', 'ssh', 'owner'), undefined)
   t.equal(await id(alice.subject, 'prod-web', 'ssh'), undefined)
   t.equal(await id(erin.subject, 'prod-db', 'ssh'), undefined)
-  t.equal((await tenureOf({ grants } as Desk)).ended, (await tenureOf({ grants } as Desk)).ended, 'shared by all')
+  t.equal((await tenureOf({ grants })).ended, (await tenureOf({ grants })).ended, 'shared by all')
 })
 
 t.test('it ends with its minute, by the wall clock, and says so in the books', async (t) => {
@@ -250,6 +254,38 @@ t.test('without the state store nothing new begins, and after thirty seconds not
   await rename(`${file.path}.away`, file.path)
   await pause(250)
   t.ok(await here.grants.live(alice.subject, 'prod-db', 'ssh'), 'and it comes back by itself')
+})
+
+t.test('news that is lost is found again, and a store that answers nonsense is no store', async (t) => {
+  const { clock, file } = await house(t)
+  const state = await file.open({ clock })
+  const other = await file.open({ clock })
+  let answers = true
+  const deaf: State = {
+    ...state,
+    all: (sql, params) =>
+      answers ? state.all(sql, params) : Promise.reject(new Error('what is written there cannot be read')),
+    onChange: () => () => undefined,
+  }
+  const rest = { clock, log: silent, audit: () => undefined, policy: () => policy }
+  const here = createGrants({ state: deaf, ...rest }, { staleAfterMs: 20_000 })
+  const there = createGrants({ state: other, ...rest })
+  t.teardown(async () => {
+    answers = true
+    await here.close()
+    await there.close()
+  })
+  const first = await tenureOf({ grants: here, grant: await liveGrant(there) })
+  await there.revoke(bob, { person: 'alice' }, '')
+  clock.move(5001)
+  t.match(await aborted(first.ended), { code: 'GRANT_ENDED' })
+  const second = await tenureOf({ grants: here, grant: await liveGrant(there) })
+  answers = false
+  clock.move(19_000)
+  await pause(700)
+  t.notOk(second.ended.aborted)
+  clock.move(2000)
+  t.match(await aborted(second.ended), { code: 'UNAVAILABLE' })
 })
 
 t.test('a session begins only under a live grant of that person, and its row goes when it goes', async (t) => {
