@@ -141,13 +141,29 @@ export class Provisioner {
         const intent = known.get(name)
         const own = intent?.holder === this.#parts.settings.holder && this.#isMade(intent)
         if (own || (intent !== undefined && (await keep(intent)))) continue
-        await dropRole(client, name, (database, run) => this.#on(target, database, run))
-        await intents.remove(target.name, name)
-        this.#say('target.orphan-dropped', intent?.grant, target.name, `Role ${name} had nobody left and was dropped.`)
-        dropped.push(name)
+        if (await this.#dropOrphan(client, target, name, intent)) dropped.push(name)
       }
       return dropped
     })
+  }
+
+  /** One that cannot be dropped must not keep the others. */
+  async #dropOrphan(
+    client: UpkeepClient,
+    target: Target,
+    name: string,
+    intent: RoleIntent | undefined,
+  ): Promise<boolean> {
+    try {
+      await dropRole(client, name, (database, run) => this.#on(target, database, run))
+      await this.#parts.upstream.intents.remove(target.name, name)
+    } catch (error) {
+      const details = { target: target.name, role: name }
+      this.#parts.log({ level: 'warn', room: 'postgres', message: 'a role could not be dropped', details, error })
+      return false
+    }
+    this.#say('target.orphan-dropped', intent?.grant, target.name, `Role ${name} had nobody left and was dropped.`)
+    return true
   }
 
   #isMade(intent: RoleIntent): boolean {

@@ -2,7 +2,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import pg from 'pg'
+import { Client, Pool, type QueryConfig } from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
 import { demoServer, type Door, openDoor } from './door.ts'
@@ -25,8 +25,15 @@ function environment(door: Door, more: Readonly<Record<string, string>> = {}): N
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'))
   return {
     ...Object.fromEntries(clean),
-    ...{ PGHOST: 'localhost', PGHOSTADDR: '127.0.0.1', PGPORT: `${door.port}`, PGUSER: 'alice', PGDATABASE: 'prod-db' },
-    ...{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: door.tls.file, PSQLRC: '/dev/null', LC_ALL: 'C.UTF-8' },
+    PGHOST: 'localhost',
+    PGHOSTADDR: '127.0.0.1',
+    PGPORT: `${door.port}`,
+    PGUSER: 'alice',
+    PGDATABASE: 'prod-db',
+    PGSSLMODE: 'verify-full',
+    PGSSLROOTCERT: door.tls.file,
+    PSQLRC: '/dev/null',
+    LC_ALL: 'C.UTF-8',
     ...more,
   }
 }
@@ -177,7 +184,7 @@ t.test('node-postgres: values, prepared statements, binary results, errors, a po
   const door = await reader(t)
   const ssl = { ca: door.tls.cert, servername: 'localhost' }
   const login = { host: '127.0.0.1', port: door.port, user: 'alice', database: 'prod-db', ssl }
-  const client = new pg.Client(login)
+  const client = new Client(login)
   const notices: string[] = []
   client.on('notice', (notice) => notices.push(notice.message ?? ''))
   await client.connect()
@@ -186,7 +193,7 @@ t.test('node-postgres: values, prepared statements, binary results, errors, a po
   t.equal((await client.query({ ...named, values: [7] })).rows[0].id, 7)
   t.equal((await client.query({ ...named, values: [8] })).rows[0].id, 8)
   const binary = { text: 'select 1::int4 as one', binary: true }
-  t.equal((await client.query(binary as pg.QueryConfig)).rows[0].one, 1)
+  t.equal((await client.query(binary as QueryConfig)).rows[0].one, 1)
   await t.rejects(client.query('delete from orders where id = $1', [1]), { code: '25006' })
   await t.rejects(client.query('select * from nothing_here'), { code: '42P01' })
   t.equal((await client.query('select count(*)::int as n from orders')).rows[0].n, 8000)
@@ -197,7 +204,7 @@ t.test('node-postgres: values, prepared statements, binary results, errors, a po
     [['7'], ['8']],
     'one record for each execution, with its values',
   )
-  const pool = new pg.Pool({ ...login, max: 5 })
+  const pool = new Pool({ ...login, max: 5 })
   // It has let go of its connections before they have heard of it.
   pool.on('error', () => undefined)
   const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => pool.query('select $1::int as i', [i])))
@@ -213,7 +220,12 @@ t.test('node-postgres: values, prepared statements, binary results, errors, a po
 t.test('postgres.js: pipelined queries, transactions, cursors, copy', { skip: reason }, async (t) => {
   const door = await writer(t)
   const sql = postgres({
-    ...{ host: '127.0.0.1', port: door.port, user: 'alice', database: 'prod-db', max: 2, onnotice: () => undefined },
+    host: '127.0.0.1',
+    port: door.port,
+    user: 'alice',
+    database: 'prod-db',
+    max: 2,
+    onnotice: () => undefined,
     ssl: { ca: door.tls.cert, servername: 'localhost' },
   })
   t.teardown(() => sql.end({ timeout: 1 }))
@@ -280,7 +292,10 @@ t.test('two hundred thousand rows and a copy of them come through whole', { skip
   const direct = await run('psql', ['-X', '-A', '-t', '-q', '-c', query], {
     env: {
       ...environment(door),
-      ...{ PGPORT: `${demo?.port}`, PGUSER: 'postgres', PGPASSWORD: demo?.server.password ?? '', PGDATABASE: 'app' },
+      PGPORT: `${demo?.port}`,
+      PGUSER: 'postgres',
+      PGPASSWORD: demo?.server.password ?? '',
+      PGDATABASE: 'app',
       PGSSLMODE: 'require',
       PGSSLROOTCERT: '/nowhere',
     },

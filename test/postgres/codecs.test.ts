@@ -35,8 +35,10 @@ const bind = message(
   'B',
   cstring('portal'),
   cstring('name'),
-  ...[int16(2), int16(0), int16(1), int16(3), int32(2), Buffer.from('hi'), int32(-1), int32(2), Buffer.from([0, 255])],
-  ...[int16(1), int16(0)],
+  Buffer.concat([int16(2), int16(0), int16(1)]),
+  Buffer.concat([int16(3), int32(2), Buffer.from('hi'), int32(-1), int32(2), Buffer.from([0, 255])]),
+  int16(1),
+  int16(0),
 )
 const stream = Buffer.concat([
   message('Q', cstring('select 1; select 2')),
@@ -307,8 +309,9 @@ t.test('SCRAM: no downgrade, no borrowed channel, no endless work', async (t) =>
   await t.rejects(client.final('r=other,s=AAAA,i=4096', 'secret'), MalformedMessage)
 })
 
+const packet = (...words: string[]) => Buffer.concat([int32(3 << 16), ...words.map(cstring), Buffer.from([0])])
+
 t.test('the start-up packet is read once and in one way', async (t) => {
-  const packet = (...words: string[]) => Buffer.concat([int32(3 << 16), ...words.map(cstring), Buffer.from([0])])
   const read = readStartupPacket(packet('user', 'alice', 'Database', 'prod-db'))
   t.match(read, { type: 'startup', negotiate: undefined })
   t.throws(() => readStartupPacket(packet('user', 'alice', 'USER', 'bob')), MalformedMessage)

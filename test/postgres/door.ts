@@ -2,14 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'node:net'
-import type {
-  EventKind,
-  OutcomeRecord,
-  SessionEnd,
-  SessionId,
-  SessionStart,
-  StatementRecord,
-} from '../../gateway/model/event.ts'
+import type { EventKind, OutcomeRecord, SessionEnd, SessionStart, StatementRecord } from '../../gateway/model/event.ts'
 import type { AuditEvent } from '../../gateway/model/event.ts'
 import type { GrantId, LiveGrant } from '../../gateway/model/grant.ts'
 import type { Identity, Subject, Username } from '../../gateway/model/identity.ts'
@@ -40,6 +33,8 @@ export type Tape = { readonly start: SessionStart; readonly events: Recorded[]; 
 export class MemoryRecorder {
   readonly tapes: Tape[] = []
   broken = false
+  /** Takes events, and then cannot write them. */
+  failsToWrite = false
   readonly order: string[] = []
   readonly #failed: AbortController[] = []
 
@@ -62,8 +57,9 @@ export class MemoryRecorder {
         setImmediate(() => {
           const now = waiting
           waiting = []
-          this.order.push(this.broken ? 'journal failed' : 'journal')
-          for (const call of now) call(this.broken ? new Refusal('NOT_RECORDED', 'The journal is broken.') : undefined)
+          const failed = this.broken || this.failsToWrite
+          this.order.push(failed ? 'journal failed' : 'journal')
+          for (const call of now) call(failed ? new Refusal('NOT_RECORDED', 'The journal is broken.') : undefined)
         })
       },
       durable: async () => undefined,
@@ -75,17 +71,15 @@ export class MemoryRecorder {
   }
 
   statements(): readonly StatementRecord[] {
-    return this.#all('s')
+    return this.#all('s').map((data) => JSON.parse(data) as StatementRecord)
   }
 
   outcomes(): readonly OutcomeRecord[] {
-    return this.#all('d')
+    return this.#all('d').map((data) => JSON.parse(data) as OutcomeRecord)
   }
 
-  #all<T>(kind: EventKind): readonly T[] {
-    return this.tapes.flatMap(({ events }) =>
-      events.filter((event) => event.kind === kind).map(({ data }) => JSON.parse(data) as T),
-    )
+  #all(kind: EventKind): readonly string[] {
+    return this.tapes.flatMap(({ events }) => events.filter((event) => event.kind === kind).map(({ data }) => data))
   }
 }
 
@@ -164,9 +158,22 @@ export class MemoryGrants {
     const now = wallClock.now()
     const { subject, username, proof } = person(name)
     const grant: LiveGrant = {
-      ...{ id: `${this.#next++}` as GrantId, subject, username, target, role, endpoints: ['postgres'], minutes },
-      ...{ reason: 'INC-42', requestedAt: now, proof, approvalsNeeded: 0, approvals: [] },
-      ...{ state: 'live', approvedAt: now, liveAt: now, expiresAt: after(now, minutes * 60_000) },
+      id: `${this.#next++}` as GrantId,
+      subject,
+      username,
+      target,
+      role,
+      endpoints: ['postgres'],
+      minutes,
+      reason: 'INC-42',
+      requestedAt: now,
+      proof,
+      approvalsNeeded: 0,
+      approvals: [],
+      state: 'live',
+      approvedAt: now,
+      liveAt: now,
+      expiresAt: after(now, minutes * 60_000),
     }
     const held: Held = { grant, stop: new AbortController(), listeners: new Set() }
     this.held.unshift(held)
@@ -207,7 +214,7 @@ export class MemoryGrants {
 
 export type Asked = {
   readonly question: SignInQuestion
-  answer(who: Identity | Refusal): void
+  readonly answer: (who: Identity | Refusal) => void
   readonly left: AbortSignal
 }
 
@@ -249,6 +256,18 @@ export function endpointsOf(demo: DemoPostgres): ReadonlyMap<string, PostgresEnd
   ])
 }
 
+const reach = async ({ postgres }: Target) => {
+  const socket =
+    postgres?.host.startsWith('/') === true
+      ? connect(`${postgres.host}/.s.PGSQL.${postgres.port}`)
+      : connect(postgres?.port ?? 0, '127.0.0.1')
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('error', reject)
+  })
+  return socket
+}
+
 export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   const { demo } = options
   const file = join(demo.server.directory, `gateway-${Math.random().toString(36).slice(2)}`)
@@ -271,17 +290,6 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
     return postgres === undefined
       ? undefined
       : { name, description: '', labels: {}, ssh: undefined, http: undefined, postgres }
-  }
-  const reach = async ({ postgres }: Target) => {
-    const socket =
-      postgres?.host.startsWith('/') === true
-        ? connect(`${postgres.host}/.s.PGSQL.${postgres.port}`)
-        : connect(postgres?.port ?? 0, '127.0.0.1')
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
-      socket.once('error', reject)
-    })
-    return socket
   }
   const door: { onAsk: (asked: Asked) => void } = {
     onAsk: ({ question, answer }) => answer(person(question.username)),
@@ -342,13 +350,15 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
       audit: (event) => audit.push(event),
       ...(options.cancelElsewhere === undefined ? {} : { cancelElsewhere: options.cancelElsewhere }),
       settings: {
-        ...{ allowPlaintext: false, clientCa: undefined, deployment: 'test', holder: 'here', worker: 3 },
-        ...{
-          gatewayHost: 'gateway.example',
-          portalUrl: 'https://gateway.example',
-          leaseMinutes: 5,
-          approvalMinutes: 1,
-        },
+        allowPlaintext: false,
+        clientCa: undefined,
+        deployment: 'test',
+        holder: 'here',
+        worker: 3,
+        gatewayHost: 'gateway.example',
+        portalUrl: 'https://gateway.example',
+        leaseMinutes: 5,
+        approvalMinutes: 1,
         ...options.settings,
       },
     },
@@ -356,7 +366,18 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   t.teardown(() => terminator.close())
   const { port } = await terminator.listen({ host: '127.0.0.1', port: 0 })
   return Object.assign(door, {
-    ...{ port, terminator, recorder, grants, roles, asked, verifiers, audit, logs, intents, demo, tls },
+    port,
+    terminator,
+    recorder,
+    grants,
+    roles,
+    asked,
+    verifiers,
+    audit,
+    logs,
+    intents,
+    demo,
+    tls,
   })
 }
 
@@ -368,4 +389,3 @@ export async function demoServer(t: Test, version: 18 | 15 = 18): Promise<DemoPo
 }
 
 export const readText = (path: string): Promise<string> => readFile(path, 'utf8')
-export type { SessionId }

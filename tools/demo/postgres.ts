@@ -1,7 +1,7 @@
 /** The demo's PostgreSQL 18: database `app` with customers and orders, template roles, and the provisioner. */
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import pg from 'pg'
+import { Client } from 'pg'
 import { type PostgresServer, type ServerOptions, startPostgres } from '../../test/fixtures/postgres.ts'
 
 export type DemoPostgres = {
@@ -40,7 +40,7 @@ ANALYZE;
 /** Fills a fresh server, or finds it filled. The guide for DBAs is what is run, so that it stays true. */
 export async function fillDemo(server: PostgresServer): Promise<void> {
   const login = { host: '127.0.0.1', port: server.port, user: 'postgres', password: server.password }
-  const root = new pg.Client({ ...login, database: 'postgres' })
+  const root = new Client({ ...login, database: 'postgres' })
   await root.connect()
   const known = await root.query("SELECT FROM pg_database WHERE datname = 'app'")
   if (known.rowCount === 0) {
@@ -49,7 +49,7 @@ export async function fillDemo(server: PostgresServer): Promise<void> {
   }
   await root.end()
   if (known.rowCount !== 0) return
-  const app = new pg.Client({ ...login, database: 'app' })
+  const app = new Client({ ...login, database: 'app' })
   await app.connect()
   await app.query('ALTER SCHEMA public OWNER TO app_owner')
   await app.query(`SET ROLE app_owner; ${DATA}; RESET ROLE`)

@@ -1,0 +1,275 @@
+/** How people come in by psql: by browser, token or certificate; and what they are told when they may not. */
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { Client } from 'pg'
+import t from 'tap'
+import { after, wallClock } from '../../gateway/model/moment.ts'
+import { Refusal } from '../../gateway/model/refusal.ts'
+import { scramVerifier } from '../../gateway/postgres/postgres.ts'
+import { demoServer, type Door, type DoorOptions, openDoor, person } from './door.ts'
+import { Reading, startup, tls } from './wire.ts'
+
+const run = promisify(execFile)
+const demo = await demoServer(t)
+const skip = demo === undefined ? 'no PostgreSQL 18 for this machine' : false
+
+async function opened(t: Parameters<typeof openDoor>[0], options: Partial<DoorOptions> = {}): Promise<Door> {
+  if (demo === undefined) throw new Error('no server')
+  return openDoor(t, { demo, ...options })
+}
+
+async function until(done: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 400 && !done(); tries++) await sleep(25)
+  if (!done()) throw new Error('it did not happen')
+}
+
+t.test('nobody is let in, and nothing is sent on, before the person has signed in', { skip }, async (t) => {
+  const door = await opened(t)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  door.onAsk = () => undefined
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  socket.write(startup('alice', 'prod-db'))
+  await reading.next('N')
+  t.equal(reading.types, 'RN', 'AuthenticationOk, then the notice')
+  t.match(reading.messages[1]?.body.toString(), /https:\/\/gateway\.example\/sign-in\/x.*ABCD-EFGH/)
+  t.match(door.asked[0]?.question, {
+    kind: 'postgres',
+    username: 'alice',
+    sourceAddress: '127.0.0.1',
+    target: 'prod-db',
+  })
+  t.equal(door.recorder.tapes.length, 0)
+  door.asked[0]?.answer(person('alice'))
+  t.ok(await reading.next('Z'))
+  t.match(reading.types, /^RNS+KZ$/)
+  socket.destroy()
+})
+
+t.test(
+  'waiting connections of one person share one sign-in; it is forgotten when all are gone',
+  { skip },
+  async (t) => {
+    const door = await opened(t)
+    door.grants.give('alice', 'prod-db', 'readonly')
+    door.onAsk = () => undefined
+    const sockets = await Promise.all([tls(door), tls(door), tls(door)])
+    const readings = sockets.map((socket) => new Reading(socket))
+    for (const socket of sockets) socket.write(startup('alice', 'prod-db'))
+    for (const reading of readings) await reading.next('N')
+    t.equal(door.asked.length, 1)
+    sockets[0]?.destroy()
+    await sleep(50)
+    t.notOk(door.asked[0]?.left.aborted, 'two still wait')
+    door.asked[0]?.answer(person('alice'))
+    for (const reading of readings.slice(1)) t.ok(await reading.next('Z'))
+    for (const socket of sockets) socket.destroy()
+
+    const other = await tls(door)
+    const reading = new Reading(other)
+    other.write(startup('bob', 'prod-db'))
+    await reading.next('N')
+    other.destroy()
+    await until(() => door.asked[1]?.left.aborted === true)
+    t.pass('the wait ended with the socket')
+  },
+)
+
+t.test('who signs in must be who the client named', { skip }, async (t) => {
+  const door = await opened(t)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  door.onAsk = ({ answer }) => answer(person('mallory'))
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  socket.write(startup('alice', 'prod-db'))
+  t.match(await reading.error(), /FATAL 28000 The person who signed in is not alice/)
+  await reading.end()
+  door.onAsk = ({ answer }) => answer(new Refusal('NOT_SIGNED_IN', 'You said no.'))
+  const again = await tls(door)
+  const second = new Reading(again)
+  again.write(startup('alice', 'prod-db'))
+  t.match(await second.error(), /FATAL 28000 You said no/)
+})
+
+t.test('a token is the password, over SCRAM with channel binding; a wrong one is not', { skip }, async (t) => {
+  const door = await opened(t)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  door.verifiers.set('alice', await scramVerifier('a-live-token'))
+  const env = {
+    PATH: process.env['PATH'] ?? '',
+    PGHOST: 'localhost',
+    PGHOSTADDR: '127.0.0.1',
+    PGPORT: `${door.port}`,
+    PGUSER: 'alice',
+    PGDATABASE: 'prod-db',
+    PGSSLMODE: 'verify-full',
+    PGSSLROOTCERT: door.tls.file,
+  }
+  const psql = (more: Record<string, string>) =>
+    run('psql', ['-X', '-A', '-t', '-c', 'select 1'], { env: { ...env, ...more } }).then(
+      ({ stdout }) => stdout,
+      (failure: { stderr: string }) => failure.stderr,
+    )
+  t.equal(await psql({ PGPASSWORD: 'a-live-token', PGCHANNELBINDING: 'require' }), '1\n')
+  t.equal(await psql({ PGPASSWORD: 'a-live-token', PGCHANNELBINDING: 'disable' }), '1\n')
+  t.match(await psql({ PGPASSWORD: 'a-wrong-token' }), /FATAL: {2}The token is wrong or has ended/)
+  const login = { host: '127.0.0.1', port: door.port, user: 'alice', database: 'prod-db' }
+  const client = new Client({
+    ...login,
+    password: 'a-live-token',
+    ssl: { ca: door.tls.cert, servername: 'localhost' },
+    enableChannelBinding: true,
+  })
+  await client.connect()
+  t.equal((await client.query('select 1 as one')).rows[0].one, 1)
+  await client.end()
+  t.equal(door.asked.length, 0)
+})
+
+t.test(
+  'a client certificate of our CA is a sign-in; of another CA, or for another name, it is none',
+  { skip },
+  async (t) => {
+    if (demo === undefined) return
+    const at = (name: string) => join(demo.server.directory, name)
+    const ca = await authority(at('people'))
+    const alice = await issue(at('alice'), at('people'), 'alice')
+    const stranger = await authority(at('strangers')).then(() => issue(at('eve'), at('strangers'), 'alice'))
+    const door = await opened(t, { settings: { clientCa: ca } })
+    door.grants.give('alice', 'prod-db', 'readonly')
+    door.onAsk = () => undefined
+    const socket = await tls(door, alice)
+    const reading = new Reading(socket)
+    socket.write(startup('alice', 'prod-db'))
+    t.ok(await reading.next('Z'))
+    t.equal(door.asked.length, 0)
+    socket.destroy()
+    const other = await tls(door, alice)
+    const refused = new Reading(other)
+    other.write(startup('bob', 'prod-db'))
+    t.match(await refused.error(), /FATAL 28000 This certificate does not belong to bob/)
+    const eve = await tls(door, stranger)
+    const asked = new Reading(eve)
+    eve.write(startup('alice', 'prod-db'))
+    await asked.next('N')
+    t.equal(door.asked.length, 1, 'asked to sign in like everybody')
+    eve.destroy()
+  },
+)
+
+async function authority(path: string): Promise<string> {
+  await run('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=CA',
+    '-keyout',
+    `${path}.key`,
+    '-out',
+    `${path}.crt`,
+  ])
+  return readFile(`${path}.crt`, 'utf8')
+}
+
+async function issue(path: string, ca: string, name: string): Promise<{ key: string; cert: string }> {
+  await run('openssl', [
+    'req',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-subj',
+    `/CN=${name}`,
+    '-keyout',
+    `${path}.key`,
+    '-out',
+    `${path}.csr`,
+  ])
+  await run('openssl', [
+    'x509',
+    '-req',
+    '-in',
+    `${path}.csr`,
+    '-CA',
+    `${ca}.crt`,
+    '-CAkey',
+    `${ca}.key`,
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-out',
+    `${path}.crt`,
+  ])
+  return { key: await readFile(`${path}.key`, 'utf8'), cert: await readFile(`${path}.crt`, 'utf8') }
+}
+
+t.test('without a grant a program is told at once how to ask; psql waits until it is approved', { skip }, async (t) => {
+  const door = await opened(t)
+  const program = await tls(door)
+  const told = new Reading(program)
+  program.write(startup('alice', 'prod-db%readonly', { application_name: 'report' }))
+  t.equal(
+    await told.error(),
+    'FATAL 28000 No live grant for prod-db. Ask for one: ssh alice@gateway.example request prod-db --role readonly --reason "..."',
+  )
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  socket.write(startup('alice', 'prod-db', { application_name: 'psql' }))
+  const notice = await reading.next('N', 2)
+  t.match(notice?.body.toString(), /ssh alice@gateway\.example request prod-db --reason/)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  t.ok(await reading.next('Z'), 'the same connection goes on')
+  socket.destroy()
+})
+
+t.test('unknown and forbidden look the same: a target, a role there, one of its databases', { skip }, async (t) => {
+  const door = await opened(t)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  const answer = async (database: string) => {
+    const socket = await tls(door)
+    const reading = new Reading(socket)
+    socket.write(startup('alice', database, { application_name: 'x' }))
+    const error = await reading.error()
+    await reading.end()
+    return error?.replaceAll(database.replace(/[%/].*/, ''), 'IT')
+  }
+  const unknown = await answer('no-such-db')
+  t.match(unknown, /FATAL 28000 No live grant for IT/)
+  t.equal(await answer('static-db'), unknown, 'a target without a grant')
+  t.equal(await answer('prod-db/postgres'), unknown, 'a database the role does not name')
+  t.equal(await answer('prod-db/never_made'), unknown)
+  t.match(await answer('prod-db%owner'), /No live grant for IT/)
+  t.match(await answer('what is this'), /FATAL 28000 No live grant/)
+  door.grants.give('alice', 'prod-db', 'owner')
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  socket.write(startup('alice', 'prod-db%owner/app', { application_name: 'x' }))
+  t.ok(await reading.next('Z'), 'a database that it names')
+  socket.destroy()
+})
+
+t.test('an old second factor does not open a session that asks for a fresh one', { skip }, async (t) => {
+  const door = await opened(t)
+  door.grants.give('alice', 'prod-db', 'readonly')
+  const old = person('alice', after(wallClock.now(), -2 * 3_600_000))
+  door.onAsk = ({ answer }) => answer(old)
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  socket.write(startup('alice', 'prod-db'))
+  t.match(await reading.error(), /FATAL 28000 Role readonly asks for a sign-in of the last 60 minutes/)
+  await reading.end()
+  door.onAsk = ({ answer }) => answer(person('alice'))
+  const again = await tls(door)
+  const second = new Reading(again)
+  again.write(startup('alice', 'prod-db'))
+  t.ok(await second.next('Z'), 'asked anew, although the last sign-in is remembered')
+  t.equal(door.asked.length, 2)
+  again.destroy()
+})
