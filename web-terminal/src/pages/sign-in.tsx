@@ -5,7 +5,7 @@ import type { AnswerResult, Revealed, SignInQuestionView } from '../../../gatewa
 import { signInUrl } from '../api.ts'
 import { useAnswer, useDeed, useDesk, useNow } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
-import { Empty, Loading, Refused } from '../parts/states.tsx'
+import { Empty, isNowhere, Loading, Refused } from '../parts/states.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
@@ -36,8 +36,7 @@ export function SignIn({ id }: { readonly id: string }): React.JSX.Element {
   if (outcome === 'done') return <Result color="green" title={words.signIn.done} text={words.signIn.doneText} />
   if (outcome === 'denied') return <Result color="red" title={words.signIn.denied} text={words.signIn.deniedText} />
   if (answer.state === 'loading') return <Loading rows={2} />
-  if (answer.state === 'failed')
-    return answer.failure.code === 'NOT_FOUND' ? <Over /> : <Refused failure={answer.failure} />
+  if (answer.state === 'failed') return isNowhere(answer.failure) ? <Over /> : <Refused failure={answer.failure} />
   return <Question question={answer.data} onOutcome={setOutcome} />
 }
 

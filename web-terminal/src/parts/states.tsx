@@ -47,6 +47,9 @@ export function Refused({ failure }: { readonly failure: ApiFailure | undefined 
   )
 }
 
+/** An address that leads to nothing, or could not lead anywhere. */
+export const isNowhere = ({ code }: ApiFailure): boolean => code === 'NOT_FOUND' || code === 'BAD_INPUT'
+
 /** A whole page's answer: loading, failed with a way to try again, or the page. */
 export function Full<T>(props: {
   readonly answer: Answer<T>
@@ -57,7 +60,7 @@ export function Full<T>(props: {
   const { answer } = props
   if (answer.state === 'loading') return <Loading rows={props.rows ?? 3} />
   if (answer.state === 'ready') return props.children(answer.data)
-  if (answer.failure.code === 'NOT_FOUND') return <NotFound />
+  if (isNowhere(answer.failure)) return <NotFound />
   return (
     <Stack align="flex-start">
       <Refused failure={answer.failure} />
