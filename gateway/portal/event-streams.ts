@@ -9,6 +9,8 @@ import type { Visitor } from './visitor.ts'
 
 /** Open at a time for one browser session. */
 const MOST_STREAMS = 16
+/** Beats on which nobody could say whether the session is still on. */
+const MOST_UNKNOWN_BEATS = 2
 
 export type ServerEvent = { readonly event: string; readonly data: unknown; readonly id?: number }
 
@@ -19,7 +21,7 @@ export type StreamWriter = {
   readonly send: (event: ServerEvent) => Promise<void>
 }
 
-type Open = { readonly cookie: string; end(last?: ServerEvent): void }
+type Open = { readonly cookie: string; unknownBeats: number; end(last?: ServerEvent): void }
 
 export class EventStreams {
   readonly #parts: { readonly identity: Pick<FrontDesk, 'session'>; readonly heartbeatMs: number; readonly log: Log }
@@ -43,6 +45,7 @@ export class EventStreams {
     const { signal } = gone
     const open: Open = {
       cookie,
+      unknownBeats: 0,
       end: (last) => {
         if (last !== undefined && out.writable) out.write(frame(last))
         out.end()
@@ -85,9 +88,22 @@ export class EventStreams {
   }
 
   async #beat(out: PassThrough, open: Open): Promise<void> {
-    const session = await this.#parts.identity.session(open.cookie, { quiet: true }).catch(() => undefined)
-    if (session === undefined) open.end(SIGNED_OUT)
+    const state = await this.#state(open)
+    if (state === 'over') open.end(SIGNED_OUT)
+    else if (open.unknownBeats >= MOST_UNKNOWN_BEATS) open.end()
     else if (out.writable && !out.writableNeedDrain) out.write(': beat\n\n')
+  }
+
+  /** A store that does not answer says nothing about the session: the page is not sent away, but it hears no more than two beats without knowing. */
+  async #state(open: Open): Promise<'on' | 'over' | 'unknown'> {
+    try {
+      const session = await this.#parts.identity.session(open.cookie, { quiet: true })
+      open.unknownBeats = 0
+      return session === undefined ? 'over' : 'on'
+    } catch (error) {
+      open.unknownBeats += 1
+      return error instanceof Refusal && error.code === 'LOCKED' ? 'over' : 'unknown'
+    }
   }
 }
 
