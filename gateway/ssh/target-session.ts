@@ -9,7 +9,7 @@ import { clockTime } from './commands/spans.ts'
 import { BROKEN, denial, denialText, noteRefused } from './deny.ts'
 import type { Connection, Outcome, SessionChannel, SessionRequest } from './engine/contract.ts'
 import type { SshParts } from './parts.ts'
-import { fit } from './screen/text.ts'
+import { wrapped } from './screen/text.ts'
 
 export type Visit = {
   readonly connection: Connection
@@ -115,7 +115,7 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
   }
 }
 
-/** A notice is recorded as a marker, then shown: on the first line of a terminal, so that prompts and editors keep theirs. */
+/** A notice is recorded as a marker, then shown: on the first lines of a terminal, so that prompts and editors keep theirs. */
 async function tell(context: Context, session: Session, text: string): Promise<void> {
   try {
     session.recording.take('m', text)
@@ -126,12 +126,16 @@ async function tell(context: Context, session: Session, text: string): Promise<v
   const { console } = context
   if (console.columns === undefined) await console.note(`${text}\n`)
   else
-    await console.raw(`\u001b7\u001b[1;1H\u001b[0;7m ${fit(text, console.columns - 2)} \u001b[0m\u001b[K\u001b8\u0007`)
+    await console.raw(
+      `\u001b7${wrapped(text, console.columns - 2)
+        .map((line, at) => `\u001b[${at + 1};1H\u001b[0;7m ${line} \u001b[0m\u001b[K`)
+        .join('')}\u001b8\u0007`,
+    )
 }
 
 export function noticeText(context: Pick<Context, 'clock' | 'address' | 'identity'>, notice: GrantNotice): string {
   const until = clockTime(notice.grant.expiresAt, context.clock.now())
-  if (notice.kind === 'extended') return `Sallyport: extended, this session may go on until ${until}.`
+  if (notice.kind === 'extended') return `[sallyport] extended: this session may go on until ${until}.`
   const left = notice.minutes === 1 ? '1 minute' : `${notice.minutes} minutes`
-  return `Sallyport: ${left} left, until ${until}. More time: ${typed(context, `extend ${notice.grant.id}`)}`
+  return `[sallyport] ${left} left, until ${until}. More time: ${typed(context, `extend ${notice.grant.id}`)}`
 }

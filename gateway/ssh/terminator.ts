@@ -104,9 +104,7 @@ class House {
         guest,
         () => serveChannel(this.#parts, { connection, channel, person, closing: this.#closing.signal }),
         async () => {
-          await channel.writeError(
-            `${this.#settings.channels} channels are open on this connection: close one first.\n`,
-          )
+          await channel.writeError(`No more than ${this.#settings.channels} channels at a time on one connection.\n`)
           await channel.end(1)
         },
       )
@@ -115,7 +113,7 @@ class House {
   }
 
   async close(graceMs: number): Promise<void> {
-    this.#closing.abort(`Sallyport: the gateway is closing. This session ends in ${spanOf(graceMs)}.`)
+    this.#closing.abort(`[sallyport] the gateway is closing. This session ends in ${spanOf(graceMs)}.`)
     const until = performance.now() + graceMs
     while ([...this.#guests.values()].some(({ busy }) => busy > 0)) {
       const left = until - performance.now()

@@ -153,7 +153,10 @@ await t.test('asking, approving and going on happen in the connection that wante
   t.equal(code, 255)
   t.match(out, /revoked by bob: enough/)
   t.match(recorder.kept[0]?.end, { cause: 'cut' })
-  t.match(recorder.kept[0]?.events.find(({ kind }) => kind === 'm')?.text, /left, until .* extend 1/)
+  t.match(
+    recorder.kept[0]?.events.find(({ kind }) => kind === 'm')?.text,
+    /^\[sallyport\] 5 minutes left, until .* extend 1$/,
+  )
   t.equal((await desk.grants.grant(alice, '1' as GrantId)).state, 'ended')
 
   configure('alice')
@@ -189,24 +192,27 @@ await t.test('plain ssh shows a menu on a terminal and a list without one', { sk
   t.equal((await left.done).code, 0)
 })
 
-await t.test('one connection may open so many channels, and so many strangers may knock', { skip }, async (t) => {
-  const { ssh, signIns, fingerprintOf, configure } = await openDoor(t, {
-    channels: 1,
-    unsigned: { all: 2, perAddress: 1 },
-    graceMs: 3500,
-  })
-  signIns.keys.set(fingerprintOf('alice'), people().alice)
-  configure('erin', ['BatchMode yes'])
-  const waiting = ssh('-o', 'ServerAliveInterval=1', 'erin@127.0.0.1', 'whoami')
-  await waiting.shows('and type this code there')
-  configure('alice', ['BatchMode yes'])
-  t.match(await ssh('alice@127.0.0.1', 'whoami').done, { code: 255, errors: /Too many are signing in/ })
-  // An approval that is waited for keeps the grace time open.
-  await new Promise((resolve) => setTimeout(resolve, 4500))
-  signIns.decide(people().erin)
-  t.match(await waiting.done, { code: 0, out: /^erin/ })
-  t.equal((await ssh('alice@127.0.0.1', 'whoami').done).code, 0)
-})
+await t.test(
+  'so many strangers may knock, and an approval that is waited for keeps the door open',
+  { skip },
+  async (t) => {
+    const { ssh, signIns, fingerprintOf, configure } = await openDoor(t, {
+      unsigned: { all: 2, perAddress: 1 },
+      graceMs: 3500,
+    })
+    signIns.keys.set(fingerprintOf('alice'), people().alice)
+    configure('erin', ['BatchMode yes'])
+    const waiting = ssh('-o', 'ServerAliveInterval=1', 'erin@127.0.0.1', 'whoami')
+    await waiting.shows('and type this code there')
+    configure('alice', ['BatchMode yes'])
+    t.match(await ssh('alice@127.0.0.1', 'whoami').done, { code: 255, errors: /Too many are signing in/ })
+    // An approval that is waited for keeps the grace time open.
+    await new Promise((resolve) => setTimeout(resolve, 4500))
+    signIns.decide(people().erin)
+    t.match(await waiting.done, { code: 0, out: /^erin/ })
+    t.equal((await ssh('alice@127.0.0.1', 'whoami').done).code, 0)
+  },
+)
 
 await t.test('when the door closes, sessions are told, and end', { skip }, async (t) => {
   const { sshOnTerminal, signIns, fingerprintOf, desk, door, recorder } = await openDoor(t)
@@ -307,4 +313,35 @@ await t.test('a live session is listed and can be ended by its person, and says 
   t.match(live, { username: 'alice', target: 'prod-db', live: true })
   t.match(await ssh('alice@127.0.0.1', `kill ${live?.id} --note wrong host`).done, { code: 0 })
   t.match(await shell.done, { code: 255, out: /wrong host/ })
+})
+
+await t.test('a connection has so many channels, so many tries, and so much time to sign in', { skip }, async (t) => {
+  const settings = { channels: 1, maxFailures: 3, graceMs: 400 }
+  const { ssh, signIns, keyOf, fingerprintOf, configure, desk, target, sshOnTerminal } = await openDoor(t, settings)
+  const { alice } = people()
+  keyOf('locked', 'passphrase')
+  configure('locked')
+  const idle = sshOnTerminal('alice@127.0.0.1', 'whoami')
+  await idle.shows('Enter passphrase')
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  idle.type('passphrase\n')
+  t.match(await idle.done, { code: 255, out: /Signing in took too long|Connection (closed|reset)|Broken pipe/ })
+  t.equal(signIns.asked.length, 0)
+
+  signIns.answer = new Refusal('NOT_SIGNED_IN', 'The sign-in was denied by its person.')
+  configure('erin', ['BatchMode yes', ...['1', '2', '3', '4'].map((name) => `IdentityFile ${keyOf(name)}`)])
+  const denied = await ssh('alice@127.0.0.1', 'whoami').done
+  t.match(denied, { code: 255, errors: /Too many attempts to sign in/ })
+  t.equal(signIns.asked.length, 1, 'after a no the other keys do not ask again')
+
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+  configure('alice', ['BatchMode yes', `ControlPath ${target.directory}/mux`])
+  const master = ssh('-M', 'alice@127.0.0.1', 'prod-db', 'echo first; sleep 30')
+  await master.shows('first')
+  t.match(await ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', 'whoami').done, {
+    code: 1,
+    errors: /No more than 1 channels at a time/,
+  })
+  master.child.kill()
 })

@@ -46,3 +46,17 @@ export function fit(text: string, columns: number): string {
 }
 
 export const pad = (text: string, columns: number): string => text + ' '.repeat(Math.max(0, columns - width(text)))
+
+/** Lines of at most that many columns, broken between words where that is possible. */
+export function wrapped(text: string, columns: number): readonly string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (line !== '' && width(longer) > columns) {
+      lines.push(line)
+      line = fit(word, columns)
+    } else line = fit(longer, columns)
+  }
+  return [...lines, line]
+}
