@@ -30,10 +30,14 @@ export function createListener({ settings, portal, elsewhere }: ListenerParts): 
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: HANDSHAKE_MS,
       headersTimeout: HEADERS_MS,
+      connectionsCheckingInterval: HEADERS_MS / 2,
       // Uploads to web targets take their time; the portal's own requests have a timer of their own.
       requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: HEADER_BYTES,
+      // An event stream to a machine that is gone would stay open for ever.
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
     },
     (request, response) => {
       if (isOurs(request)) inTime(request, response, portal)
