@@ -8,7 +8,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../model/log.ts'
-import { writeConfig } from './clickhouse-config.ts'
+import { type Passwords, writeConfig } from './clickhouse-config.ts'
 import { migrate } from './migrate.ts'
 import type { AuditStore } from './store.ts'
 
@@ -24,7 +24,8 @@ export type ClickHouse = {
   stop(): Promise<void>
 }
 
-const START_MS = 30_000
+const START_MS = 15_000
+const AGAIN_MS = 500
 const STOP_MS = 2_000
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 10_000
@@ -38,11 +39,8 @@ export async function startClickHouse(parts: { readonly dir: string; readonly lo
   const dir = path.resolve(parts.dir)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const passwords = { migrator: password(), shipper: password(), auditor: password() }
-  const port = await freePort()
+  const { engine, port } = await comeUp(dir, passwords, log)
   const url = `http://127.0.0.1:${port}`
-  const config = writeConfig(dir, port, passwords)
-  const engine = new Engine({ library: libraryPath(), dir, config, port, log })
-  await engine.start()
   try {
     await migrate({ url, username: 'migrator', password: passwords.migrator })
   } catch (error) {
@@ -57,6 +55,24 @@ export async function startClickHouse(parts: { readonly dir: string; readonly lo
     auditor: { url, username: 'auditor', password: passwords.auditor },
     pid: () => engine.pid,
     stop: () => engine.stop(),
+  }
+}
+
+/** An engine whose parent was killed needs a moment to end, and a free port may be gone: so more than one try. */
+async function comeUp(dir: string, passwords: Passwords, log: Log) {
+  const library = libraryPath()
+  const deadline = performance.now() + START_MS
+  for (;;) {
+    const port = await freePort()
+    const engine = new Engine({ library, dir, config: writeConfig(dir, port, passwords), port, log })
+    try {
+      await engine.start()
+      return { engine, port }
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      log({ level: 'warn', room: 'recorder', message: 'the embedded ClickHouse did not start; trying again', error })
+      await sleep(AGAIN_MS)
+    }
   }
 }
 
@@ -96,7 +112,7 @@ class Engine {
     ]
     const child = spawn(process.execPath, [path.join(import.meta.dirname, 'clickhouse-child.ts'), library, ...args], {
       stdio: ['pipe', 'ignore', 'pipe'],
-      env: { PATH: process.env['PATH'] },
+      env: {},
       cwd: dir,
     })
     this.#child = child

@@ -111,8 +111,8 @@ export class SessionRecording implements Recording {
     if (this.#failure === undefined) {
       try {
         this.#gate?.end()
-        this.#hold?.close()
         this.#parts.writer.flush()
+        this.#hold?.close()
         this.seal(end.endedAt)
         this.row(end.endedAt)
         this.#parts.onEnd(this, true)
@@ -139,7 +139,8 @@ export class SessionRecording implements Recording {
   /** Now and then, with nothing of the journal unwritten: what was not echoed in time, checkpoints, the row for lists. Returns whether it signed. */
   tick(now: Moment, maySign: boolean): boolean {
     if (this.#end !== undefined || this.#failure !== undefined) return false
-    const isDue = maySign && this.#seq > this.#rowSeq && now - this.#sealedAt >= SEAL_MS
+    const isNew = this.#chain.loose > 0 || this.#seq > this.#rowSeq
+    const isDue = maySign && isNew && now - this.#sealedAt >= SEAL_MS
     if (isDue) {
       this.#sealedAt = now
       this.seal(now)
@@ -210,6 +211,8 @@ export class SessionRecording implements Recording {
   }
 
   #keepHeld(now: Moment): void {
+    // What was decided is in the journal before it leaves the hold file: a kill -9 in between must not lose it.
+    this.#parts.writer.flush()
     try {
       this.#hold?.write(this.#gate?.held(now) ?? [])
     } catch (cause) {

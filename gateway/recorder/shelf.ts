@@ -1,15 +1,16 @@
 /** The journals below one root as the shipper sees them: how far each is shipped, what comes next, what may go. */
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, statfsSync, statSync, utimesSync } from 'node:fs'
 import path from 'node:path'
 import type { Log } from '../model/log.ts'
+import type { Clock } from '../model/moment.ts'
 import { readBytes, type Slice } from './batch.ts'
 import { ownerState } from './owner.ts'
 import { isSegment, isSegmentName, MAGIC, MAX_DATA, OVERHEAD, records } from './segment.ts'
-import { syncDirectory } from './writer.ts'
+import { StateFile } from './state-file.ts'
 
 type Position = { readonly segment: string; readonly offset: number }
 
-/** What is on disk: `intent` was written before its batch was sent, and is sent again after a restart. */
+/** What is on disk. `intent` was written before its batch was sent, and is sent again after a restart. */
 type State = { readonly positions: Readonly<Record<string, Position>>; readonly intent?: readonly Slice[] | undefined }
 
 export type Plan = {
@@ -19,25 +20,33 @@ export type Plan = {
   readonly isFull: boolean
 }
 
-const STATE = 'shipper.json'
+const STATE = 'shipper.state'
 const MAX_ROWS = 20_000
 const MAX_BYTES = 8 * 1024 * 1024
 /** A store that does not sync may lose what it acknowledged a moment ago. */
 const KEEP_MS = 15 * 60_000
+/** At most this much is kept for that; nothing when the disk has less than `TIGHT_BYTES` left. */
+const KEEP_BYTES = 1024 * 1024 * 1024
+const TIGHT_BYTES = 512 * 1024 * 1024
 /** A segment with damage in it is kept, with its directory, until a person has looked at it. */
 const DAMAGED = '.damaged'
 
 export class Shelf {
   readonly #root: string
   readonly #log: Log
+  readonly #clock: Clock
+  readonly #file: StateFile
   readonly #positions = new Map<string, Position>()
   #intent: readonly Slice[] | undefined
   #isSaved = true
 
-  constructor(root: string, log: Log) {
+  constructor(parts: { readonly dir: string; readonly log: Log; readonly clock: Clock }) {
+    const root = parts.dir
     this.#root = root
-    this.#log = log
-    const state = readState(path.join(root, STATE))
+    this.#log = parts.log
+    this.#clock = parts.clock
+    this.#file = new StateFile(path.join(root, STATE))
+    const state = (this.#file.text === '' ? { positions: {} } : JSON.parse(this.#file.text)) as State
     for (const [journal, position] of Object.entries(state.positions)) this.#positions.set(journal, position)
     this.#intent = state.intent
   }
@@ -87,24 +96,22 @@ export class Shelf {
     this.#isSaved = false
   }
 
-  /** Writes down what is finished, and throws away what has been finished for long. */
-  tidy(now: number): void {
+  /** Writes down what is finished, and throws away what has been finished for long, or is too much to keep. */
+  tidy(): void {
+    const now = this.#clock.now()
     if (!this.#isSaved) this.#save()
-    for (const journal of this.journals()) {
-      const position = this.#positions.get(journal)
-      if (position === undefined) continue
-      const dir = path.join(this.#root, journal)
-      const segments = segmentsOf(dir)
-      const old = segments.filter((name) => name < position.segment && this.#isOld(dir, name, now))
-      for (const name of old) rmSync(path.join(dir, name))
-      const last = segments.at(-1)
-      const isDone = last === position.segment && segments.length === old.length + 1 && ownerState(dir) === 'closed'
-      if (isDone && position.offset >= MAGIC.length && this.#isOld(dir, last, now) && this.#isAtEnd(dir, position)) {
-        this.#positions.delete(journal)
-        this.#save()
-        if (!readdirSync(dir).some((name) => name.endsWith(DAMAGED))) rmSync(dir, { recursive: true })
-      }
+    const { bavail, bsize } = statfsSync(this.#root)
+    const shipped = this.#shipped()
+    let kept = bavail * bsize < TIGHT_BYTES ? 0 : KEEP_BYTES
+    for (const { file, at, size } of shipped.toSorted((a, b) => b.at - a.at)) {
+      kept -= size
+      if (kept < 0 || now - at > KEEP_MS) rmSync(file)
     }
+    for (const journal of this.journals()) this.#clearAway(journal, now)
+  }
+
+  close(): void {
+    this.#file.close()
   }
 
   /** Bytes that are not sent yet. */
@@ -156,7 +163,7 @@ export class Shelf {
       const file = path.join(dir, position.segment)
       if (found.rest > 0) renameSync(file, `${file}${DAMAGED}`)
       // The time of the file says from now on since when it is finished.
-      else utimesSync(file, new Date(), new Date())
+      else utimesSync(file, this.#clock.now() / 1000, this.#clock.now() / 1000)
       this.#positions.set(journal, { segment: after, offset: 0 })
       this.#isSaved = false
     }
@@ -187,34 +194,45 @@ export class Shelf {
     }
   }
 
-  #isAtEnd(dir: string, position: Position): boolean {
-    const found = this.#scan(path.join(dir, position.segment), position.offset, 1, 1)
-    return found.rows === 0
+  /** Whole segments that the store has. */
+  #shipped(): readonly { readonly file: string; readonly at: number; readonly size: number }[] {
+    return [...this.#positions].flatMap(([journal, position]) => {
+      const dir = path.join(this.#root, journal)
+      return segmentsOf(dir)
+        .filter((name) => name < position.segment)
+        .map((name) => {
+          const file = path.join(dir, name)
+          const { mtimeMs, size } = statSync(file)
+          return { file, at: mtimeMs, size }
+        })
+    })
   }
 
-  #isOld(dir: string, segment: string, now: number): boolean {
-    const at = statSync(path.join(dir, segment), { throwIfNoEntry: false })?.mtimeMs
-    return at !== undefined && now - at > KEEP_MS
+  /** The journal of a worker that is gone goes when the store has all of it. */
+  #clearAway(journal: string, now: number): void {
+    const dir = path.join(this.#root, journal)
+    const position = this.#positions.get(journal)
+    const segments = segmentsOf(dir)
+    if (segments.length === 0 && ownerState(dir) === 'closed') {
+      this.#positions.delete(journal)
+      rmSync(dir, { recursive: true })
+      return
+    }
+    if (position === undefined || segments.length !== 1 || segments[0] !== position.segment) return
+    const file = path.join(dir, position.segment)
+    if (now - statSync(file).mtimeMs < KEEP_MS || ownerState(dir) !== 'closed') return
+    if (this.#scan(file, position.offset, 1, 1).rows > 0) return
+    if (readdirSync(dir).some((name) => name.endsWith(DAMAGED))) return
+    this.#positions.delete(journal)
+    this.#save()
+    rmSync(dir, { recursive: true })
   }
 
   #save(): void {
     const state: State = { positions: Object.fromEntries(this.#positions), intent: this.#intent }
-    const file = path.join(this.#root, STATE)
-    writeFileSync(`${file}.next`, JSON.stringify(state), { mode: 0o600, flush: true })
-    renameSync(`${file}.next`, file)
-    syncDirectory(this.#root)
+    this.#file.write(JSON.stringify(state))
     this.#isSaved = true
   }
 }
 
 export const segmentsOf = (dir: string): readonly string[] => readdirSync(dir).filter(isSegmentName).toSorted()
-
-/** @throws on a file that is there and cannot be read: starting anew would send everything twice. */
-function readState(file: string): State {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as State
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { positions: {} }
-    throw error
-  }
-}

@@ -40,6 +40,8 @@ const PAUSE_MS = 300
 const FIRST_RETRY_MS = 250
 const LONGEST_RETRY_MS = 5_000
 const TIDY_MS = 5_000
+/** While the store is out of reach, somebody is told this often. */
+const ALARM_MS = 60_000
 
 class JournalShipper implements Shipper {
   readonly #parts: ShipperParts
@@ -53,11 +55,14 @@ class JournalShipper implements Shipper {
   #shippedRows = 0
   #retryMs = FIRST_RETRY_MS
   #tidiedAt = 0
+  #alarmedAt = 0
+  #stopped: Promise<void> | undefined
+  readonly #unclosed = new Set<string>()
 
   constructor(parts: ShipperParts) {
     this.#parts = parts
     mkdirSync(parts.dir, { recursive: true, mode: 0o700 })
-    this.#shelf = new Shelf(parts.dir, parts.log)
+    this.#shelf = new Shelf(parts)
     this.#client = connect(parts.store)
     this.#done = this.#run()
   }
@@ -67,11 +72,17 @@ class JournalShipper implements Shipper {
     return { state: this.#state, backlogBytes: this.#shelf.backlog(), oldestMs, shippedRows: this.#shippedRows }
   }
 
-  async stop(graceMs = 2_000): Promise<void> {
+  stop(graceMs = 2_000): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs)
+    return this.#stopped
+  }
+
+  async #stop(graceMs: number): Promise<void> {
     this.#stopping.abort()
     const late = setTimeout(() => this.#cut.abort(), graceMs)
     await this.#done
     clearTimeout(late)
+    this.#shelf.close()
     await this.#client.close()
   }
 
@@ -125,22 +136,30 @@ class JournalShipper implements Shipper {
     this.#shelf.finish(slices)
   }
 
-  /** Sessions of workers that were killed get their end. */
+  /** Sessions of workers that were killed get their end. What cannot be closed now is shipped as it is, and closed later. */
   async #recoverDead(): Promise<void> {
     for (const journal of this.#shelf.journals()) {
       const dir = path.join(this.#parts.dir, journal)
       if (ownerState(dir) !== 'dead') continue
-      const ended = await recover(dir, openSigningKey(this.#parts.dir))
-      const details = { journal, sessions: ended }
-      this.#parts.log({ level: 'warn', room: 'recorder', message: 'the journal of a dead worker was closed', details })
+      try {
+        const sessions = await recover(dir, openSigningKey(this.#parts.dir))
+        const message = 'the journal of a dead worker was closed'
+        this.#parts.log({ level: 'warn', room: 'recorder', message, details: { journal, sessions } })
+        this.#unclosed.delete(journal)
+      } catch (error) {
+        if (this.#unclosed.has(journal)) continue
+        this.#unclosed.add(journal)
+        const message = 'the journal of a dead worker cannot be closed now'
+        this.#parts.log({ level: 'error', room: 'recorder', message, details: { journal }, error })
+      }
     }
   }
 
   #tidy(): void {
-    const now = Date.now()
+    const now = this.#parts.clock.now()
     if (now - this.#tidiedAt < TIDY_MS && !this.#stopping.signal.aborted) return
     this.#tidiedAt = now
-    this.#shelf.tidy(now)
+    this.#shelf.tidy()
   }
 
   #wentWell(): void {
@@ -151,11 +170,14 @@ class JournalShipper implements Shipper {
   }
 
   #wentWrong(error: unknown): void {
-    if (this.#state === 'down' || this.#cut.signal.aborted) return
+    if (this.#cut.signal.aborted) return
+    const now = this.#parts.clock.now()
+    if (this.#state === 'down' && now - this.#alarmedAt < ALARM_MS) return
+    this.#alarmedAt = now
     this.#state = 'down'
-    const details = { backlogBytes: this.#shelf.backlog() }
+    const { backlogBytes, oldestMs } = this.stats()
     const message = 'the audit store takes no recordings; the journal keeps them'
-    this.#parts.log({ level: 'error', room: 'recorder', message, details, error })
+    this.#parts.log({ level: 'error', room: 'recorder', message, details: { backlogBytes, oldestMs }, error })
   }
 }
 

@@ -183,15 +183,15 @@ else {
     for (let i = 1; i <= 500; i++) recording.take('o', `event ${i}`)
     await written(recording)
     const first = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
-    let intent = ''
+    let intent = Buffer.alloc(0)
     while (!intent.includes('"intent"')) {
       await new Promise((resolve) => setImmediate(resolve))
-      if (existsSync(path.join(dir, 'shipper.json'))) intent = readFileSync(path.join(dir, 'shipper.json'), 'utf8')
+      if (existsSync(path.join(dir, 'shipper.state'))) intent = readFileSync(path.join(dir, 'shipper.state'))
     }
     await first.stop()
     t.same(await rowCount(recording.id), [500, 500, 500])
     // As if the process had been killed after the store took the batch and before it could say so; the segment has grown since.
-    writeFileSync(path.join(dir, 'shipper.json'), intent)
+    writeFileSync(path.join(dir, 'shipper.state'), intent)
     for (let i = 501; i <= 700; i++) recording.take('o', `event ${i}`)
     recording.end(sessionEnd())
     await journal.close()
