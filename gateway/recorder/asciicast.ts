@@ -1,5 +1,5 @@
 /** Turns a session into asciicast v3 (docs.asciinema.org/manual/asciicast/v3): a header, then intervals since the event before. */
-import type { RecordedEvent, SessionRow } from '../session/library.ts'
+import type { RecordedEvent, SessionRow } from '../session/session.ts'
 
 const CODES: Readonly<Record<string, 'o' | 'i' | 'r' | 'm' | 'x'>> = { o: 'o', e: 'o', i: 'i', r: 'r', m: 'm', x: 'x' }
 

@@ -2,7 +2,7 @@
 import type { EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
-import type { Recording } from '../session/recorder.ts'
+import type { Recording } from '../session/session.ts'
 import { Chain, type SigningKey, signCheckpoint } from './chain.ts'
 import { EchoGate } from './echo.ts'
 import { HoldFile } from './hold.ts'

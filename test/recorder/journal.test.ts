@@ -9,7 +9,17 @@ import { Refusal } from '../../gateway/model/refusal.ts'
 import { openJournal, readPublicKeys, verifyJournals } from '../../gateway/recorder/recorder.ts'
 import { records, writeRecord } from '../../gateway/recorder/segment.ts'
 import { eventually, temporaryDir } from '../fixtures/clickhouse.ts'
-import { allRecords, journalAt, journalDirs, roomy, sessionEnd, sessionStart, terminal, written } from './parts.ts'
+import {
+  allRecords,
+  journalAt,
+  journalDirs,
+  roomy,
+  sessionEnd,
+  sessionStart,
+  terminal,
+  writingWorker,
+  written,
+} from './parts.ts'
 
 t.test(
   'whoever waits is told in order, after the bytes are in the file, and never before asking returned',
@@ -142,7 +152,7 @@ t.test('after a kill -9 everything that was written is there, again and again', 
   const dir = temporaryDir(t, 'journal')
   let told = 0
   for (let round = 0; round < 8; round++) {
-    const worker = spawn(process.execPath, [path.join(import.meta.dirname, 'writing-worker.ts'), dir], {
+    const worker = spawn(process.execPath, [writingWorker, dir], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     let out = ''

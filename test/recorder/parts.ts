@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { SessionEnd, SessionId, SessionStart } from '../../gateway/model/event.ts'
 import type { GrantId } from '../../gateway/model/grant.ts'
 import type { Subject, Username } from '../../gateway/model/identity.ts'
-import { type Log, type LogEvent, silent } from '../../gateway/model/log.ts'
+import { type Log, silent } from '../../gateway/model/log.ts'
 import { type Moment, wallClock } from '../../gateway/model/moment.ts'
 import { type Journal, openJournal } from '../../gateway/recorder/recorder.ts'
 import { isSegment, type JournalRecord, MAGIC, records } from '../../gateway/recorder/segment.ts'
@@ -70,4 +71,5 @@ export const written = (recording: { written(then: (failure: unknown) => void): 
 
 export const moment = (ms: number): Moment => ms as Moment
 
-export type { LogEvent }
+/** The program of a worker that is going to be killed. */
+export const writingWorker: string = fileURLToPath(import.meta.resolve('./writing-worker.ts'))

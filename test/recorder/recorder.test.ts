@@ -20,7 +20,7 @@ import { MAGIC, records, writeRecord } from '../../gateway/recorder/segment.ts'
 import { connect } from '../../gateway/recorder/store.ts'
 import type { SessionFilter } from '../../gateway/session/session.ts'
 import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
-import { journalAt, journalDirs, moment, sessionEnd, sessionStart, terminal, written } from './parts.ts'
+import { journalAt, journalDirs, moment, sessionEnd, sessionStart, terminal, writingWorker, written } from './parts.ts'
 
 async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
@@ -345,7 +345,7 @@ else {
 
 /** A process that records until it has said something, and is killed then. */
 async function killedWorker(dir: string, mode: string): Promise<{ readonly id: SessionId; readonly told: number }> {
-  const worker = spawn(process.execPath, [path.join(import.meta.dirname, 'writing-worker.ts'), dir, mode], {
+  const worker = spawn(process.execPath, [writingWorker, dir, mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let out = ''
