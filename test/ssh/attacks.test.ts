@@ -214,7 +214,7 @@ t.test('channels', { skip }, async (t) => {
     }
     await client.gone
     const input = gateway.recorder.bytes('i', gateway.recorder.sessions.at(-1)).length
-    t.ok(input > 0 && input <= 2 * 1024 * 1024, `${input} bytes were taken`)
+    t.ok(input > 0 && input <= 5 * 1024 * 1024, `${input} bytes: a window for us and one for the target, no more`)
     t.ok(await echo(bystander, 'alive'))
   })
 

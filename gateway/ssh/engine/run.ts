@@ -9,6 +9,8 @@ import { sftpLane } from './sftp-lane.ts'
 import { writeTerminal } from './terminal.ts'
 import { string } from './wire.ts'
 
+const START_MS = 15_000
+
 export async function run(pool: Pool, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
   const { request = client.request } = wish
@@ -26,7 +28,7 @@ export async function run(pool: Pool, { channel: client, connection, session, ..
   relay.attach(target)
   const asked = client.terminal
   try {
-    await start(target, client, request)
+    await inTime(start(target, client, request), session.ended)
   } catch (failure) {
     target.closeNow()
     throw failure
@@ -54,4 +56,23 @@ async function start(target: Channel, client: ClientChannel, request: SessionReq
         ? target.ask('exec', string(request.command))
         : target.ask('subsystem', string('sftp'))
   if (!(await started)) throw new Refusal('TARGET_UNREACHABLE', `The target did not start the ${request.kind}.`)
+}
+
+/** A target that does not answer must not keep a session open. */
+function inTime(work: Promise<void>, ended: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = () => settle(new Refusal('TARGET_UNREACHABLE', 'The target did not answer in time.'))
+    const cut = () =>
+      settle(ended.reason instanceof Refusal ? ended.reason : new Refusal('GRANT_ENDED', 'The session was ended.'))
+    const timer = setTimeout(late, START_MS)
+    const settle = (failure?: Error) => {
+      clearTimeout(timer)
+      ended.removeEventListener('abort', cut)
+      if (failure === undefined) resolve()
+      else reject(failure)
+    }
+    work.then(() => settle(), settle)
+    if (ended.aborted) cut()
+    else ended.addEventListener('abort', cut, { once: true })
+  })
 }

@@ -91,7 +91,10 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
         })
       }),
     serve: (stream, origin) => serve(stream, origin),
-    close: () => new Promise((resolve) => (listener.listening ? listener.close(() => resolve()) : resolve())),
+    close: () => {
+      if (listener.listening) listener.close()
+      return Promise.resolve()
+    },
   }
 }
 

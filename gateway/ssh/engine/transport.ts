@@ -5,7 +5,7 @@ import { MalformedMessage } from '../../model/refusal.ts'
 import { arm } from './fixes/post-quantum.ts'
 import type { Ssh2 } from './ssh2.ts'
 import type { HostKey, Offer, Protocol } from './ssh2-types.ts'
-import { message, string, uint32 } from './wire.ts'
+import { message, Reader, string, uint32 } from './wire.ts'
 
 export type TransportParts = {
   readonly ssh2: Ssh2
@@ -36,7 +36,11 @@ const KEEPALIVE_TRIES = 3
 const SERVER_SIGNATURES =
   'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256'
 
+/** What ssh2 takes as: this connection is over, read nothing more of what has arrived. */
+const STOP = Number.POSITIVE_INFINITY
+
 const DISCONNECT = 1
+const BY_APPLICATION = 11
 const EXT_INFO = 7
 const KEEPALIVE = message(80, string('keepalive@openssh.com'), Buffer.from([1]))
 
@@ -203,14 +207,19 @@ export class Transport {
     const protocol = this.#protocol
     const inner = protocol._onPayload
     protocol._onPayload = (payload) => {
+      if (this.#closed) return STOP
       const type = payload[0]
       if (payload.length === 0 || type === undefined) return undefined
-      if (type === 20 || type === DISCONNECT) return inner(payload)
+      if (type === 20) return inner(payload)
+      if (type === DISCONNECT) {
+        this.#end(goodbye(payload))
+        return STOP
+      }
       // IGNORE, UNIMPLEMENTED, DEBUG
       if (type >= 2 && type <= 4) return undefined
       if (type < 5 || (type > 7 && type < 50)) throw new MalformedMessage(`A message of type ${type} out of place.`)
       this.#parts.onMessage(payload)
-      return this.#closed ? false : undefined
+      return this.#closed ? STOP : undefined
     }
     const complete = protocol._onHandshakeComplete
     protocol._onHandshakeComplete = (negotiated) => {
@@ -282,4 +291,12 @@ export class Transport {
     this.#protocol.cleanup()
     this.#parts.onClose(cause)
   }
+}
+
+/** RFC 4253 §11.1. Undefined where the peer simply was done. */
+function goodbye(payload: Buffer): Error | undefined {
+  const reader = new Reader(payload, 1)
+  const code = reader.uint32()
+  const text = reader.text(1024)
+  return code === BY_APPLICATION ? undefined : new Error(text)
 }

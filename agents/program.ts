@@ -1,0 +1,171 @@
+/** A program on this host, with or without a terminal, and the end of its whole process group. */
+import { spawn as spawnProcess } from 'node:child_process'
+import { userInfo } from 'node:os'
+import { spawn as spawnTerminal } from '@lydell/node-pty'
+
+export type Window = { readonly columns: number; readonly rows: number }
+
+export type Wish = {
+  /** Undefined: a login shell. */
+  readonly command: string | undefined
+  readonly terminal: (Window & { readonly type: string }) | undefined
+  readonly environment: ReadonlyMap<string, string>
+}
+
+export type Listener = {
+  /** `taken` says that the next piece may come. */
+  output(bytes: Buffer, isError: boolean, taken: () => void): void
+  /** After all output. One of both is set. */
+  exited(code: number | undefined, signal: string | undefined): void
+}
+
+export type Program = {
+  input(bytes: Buffer, taken: () => void): void
+  endInput(): void
+  resize(window: Window): void
+  signal(name: string): void
+  /** Hangs up, and kills what is left a moment later. */
+  kill(): void
+}
+
+const PATIENCE_MS = 200
+
+export function startProgram(wish: Wish, listener: Listener): Program {
+  return wish.terminal === undefined ? withPipes(wish, listener) : withTerminal(wish, wish.terminal, listener)
+}
+
+/** What sshd gives a login: nothing of this process's own environment. */
+function login(wish: Wish) {
+  const { homedir, shell, username } = userInfo()
+  const program = shell ?? '/bin/sh'
+  const env = {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: homedir,
+    USER: username,
+    LOGNAME: username,
+    SHELL: program,
+    ...Object.fromEntries(wish.environment),
+    ...(wish.terminal === undefined ? {} : { TERM: wish.terminal.type }),
+  }
+  return { program, env, cwd: homedir, args: wish.command === undefined ? ['-l'] : ['-c', wish.command] }
+}
+
+function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, listener: Listener): Program {
+  const { args, cwd, env, program } = login(wish)
+  // Bytes, not text: output need not be UTF-8.
+  const pty = spawnTerminal(program, args, {
+    name: terminal.type,
+    cols: Math.max(1, terminal.columns),
+    rows: Math.max(1, terminal.rows),
+    cwd,
+    env,
+    encoding: null,
+  })
+  let isOver = false
+  let isKilled = false
+  pty.onData((data) => {
+    // Nobody reads it any more, but its end is only seen behind it.
+    if (isKilled) return
+    pty.pause()
+    listener.output(Buffer.from(data), false, () => {
+      if (!isOver) pty.resume()
+    })
+  })
+  pty.onExit(({ exitCode, signal }) => {
+    isOver = true
+    if (signal !== undefined && signal !== 0) listener.exited(undefined, nameOf(signal))
+    else listener.exited(exitCode, undefined)
+  })
+  return {
+    input: (bytes, taken) => {
+      // The type knows text only; with no encoding bytes pass as they are.
+      if (!isOver) pty.write(bytes as never)
+      taken()
+    },
+    endInput: () => {
+      if (!isOver) pty.write('\u0004')
+    },
+    resize: ({ columns, rows }) => {
+      if (!isOver) pty.resize(Math.max(1, columns), Math.max(1, rows))
+    },
+    signal: (name) => send(pty.pid, name),
+    kill: () => {
+      if (isOver) return
+      isKilled = true
+      send(pty.pid, 'HUP')
+      pty.resume()
+      pty.kill('SIGHUP')
+      setTimeout(() => {
+        if (!isOver) send(pty.pid, 'KILL')
+      }, PATIENCE_MS)
+    },
+  }
+}
+
+function withPipes(wish: Wish, listener: Listener): Program {
+  const { args, cwd, env, program } = login(wish)
+  const child = spawnProcess(program, args, { cwd, env, detached: true, stdio: 'pipe' })
+  const pid = child.pid ?? 0
+  let isOver = false
+  let isKilled = false
+  child.stdin.on('error', () => undefined)
+  for (const [stream, isError] of [
+    [child.stdout, false],
+    [child.stderr, true],
+  ] as const) {
+    stream.on('error', () => undefined)
+    stream.on('data', (bytes: Buffer) => {
+      if (isKilled) return
+      stream.pause()
+      listener.output(bytes, isError, () => stream.resume())
+    })
+  }
+  child.on('error', () => {
+    isOver = true
+    listener.exited(127, undefined)
+  })
+  child.on('close', (code, signal) => {
+    if (isOver) return
+    isOver = true
+    listener.exited(code ?? undefined, signal?.slice('SIG'.length))
+  })
+  return {
+    input: (bytes, taken) => {
+      child.stdin.write(bytes, () => taken())
+    },
+    endInput: () => child.stdin.end(),
+    resize: () => undefined,
+    signal: (name) => send(pid, name),
+    kill: () => {
+      isKilled = true
+      child.stdout.resume()
+      child.stderr.resume()
+      send(pid, 'HUP')
+      setTimeout(() => send(pid, 'KILL'), PATIENCE_MS)
+    },
+  }
+}
+
+/** To the whole group; a group that is gone is what was wanted. */
+function send(pid: number, name: string): void {
+  if (pid <= 1 || !/^[A-Z0-9]{1,8}$/.test(name)) return
+  try {
+    process.kill(-pid, `SIG${name}`)
+  } catch {
+    // Gone already.
+  }
+}
+
+const NAMES: Readonly<Record<number, string>> = {
+  1: 'HUP',
+  2: 'INT',
+  3: 'QUIT',
+  6: 'ABRT',
+  9: 'KILL',
+  11: 'SEGV',
+  13: 'PIPE',
+  14: 'ALRM',
+  15: 'TERM',
+}
+
+const nameOf = (signal: number): string => NAMES[signal] ?? 'TERM'
