@@ -107,7 +107,7 @@ export const scope = (more: Partial<PostgresScope> = {}): PostgresScope => ({
 export const roleNamed = (name: string, postgres: PostgresScope): Role => ({
   name,
   description: '',
-  targets: { labels: {}, names: ['prod-db', 'wall-db', 'static-db', 'socket-db'] },
+  targets: { labels: {}, names: ['prod-db', 'wall-db', 'static-db', 'socket-db', 'fake-db'] },
   endpoints: ['postgres'],
   requesters: ['engineers'],
   approval: { kind: 'auto' },
@@ -251,6 +251,7 @@ export function endpointsOf(demo: DemoPostgres): ReadonlyMap<string, PostgresEnd
   return new Map<string, PostgresEndpoint>([
     ['prod-db', { ...base, tls, credential: provision }],
     ['wall-db', { ...base, tls: { ...tls, serverName: 'elsewhere.example' }, credential: fixed }],
+    ['fake-db', { ...base, host: '127.0.0.1', tls: { mode: 'off' }, credential: fixed }],
     ['static-db', { ...base, tls, credential: fixed }],
     ['socket-db', { ...base, host: demo.server.socketDirectory, tls: { mode: 'off' }, credential: provision }],
   ])
