@@ -53,9 +53,12 @@ export function denial(failure: unknown, log: Log): Denial {
   }
 }
 
+/** A person was not let through; that a target was out of reach is another thing. */
 const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'MFA_MISSING', 'NOT_ALLOWED', 'LOCKED', 'NOT_SIGNED_IN'])
 
-/** That a person was not let through to a target belongs into the audit log; that it was out of reach does not. */
+export const isRefused = (failure: unknown): boolean => failure instanceof Refusal && TELLING.has(failure.code)
+
+/** Belongs into the audit log. */
 export function noteRefused(
   notes: { readonly audit: Audit; readonly clock: Clock },
   person: { readonly identity: Identity },

@@ -6,7 +6,7 @@ import { signInBanner } from './auth-words.ts'
 import { askForAccess, noGrant } from './commands/ask-access.ts'
 import { type Context, typed } from './commands/command.ts'
 import { clockTime } from './commands/spans.ts'
-import { BROKEN, denial, denialText, noteRefused } from './deny.ts'
+import { BROKEN, denial, denialText, isRefused, noteRefused } from './deny.ts'
 import type { Connection, Outcome, SessionChannel, SessionRequest } from './engine/contract.ts'
 import type { SshParts } from './parts.ts'
 import { wrapped } from './screen/text.ts'
@@ -36,9 +36,7 @@ export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> 
     const denied = denial(failure, parts.notes.log)
     await context.console.note(denialText(denied))
     noteRefused(parts.notes, visit.person, visit.target, failure)
-    const isGrant =
-      failure instanceof Refusal && ['NO_GRANT', 'MFA_MISSING', 'NOT_SIGNED_IN', 'LOCKED'].includes(failure.code)
-    await channel.end(isGrant ? denied.exitCode : BROKEN)
+    await channel.end(isRefused(failure) ? denied.exitCode : BROKEN)
   }
 }
 

@@ -45,6 +45,7 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
   }
 }
 
+const LAST_WORDS_MS = 2000
 const FULL = 'Too many channels are open on this connection.'
 
 /** Who is inside through one listening door. */
@@ -54,6 +55,8 @@ class House {
   readonly #entrance: Entrance
   readonly #guests = new Map<Connection, { readonly grace: Grace; busy: number; person: Person | undefined }>()
   readonly #closing = new AbortController()
+  /** Channels on all connections, those included whose client has just left. */
+  #running = 0
   #oneLess: () => void = () => undefined
 
   constructor(parts: SshParts, settings: SshSettings) {
@@ -89,7 +92,6 @@ class House {
       grace.end()
       leave()
       this.#guests.delete(connection)
-      this.#oneLess()
     })
     this.#authenticate(connection)
     connection.onSession((channel) => {
@@ -114,10 +116,16 @@ class House {
 
   async close(graceMs: number): Promise<void> {
     this.#closing.abort(`[sallyport] the gateway is closing. This session ends in ${spanOf(graceMs)}.`)
-    const until = performance.now() + graceMs
-    while ([...this.#guests.values()].some(({ busy }) => busy > 0)) {
-      const left = until - performance.now()
-      if (left <= 0) break
+    await this.#quiet(graceMs)
+    for (const connection of this.#guests.keys()) connection.disconnect('The gateway is closing.')
+    // Recordings get their last words before the journal behind them closes.
+    await this.#quiet(LAST_WORDS_MS)
+  }
+
+  /** Until nothing runs any more, at most so long. */
+  async #quiet(ms: number): Promise<void> {
+    const until = performance.now() + ms
+    for (let left = ms; this.#running > 0 && left > 0; left = until - performance.now())
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left)
         this.#oneLess = () => {
@@ -125,8 +133,6 @@ class House {
           resolve()
         }
       })
-    }
-    for (const connection of this.#guests.keys()) connection.disconnect('The gateway is closing.')
   }
 
   #authenticate(connection: Connection): void {
@@ -218,6 +224,7 @@ class House {
   ): Promise<void> {
     if (guest.busy >= this.#settings.channels) return full()
     guest.busy += 1
+    this.#running += 1
     try {
       await work()
     } catch (failure) {
@@ -225,6 +232,7 @@ class House {
       connection.disconnect('Something broke on our side.')
     } finally {
       guest.busy -= 1
+      this.#running -= 1
       this.#oneLess()
     }
   }

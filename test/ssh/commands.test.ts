@@ -7,6 +7,9 @@ import { shortIds } from '../../gateway/ssh/commands/sessions.ts'
 import { minutesOf, spanOf } from '../../gateway/ssh/commands/spans.ts'
 import { firstWord, words } from '../../gateway/ssh/commands/words.ts'
 import { routeOf, tcpipRouteOf } from '../../gateway/ssh/route.ts'
+import { Console } from '../../gateway/ssh/screen/console.ts'
+import { choose } from '../../gateway/ssh/screen/menu.ts'
+import { askLine } from '../../gateway/ssh/screen/prompt.ts'
 import { table } from '../../gateway/ssh/screen/table.ts'
 import { fit, plain, width } from '../../gateway/ssh/screen/text.ts'
 import { commandLine, openDesk, people, recorded, shelf, TERMINAL, TestChannel } from '../fixtures/ssh-front.ts'
@@ -161,6 +164,43 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
   for (const line of lines) t.ok(width(line) <= 40, line)
   t.notOk(lines.join('').includes(ESC))
   t.match(table(['A'], [['x'.repeat(300)]], undefined), 'x'.repeat(300))
+})
+
+await t.test('a menu fits the screen, and numbers and arrows choose', async (t) => {
+  const choices = Array.from({ length: 50 }, (_, at) => ({ label: `host-${at + 1}`, detail: 'd'.repeat(200) }))
+  const chosen = async (...typed: string[]) => {
+    const channel = new TestChannel({ kind: 'shell' }, { ...TERMINAL, columns: 40, rows: 10 })
+    for (const keys of typed) channel.type(keys)
+    const at = await choose(new Console(channel.endInput()), 'where to?', choices)
+    return { at, out: channel.out }
+  }
+  t.equal((await chosen('23')).at, 22)
+  t.equal((await chosen('7')).at, 6, 'there is no 70')
+  t.equal((await chosen('3')).at, undefined, 'a 3 may become a 30')
+  t.equal((await chosen('3\r')).at, 2)
+  t.equal((await chosen(`${ESC}[B`, `${ESC}[B`, `${ESC}[A`, '\r')).at, 1)
+  t.equal((await chosen(`${ESC}OB\r`)).at, 1)
+  for (const leave of ['q', '\u0003', '\u0004', ESC]) t.equal((await chosen(leave)).at, undefined)
+  const { out } = await chosen('50')
+  const last = out.split(`${ESC}[J`).at(-1)?.replaceAll(COLOUR, '').split('\r\n') ?? []
+  t.ok(last.length <= 10)
+  for (const line of last) t.ok(width(line) <= 40, line)
+})
+
+const answer = async (typed: string) => {
+  const channel = new TestChannel({ kind: 'shell' }, TERMINAL).type(typed).endInput()
+  return askLine(new Console(channel), 'Why?', 'because')
+}
+
+await t.test('an answer can be corrected while it is typed', async (t) => {
+  t.equal(await answer('abd\u007fc\r'), 'abc')
+  t.equal(await answer('one two\u0017three\r'), 'one three')
+  t.equal(await answer('wrong\u0015right\r'), 'right')
+  t.equal(await answer('日本\u007f\r'), '日')
+  t.equal(await answer('\r'), 'because')
+  t.equal(await answer(`a${ESC}[200~b\u0001\r`), 'ab', 'control keys are not text')
+  t.equal(await answer('\u0003'), undefined)
+  t.equal((await answer(`${'x'.repeat(2000)}\r`))?.length, 500)
 })
 
 await t.test('ids are abbreviated as far as they stay different', async (t) => {

@@ -36,7 +36,7 @@ export const watch: Command = {
   options: {},
   words: [1, 1],
   async run(context, given) {
-    const { console, library, clock } = context
+    const { console, library } = context
     const session = await sessionNamed(context, given.word(0))
     note(context, 'session.watched', session)
     if (console.hasTerminal) await console.note(`${heading(context, session)} q leaves.\n\n`)
@@ -45,7 +45,7 @@ export const watch: Command = {
       session,
       (signal) => library.events(session.id, { follow: true, signal }),
       // What lies behind is shown at once; what comes has its own pace.
-      { speed: Number.POSITIVE_INFINITY, idleMs: 0, liveFrom: clock.now() },
+      { speed: 1, idleMs: 0 },
     )
     if (console.hasTerminal)
       await console.note(`\n-- ${how === 'quit' ? 'you left; the session goes on' : 'the session is over'}\n`)

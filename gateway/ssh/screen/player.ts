@@ -6,12 +6,10 @@ import { PlainOutput, RESTORE, SafeOutput } from './safe-output.ts'
 import { plain } from './text.ts'
 
 export type Pace = {
-  /** 1 is as it was; `Infinity` does not wait. */
+  /** 1 is as it was. */
   readonly speed: number
-  /** Longer pauses are cut to this. */
+  /** Longer pauses are cut to this; 0 shows everything at once. */
   readonly idleMs: number
-  /** From this moment on nothing waits: what comes is live. */
-  readonly liveFrom?: number
 }
 
 /** Right arrow. */
@@ -35,7 +33,7 @@ export async function play(
       if (signal.aborted) break
       const gap = last === undefined ? 0 : event.at - last
       last = event.at
-      if (console.hasTerminal) await hands.wait(gap, pace, event.at, signal)
+      if (console.hasTerminal) await hands.wait(gap, pace, signal)
       if (signal.aborted) break
       const text = screen.show(event)
       if (text !== '') await (screen.raw ? console.raw(text) : console.print(text))
@@ -70,9 +68,8 @@ class Hands {
   }
 
   /** Waits as long as the recording did, at its pace; a skip swallows recorded time, a pause holds. */
-  async wait(gap: number, pace: Pace, at: number, signal: AbortSignal): Promise<void> {
-    const live = pace.liveFrom !== undefined && at >= pace.liveFrom
-    let recorded = live ? 0 : Math.min(Math.max(gap, 0), pace.idleMs)
+  async wait(gap: number, pace: Pace, signal: AbortSignal): Promise<void> {
+    let recorded = Math.min(Math.max(gap, 0), pace.idleMs)
     while ((recorded > 0 || this.#paused) && !signal.aborted) {
       if (this.#skip > 0 && recorded > 0) {
         const taken = Math.min(recorded, this.#skip)
