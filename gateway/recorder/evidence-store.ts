@@ -1,8 +1,9 @@
 /** Evidence from the audit store: what is there, against what the chains and the audit log say must be there. */
 import type { ClickHouseClient } from '@clickhouse/client'
+import type { AuditEvent } from '../model/event.ts'
 import type { Checkpoint } from './chain.ts'
 import { ChainCheck, type ChainedRecord, type Damage, type Evidence, type Keys } from './evidence.ts'
-import { idBytes, type RecordKind, type SessionEntry } from './segment.ts'
+import { idBytes, type RecordingNote, type RecordKind, type SessionEntry } from './segment.ts'
 import { type AuditStore, connect } from './store.ts'
 
 /** What the audit log says about a session. */
@@ -111,21 +112,12 @@ async function* auditRecords(
 ): AsyncGenerator<ChainedRecord> {
   const query = `SELECT seq, toUnixTimestamp64Milli(ts), entry FROM audit.audit_log WHERE chain = {chain:UUID} ORDER BY seq`
   for await (const [seq, at, entry] of stream<[number, string, string]>(client, query, { chain })) {
-    const event = JSON.parse(entry) as {
-      kind: string
-      session?: string
-      details: { start?: unknown; events?: number; sealed?: { head: string } }
+    const note = JSON.parse(entry) as AuditEvent | RecordingNote
+    if (note.kind === 'recording.began') known.set(note.session, { ...known.get(note.session), start: note.start })
+    if (note.kind === 'recording.ended') {
+      const { events, sealed } = note.totals
+      known.set(note.session, { ...known.get(note.session), events, head: sealed.head })
     }
-    const { session, details } = event
-    if (session !== undefined && event.kind === 'session.opened' && details.start !== undefined)
-      known.set(session, { ...known.get(session), start: details.start })
-    if (
-      session !== undefined &&
-      event.kind === 'session.ended' &&
-      details.events !== undefined &&
-      details.sealed !== undefined
-    )
-      known.set(session, { ...known.get(session), events: details.events, head: details.sealed.head })
     yield { seq, at: Number(at), kind: 'A', data: Buffer.from(entry) }
   }
 }

@@ -10,7 +10,7 @@ import type { Recorder, Recording } from '../session/session.ts'
 import { Chain, openSigningKey, type SigningKey, signCheckpoint } from './chain.ts'
 import { claim, markClosed } from './owner.ts'
 import { SessionRecording } from './recording.ts'
-import { idBytes } from './segment.ts'
+import { idBytes, type RecordingNote } from './segment.ts'
 import { type JournalLimits, Space } from './space.ts'
 import { syncDirectory, Writer } from './writer.ts'
 
@@ -22,7 +22,7 @@ export type JournalStats = {
   readonly syncs: number
 }
 
-/** Of one worker. It writes the audit events `session.opened` and `session.ended` itself. */
+/** Of one worker. Beside audit events its chain notes where each recording began and ended. */
 export type Journal = Recorder & {
   /** Never throws: what cannot be written now is kept in memory (up to a limit) and written later. */
   audit(event: AuditEvent): void
@@ -109,17 +109,23 @@ class WorkerJournal implements Journal {
     )
     recording.row(start.startedAt)
     this.#live.add(recording)
-    this.audit({
-      ...sessionEvent(recording),
+    const { id: session, grant } = start
+    this.#note({
+      id: randomUUID(),
       at: start.startedAt,
-      kind: 'session.opened',
-      text: `${start.username} opened a session on ${start.target}.`,
-      details: { start: recording.start },
+      kind: 'recording.began',
+      session,
+      grant,
+      start: recording.start,
     })
     return recording
   }
 
   audit(event: AuditEvent): void {
+    this.#note(event)
+  }
+
+  #note(event: AuditEvent | RecordingNote): void {
     const write = () => {
       this.#writer.append(this.#chain, {
         id: this.#chain.id,
@@ -185,13 +191,9 @@ class WorkerJournal implements Journal {
     this.#live.delete(recording)
     const { start, end, ...totals } = recording.entry()
     if (!isNoted) this.#late.push(() => recording.row(this.#parts.clock.now()))
-    this.audit({
-      ...sessionEvent(recording),
-      at: end?.endedAt ?? this.#parts.clock.now(),
-      kind: 'session.ended',
-      text: `The session of ${start.username} on ${start.target} has ended.`,
-      details: { end, ...totals },
-    })
+    const at = end?.endedAt ?? this.#parts.clock.now()
+    const { id: session, grant } = start
+    this.#note({ id: randomUUID(), at, kind: 'recording.ended', session, grant, totals: { end, ...totals } })
   }
 
   #broken(failure: Refusal): void {
@@ -252,14 +254,6 @@ class WorkerJournal implements Journal {
     this.#parts.log({ level: 'info', room: 'recorder', message: 'the audit log was sealed', details })
   }
 }
-
-const sessionEvent = (recording: SessionRecording) => ({
-  id: randomUUID(),
-  actor: recording.start.username,
-  grant: recording.start.grant,
-  session: recording.start.id,
-  target: recording.start.target,
-})
 
 /** @throws when the directory cannot be made or written: a worker that cannot record must not serve. */
 export const openJournal = (parts: JournalParts): Journal => new WorkerJournal(parts)

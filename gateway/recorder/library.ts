@@ -86,6 +86,7 @@ class AuditLibrary implements ReadingRoom {
     readonly limit?: number
   }): Promise<readonly AuditEvent[]> {
     const { where, parameters } = conditions([
+      ['kind NOT LIKE {notes:String}', 'notes', 'recording.%'],
       ['grant_id = {grant:String}', 'grant', filter.grant],
       ['ts >= fromUnixTimestamp64Milli({since:Int64})', 'since', filter.since],
     ])

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { AuditEvent } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
 import { Chain, type SigningKey, signCheckpoint } from './chain.ts'
 import { readHold } from './hold.ts'
@@ -14,6 +13,7 @@ import {
   isSegment,
   type JournalRecord,
   MAGIC,
+  type RecordingNote,
   type RecordKind,
   records,
   type SessionEntry,
@@ -146,19 +146,16 @@ class Closing {
     this.#write({ id: chain.id, seq: session.version + 1, at: this.#now, kind: 'S', data: JSON.stringify(last) })
     if (audit === undefined) return
     const { start, ...totals } = last
-    const event: AuditEvent = {
+    const note: RecordingNote = {
       id: randomUUID(),
       at: this.#now,
-      kind: 'session.ended',
-      actor: start.username,
-      grant: start.grant,
+      kind: 'recording.ended',
       session: start.id,
-      target: start.target,
-      text: `The session of ${start.username} on ${start.target} ended when the gateway process was killed.`,
-      details: totals,
+      grant: start.grant,
+      totals,
     }
     const next = audit.seq + 1
-    audit.add(this.#write({ id: audit.id, seq: next, at: this.#now, kind: 'A', data: JSON.stringify(event) }), next)
+    audit.add(this.#write({ id: audit.id, seq: next, at: this.#now, kind: 'A', data: JSON.stringify(note) }), next)
   }
 
   seal(chain: Chain): void {

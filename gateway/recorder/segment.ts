@@ -5,11 +5,13 @@
  *   record  = u32 length of the rest after the checksum · u32 CRC-32 of it · 16 bytes id · u32 seq · u48 ms · u8 kind · data
  *
  * All integers little endian. Kinds in lower case are events of sessions (model/event.ts), the upper case ones are the journal's own:
- * `S` a row of the list of sessions (seq: its version, data: JSON {@link SessionEntry}), `A` an audit event (id: the journal's own chain),
+ * `S` a row of the list of sessions (seq: its version, data: JSON {@link SessionEntry}), `A` an audit event or a {@link RecordingNote} as JSON (id: the journal's own chain),
  * `C` a checkpoint of a chain (seq: the last one it covers, data: head, signature, key id). A length of zero ends a segment that was written beforehand.
  */
 import { crc32 } from 'node:zlib'
-import type { EventKind, SessionEnd, SessionStart } from '../model/event.ts'
+import type { EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
+import type { GrantId } from '../model/grant.ts'
+import type { Moment } from '../model/moment.ts'
 
 export const MAGIC: Buffer = Buffer.from('SALLYJ01')
 /** Bytes of a record that are not data. */
@@ -32,6 +34,17 @@ export type SessionEntry = {
   /** The last checkpoint: head in hex. */
   readonly sealed: { readonly seq: number; readonly head: string }
 }
+
+/** Stands in the audit log's chain beside the audit events, so that a whole session cannot go missing unseen. */
+export type RecordingNote = {
+  readonly id: string
+  readonly at: Moment
+  readonly session: SessionId
+  readonly grant: GrantId
+} & (
+  | { readonly kind: 'recording.began'; readonly start: SessionStart }
+  | { readonly kind: 'recording.ended'; readonly totals: Omit<SessionEntry, 'start'> }
+)
 
 export type JournalRecord = {
   /** Offset of its first byte and of the first byte after it. */
