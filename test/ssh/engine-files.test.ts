@@ -6,6 +6,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Refusal } from '../../gateway/model/refusal.ts'
+import { ALLOW } from '../../gateway/model/statement.ts'
+import { Frames } from '../../gateway/ssh/engine/sftp-frames.ts'
+import { message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.ts'
+import { newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { freePort, missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
@@ -83,6 +87,77 @@ t.test('scp and sftp', { skip }, async (t) => {
     t.ok(recorder.json('f').some((record) => record['result'] === 'failed'))
   })
   t.test('nothing went wrong inside', async (t) => t.same(gateway.failures, []))
+})
+
+t.test('files that a rule keeps closed', { skip }, async (t) => {
+  const { client, file, recorder } = await house(t, {
+    files: (operation, path) =>
+      operation === 'read' || operation === 'list' || !path.includes('closed')
+        ? ALLOW
+        : { decision: 'deny', reason: 'This role may only read there.' },
+  })
+  writeFileSync(file('here'), 'content')
+  writeFileSync(file('closed'), 'secret')
+  const batch = [
+    `-put ${file('here')} ${file('closed')}`,
+    `-rm ${file('closed')}`,
+    `-rename ${file('closed')} ${file('moved')}`,
+    `-chmod 777 ${file('closed')}`,
+    `-mkdir ${file('closed-too')}`,
+    `get ${file('closed')} ${file('read')}`,
+    `put ${file('here')} ${file('open')}`,
+  ]
+  const ran = await client.sftp([ME], `${batch.join('\n')}\n`)
+  t.equal(ran.code, 0, 'the connection goes on after each refusal')
+  t.match(ran.stderr, /Permission denied|may only read/)
+  t.equal(readFileSync(file('closed'), 'utf8'), 'secret')
+  t.equal(readFileSync(file('read'), 'utf8'), 'secret')
+  t.equal(readFileSync(file('open'), 'utf8'), 'content')
+  t.notOk(existsSync(file('moved')) || existsSync(file('closed-too')))
+  t.same(
+    recorder
+      .json('f')
+      .filter(({ result }) => result === 'denied')
+      .map(({ operation }) => operation),
+    ['write', 'remove', 'rename', 'setstat', 'mkdir'],
+  )
+  t.equal(recorder.json('s').filter(({ verdict }) => JSON.stringify(verdict).includes('deny')).length, 5)
+})
+
+t.test('SFTP that cannot be read ends the session, and none of it reaches the target', { skip }, async (t) => {
+  for (const rubbish of [
+    Buffer.from([0xff, 0xff, 0xff, 0xff, 1]),
+    Buffer.from([0, 0, 0, 0]),
+    string(Buffer.concat([Buffer.from([250]), uint32(1)])),
+    string(Buffer.concat([Buffer.from([3]), uint32(1), uint32(9999)])),
+    string(Buffer.concat([Buffer.from([200]), uint32(1)])),
+  ]) {
+    const { gateway, recorder } = await house(t, { allowAll: true })
+    const raw = await rawClient(t, gateway.port)
+    await signIn(raw, 'alice%prod-db', newKey())
+    raw.send(openSessionChannel(0))
+    const id = new Reader((await raw.nextOf(91)) ?? Buffer.alloc(0), 5).uint32()
+    raw.send(message(98, uint32(id), string('subsystem'), Buffer.from([1]), string('sftp')))
+    await raw.nextOf(99)
+    raw.send(message(94, uint32(id), string(rubbish)))
+    t.ok(await raw.nextOf(97), 'the channel is closed')
+    await sleep(50)
+    t.match(recorder.sessions.at(-1)?.end, { cause: 'cut' })
+    raw.destroy()
+  }
+})
+
+t.test('SFTP cut at every byte is read alike', async (t) => {
+  const frames = [message(1, uint32(3)), message(3, uint32(1), string('/etc/passwd'), uint32(1), uint32(0))].map(string)
+  const all = Buffer.concat(frames)
+  for (let at = 0; at <= all.length; at += 1) {
+    const reader = new Frames()
+    const got = [...reader.push(all.subarray(0, at)), ...reader.push(all.subarray(at))]
+    t.same(got.map(String), frames.map(String))
+  }
+  const reader = new Frames()
+  const got = Array.from(all, (_, at) => [...reader.push(all.subarray(at, at + 1))]).flat()
+  t.same(got.map(String), frames.map(String))
 })
 
 t.test('forty megabytes both ways while both legs agree on new keys all the time', { skip }, async (t) => {

@@ -11,9 +11,11 @@ import { readKeyLine } from './keys.ts'
 import { accountOf, createPool } from './pool.ts'
 import { run } from './run.ts'
 import { createSshServer } from './server.ts'
+import type { FileRule } from './sftp-lane.ts'
 import { loadSsh2, REVIEWED_VERSION } from './ssh2.ts'
 
 export type * from './contract.ts'
+export type { FileRule } from './sftp-lane.ts'
 
 export type EngineParts = {
   readonly log: Log
@@ -28,6 +30,8 @@ export type EngineParts = {
   readonly hostNames: readonly string[]
   /** Time to sign in before the front half says anything else; 30 s when left out. */
   readonly graceMs?: number
+  /** Judges each file operation of sftp and scp; left out, a full shell's role may do all. */
+  readonly files?: (admission: Admission) => FileRule
   /** upstreams/ fits. */
   readonly upstreams: {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
@@ -56,7 +60,7 @@ export function createEngine(parts: EngineParts): Engine {
         },
         onConnection,
       ),
-    run: (wish) => run(pool, wish),
+    run: (wish) => run({ pool, files: parts.files }, wish),
     forward: (wish) => forward(pool, wish),
     account: accountOf,
     keys: {

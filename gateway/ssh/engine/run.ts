@@ -1,17 +1,27 @@
 /** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
 import { Refusal } from '../../model/refusal.ts'
+import type { Admission } from '../../session/session.ts'
 import type { Channel } from './channel.ts'
 import type { Outcome, Run, SessionRequest } from './contract.ts'
 import type { Pool } from './pool.ts'
 import { bytesLane, Relay } from './relay.ts'
 import { ClientChannel } from './session-channel.ts'
-import { sftpLane } from './sftp-lane.ts'
+import { type FileRule, sftpLane } from './sftp-lane.ts'
 import { writeTerminal } from './terminal.ts'
 import { string } from './wire.ts'
 
+export type RunParts = {
+  readonly pool: Pool
+  /** What may be done to which file by sftp and scp. */
+  readonly files: ((admission: Admission) => FileRule) | undefined
+}
+
 const START_MS = 15_000
 
-export async function run(pool: Pool, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
+export async function run(
+  { files, pool }: RunParts,
+  { channel: client, connection, session, ...wish }: Run,
+): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
   const { request = client.request } = wish
   const { role } = session.admission
@@ -21,7 +31,7 @@ export async function run(pool: Pool, { channel: client, connection, session, ..
     session,
     client: () => client.channel,
     hasTerminal: client.terminal !== undefined,
-    lane: request.kind === 'sftp' ? sftpLane(session) : bytesLane(session),
+    lane: request.kind === 'sftp' ? sftpLane(session, files?.(session.admission)) : bytesLane(session),
   })
   const upstream = await pool.connect(connection, session)
   const target = await upstream.open('session', relay.target)
