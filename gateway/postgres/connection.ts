@@ -6,17 +6,19 @@ import { Refusal } from '../model/refusal.ts'
 import type { PostgresEndpoint } from '../model/target.ts'
 import { type Admission, openSession, type Session, type Wish } from '../session/session.ts'
 import type { CancelKeys } from './cancel.ts'
+import type { SqlJudge } from './judge.ts'
 import { admitTo, type GrantWaitParts, waitForGrant, withNext } from './grant-wait.ts'
 import type { Greeted } from './greeting.ts'
 import { backendKeyData, parameterStatus, readyForQuery, report } from './message.ts'
 import type { PostgresParts } from './parts.ts'
-import type { Provisioner } from './provision.ts'
+import type { Account, Provisioner } from './provision.ts'
 import { Closed } from './reader.ts'
 import { Relay, type RelayEnd } from './relay.ts'
 import type { Asking, Say, SignedIn, SignInDoor } from './sign-in.ts'
 import { targetParameters } from './startup.ts'
 import { readTargetName, type TargetName } from './target-name.ts'
 import { Tripwire } from './tripwire.ts'
+import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
 
 export type ConnectionParts = {
@@ -33,6 +35,19 @@ export type ConnectionParts = {
   readonly waits: () => void
 }
 
+/** Where a session runs, and as whom. */
+type Place = {
+  readonly endpoint: PostgresEndpoint
+  readonly account: Account
+  readonly database: string
+  readonly parameters: ReadonlyMap<string, string>
+}
+
+const ASKING = new Map([
+  ['application_name', 'sallyport'],
+  ['client_encoding', 'UTF8'],
+  ['default_transaction_read_only', 'on'],
+])
 const DIAL_MS = 15_000
 const CANCEL_MS = 5_000
 
@@ -130,7 +145,7 @@ export class Connection {
     try {
       const line = await this.#dial(session)
       const upstream = await logIn(line, endpoint, { ...account, database, parameters })
-      end = await this.#relay(session, endpoint, upstream, database, parameters)
+      end = await this.#relay(session, upstream, { endpoint, account, database, parameters })
     } catch (failure) {
       if (failure instanceof Refusal) end = { ...end, detail: failure.message }
       throw failure
@@ -155,30 +170,25 @@ export class Connection {
     }
   }
 
-  async #relay(
-    session: Session,
-    endpoint: PostgresEndpoint,
-    upstream: Upstream,
-    database: string,
-    parameters: ReadonlyMap<string, string>,
-  ): Promise<RelayEnd> {
+  async #relay(session: Session, upstream: Upstream, place: Place): Promise<RelayEnd> {
     const { parts, client, cancels, closing } = this.#has
     const { role, target } = session.admission
     const unsafe = role.postgres.mode === 'read-only' ? Tripwire.unsafe(upstream.parameters) : undefined
-    if (unsafe !== undefined || client.stream.destroyed) {
+    const judge = await this.#judge(session, upstream, place, unsafe).catch((failure: unknown) => {
       upstream.stream.destroy()
-      if (unsafe === undefined) throw new Closed('the client closed the connection')
-      throw new Refusal('UNAVAILABLE', `A read-only session is not possible: ${unsafe}.`)
+      throw failure
+    })
+    if (client.stream.destroyed) {
+      upstream.stream.destroy()
+      throw new Closed('the client closed the connection')
     }
     const cancel = () => {
       const signal = AbortSignal.timeout(CANCEL_MS)
       parts.upstream.reach(target, signal).then(
-        (line) => cancelOn(line, endpoint, upstream.processId, upstream.key),
+        (line) => cancelOn(line, place.endpoint, upstream.processId, upstream.key),
         (error: unknown) => parts.edge.log({ level: 'warn', room: 'postgres', message: 'a cancel failed', error }),
       )
     }
-    const serverVersion = upstream.parameters.get('server_version') ?? ''
-    const judge = parts.createJudge(role, { database, parameters, serverVersion })
     const relay = new Relay({ session, judge, client: client.stream, upstream, clock: parts.open.clock, cancel })
     const key = cancels.add(cancel)
     const stop = () => relay.cut(closing.reason)
@@ -196,5 +206,27 @@ export class Connection {
       key.remove()
       closing.removeEventListener('abort', stop)
     }
+  }
+
+  async #judge(
+    { admission }: Session,
+    upstream: Upstream,
+    { endpoint, account, database, parameters }: Place,
+    unsafe: string | undefined,
+  ): Promise<SqlJudge> {
+    const { parts } = this.#has
+    const { role, target } = admission
+    if (unsafe !== undefined) throw new Refusal('UNAVAILABLE', `A read-only session is not possible: ${unsafe}.`)
+    const ask = async (statements: readonly string[]) => {
+      const line = await parts.upstream.reach(target, AbortSignal.timeout(DIAL_MS))
+      const own = await UpkeepClient.open(line, endpoint, { ...account, database, parameters: ASKING })
+      try {
+        return await Promise.all(statements.map((statement) => own.query(statement)))
+      } finally {
+        own.close()
+      }
+    }
+    const serverVersion = upstream.parameters.get('server_version') ?? ''
+    return parts.createJudge(role, { target: target.name, database, parameters, serverVersion, ask })
   }
 }

@@ -16,12 +16,18 @@ export type TransactionStatus = 'I' | 'T' | 'E'
 
 /** What is known of a session before its first statement. */
 export type JudgeContext = {
+  readonly target: string
   /** The database on the target. */
   readonly database: string
   /** The start-up parameters as they were sent to the target, names in lower case. */
   readonly parameters: ReadonlyMap<string, string>
   /** `server_version` as the target reported it. */
   readonly serverVersion: string
+  /**
+   * Runs the gateway's own statements (what is in the catalog?) in the session's database, on a connection of their own,
+   * as the session's account and read-only. One list of rows for each statement.
+   */
+  ask(statements: readonly string[]): Promise<readonly (readonly (readonly (string | null)[])[])[]>
 }
 
 /**
@@ -42,4 +48,5 @@ export type SqlJudge = {
   close?(): void
 }
 
-export type CreateJudge = (role: Role, context: JudgeContext) => SqlJudge
+/** A judge that cannot be made refuses the session. */
+export type CreateJudge = (role: Role, context: JudgeContext) => SqlJudge | Promise<SqlJudge>

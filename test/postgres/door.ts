@@ -19,6 +19,7 @@ import {
   type PostgresSettings,
   type PostgresTerminator,
   type RoleIntent,
+  type SqlJudge,
 } from '../../gateway/postgres/postgres.ts'
 import type { GrantNotice, Recording, SignInQuestion } from '../../gateway/session/session.ts'
 import { type DemoPostgres, startDemoPostgres } from '../../tools/demo/postgres.ts'
@@ -120,7 +121,7 @@ export const roleNamed = (name: string, postgres: PostgresScope): Role => ({
 })
 
 /** Real enough to tell statements apart by their first word; the grammar's judge lives elsewhere. */
-export const wordJudge: CreateJudge = (role) => {
+export const wordJudge = (role: Role): SqlJudge => {
   const judged = (text: string) => {
     if (role.postgres.mode === 'read-write') return { verdict: ALLOW }
     const words = text

@@ -54,8 +54,9 @@ const execute = (portal: string) => message('E', cstring(portal), int32(0))
 
 t.test('judge, journal, forward: in this order, and never the last without the others', { skip }, async (t) => {
   const order: string[] = []
-  const createJudge: CreateJudge = (role, context) => {
-    const judge = wordJudge(role, context)
+  const createJudge: CreateJudge = async (role, context) => {
+    const judge = wordJudge(role)
+    t.same(await context.ask(['select 1, null', 'show transaction_read_only']), [[['1', null]], [['on']]])
     return {
       ...judge,
       query: (text) => {
