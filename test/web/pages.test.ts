@@ -45,6 +45,20 @@ t.teardown(async () => {
   await rm(dist, { recursive: true, force: true })
 })
 
+/** What axe finds. */
+const accessible = async (page: Page): Promise<readonly unknown[]> => {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Runtime.evaluate', { expression: axe.source })
+  const tags = JSON.stringify(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
+  const { result } = await session.send('Runtime.evaluate', {
+    expression: `axe.run(document, { runOnly: ${tags} }).then(({ violations }) => violations.map((v) => v.id + ' ' + v.nodes.map((n) => n.target).join(' ')))`,
+    awaitPromise: true,
+    returnByValue: true,
+  })
+  await session.detach()
+  return result.value as readonly unknown[]
+}
+
 await t.test('the first view is at most 150 kB of script', async (t) => {
   const page = await readFile(join(dist, 'index.html'), 'utf8')
   const scripts = [...page.matchAll(/(?:src|href)="(\/assets\/[^"]+\.js)"/g)].map(([, path = '']) => path)
@@ -77,19 +91,6 @@ if (browser === undefined) {
     await page.goto(portal.url + path)
     return { page, complaints, close: () => context.close() }
   }
-  const accessible = async (page: Page): Promise<readonly unknown[]> => {
-    const session = await page.context().newCDPSession(page)
-    await session.send('Runtime.evaluate', { expression: axe.source })
-    const tags = JSON.stringify(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
-    const { result } = await session.send('Runtime.evaluate', {
-      expression: `axe.run(document, { runOnly: ${tags} }).then(({ violations }) => violations.map((v) => v.id + ' ' + v.nodes.map((n) => n.target).join(' ')))`,
-      awaitPromise: true,
-      returnByValue: true,
-    })
-    await session.detach()
-    return result.value as readonly unknown[]
-  }
-
   await t.test(
     'every page is whole, allowed by the policy, accessible in light and dark, and fits a phone',
     async (t) => {

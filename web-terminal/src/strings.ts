@@ -183,7 +183,7 @@ export const words = {
     target: 'Target',
     none: 'No grants',
     noneText: 'Nothing fits these filters.',
-    columns: { grant: 'Grant', who: 'Person', what: 'Role and target', state: 'State', when: 'Asked', time: 'Time' },
+    columns: { grant: 'Grant', who: 'Person', what: 'Access', state: 'State', when: 'Asked', time: 'Time' },
     filter: 'State',
   },
   story: {
@@ -269,7 +269,6 @@ export const words = {
     speed: 'Speed',
     squeeze: 'Pauses',
     pauses: { '1': 'at most 1 s', '2': 'at most 2 s', '5': 'at most 5 s', '0': 'as they were' },
-    keys: 'Show keys',
     hidden: (count: number) => `${count} hidden`,
     toLive: 'Back to live',
     isLive: 'Live',

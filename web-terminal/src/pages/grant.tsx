@@ -49,7 +49,7 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
             [words.story.endpoints, grant.endpoints.map((endpoint) => words.protocol[endpoint]).join(', ')],
             [
               words.story.approvedBy,
-              grant.approvedAt === null ? '' : grant.approvals.map(({ by }) => by).join(', ') || words.story.byRule,
+              grant.approvals.map(({ by }) => by).join(', ') || (grant.liveAt === null ? '' : words.story.byRule),
             ],
             [
               words.story.live,
@@ -120,13 +120,22 @@ function logged(event: AuditEventView): Step {
     who: event.actor === '' ? words.story.gateway : event.actor,
     what:
       event.session === null ? (
-        event.text
+        <Sentence text={event.text} />
       ) : (
         <Link href={`/sessions/${event.session}`} className="link">
           {event.text}
         </Link>
       ),
   }
+}
+
+const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)/
+
+/** The log writes times in UTC; people read them in their own zone. */
+function Sentence({ text }: { readonly text: string }): ReactNode {
+  return text
+    .split(MOMENT)
+    .map((part, index) => (MOMENT.test(part) ? <Moment key={`${index} ${part}`} at={part} /> : part))
 }
 
 function remembered(grant: GrantView): readonly Step[] {

@@ -203,12 +203,12 @@ function TargetRow({ target }: { readonly target: TargetView }): React.JSX.Eleme
               </Badge>
             ))}
             {live !== undefined && (
-              <Badge variant="dot" color="green" size="sm">
+              <Badge variant="dot" color="green.7" size="sm">
                 {words.home.liveUntil}
               </Badge>
             )}
             {waits && (
-              <Badge variant="dot" color="orange" size="sm">
+              <Badge variant="dot" color="orange.7" size="sm">
                 {words.home.isWaiting}
               </Badge>
             )}

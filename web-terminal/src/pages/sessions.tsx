@@ -105,7 +105,7 @@ export function SessionTable({ sessions }: { readonly sessions: readonly Session
             <Table.Td data-label={columns.verdicts}>
               {session.statements}{' '}
               {session.denials > 0 && (
-                <Badge variant="dot" color="red" size="sm">
+                <Badge variant="dot" color="red.7" size="sm">
                   {words.sessions.denials(session.denials)}
                 </Badge>
               )}

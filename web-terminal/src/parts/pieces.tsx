@@ -6,12 +6,12 @@ import { Icon } from '../mark.tsx'
 import { words } from '../strings.ts'
 import { minutesWords } from '../time.tsx'
 
-const grantColours = { requested: 'orange', approved: 'petrol', live: 'green', ended: 'gray.5' } as const
+const grantColours = { requested: 'orange.7', approved: 'petrol.5', live: 'green.7', ended: 'gray.5' } as const
 
 export function GrantState({ grant }: { readonly grant: GrantView }): React.JSX.Element {
   const bad = grant.endReason === 'denied' || grant.endReason === 'revoked' || grant.endReason === 'failed'
   return (
-    <Badge variant="dot" color={bad ? 'red' : grantColours[grant.state]}>
+    <Badge variant="dot" color={bad ? 'red.7' : grantColours[grant.state]}>
       {grant.state === 'ended' && grant.endReason !== null
         ? words.grant.end[grant.endReason]
         : words.grant.state[grant.state]}
@@ -23,13 +23,13 @@ export function SessionState({ session }: { readonly session: SessionView }): Re
   const { end } = session
   if (end === null)
     return (
-      <Badge variant="dot" color="green" className="pulsing">
+      <Badge variant="dot" color="green.7" className="pulsing">
         {words.sessions.live}
       </Badge>
     )
   const bad = end.cause !== 'closed' && end.cause !== 'exited'
   return (
-    <Badge variant="dot" color={bad ? 'red' : 'gray.5'}>
+    <Badge variant="dot" color={bad ? 'red.7' : 'gray.5'}>
       {words.sessions.end[end.cause]}
     </Badge>
   )

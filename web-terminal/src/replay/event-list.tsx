@@ -134,7 +134,7 @@ function refusal(entry: Entry): string | undefined {
 function Refusal(props: { readonly label: string; readonly text: string }): React.JSX.Element {
   return (
     <div className="refusal">
-      <Badge variant="dot" color="red" size="sm">
+      <Badge variant="dot" color="red.7" size="sm">
         {props.label}
       </Badge>{' '}
       {props.text}

@@ -78,7 +78,7 @@ export class Player {
   pause(): void {
     if (this.#loop !== undefined) this.#parts.cancelFrame(this.#loop)
     this.#loop = undefined
-    this.#set({ isPlaying: false, isFollowing: false, keys: [] })
+    this.#set({ position: this.#position, isPlaying: false, isFollowing: false, keys: [] })
   }
 
   toggle(): void {
@@ -174,7 +174,7 @@ export class Player {
       }
       const { output, size } = this.#take()
       if (output === '' && size === undefined) return
-      if (output !== '') await screen.write(output)
+      if (output !== '') await screen.write(output, () => this.#redraw || this.#disposed)
       if (size !== undefined && !this.#redraw) screen.resize(size)
     }
   }

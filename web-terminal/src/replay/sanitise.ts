@@ -187,7 +187,7 @@ export class Sanitiser {
       case 'M':
       case 'c':
         this.#state = 'ground'
-        this.#emit(ESC + character, character === 'c' ? this.#columns * this.#rows : 64)
+        this.#emit(ESC + character, character === 'c' ? this.#columns * this.#rows : Math.max(64, this.#rows * 2))
         return
       case '\\':
         this.#state = 'ground'

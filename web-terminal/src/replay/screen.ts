@@ -59,10 +59,12 @@ export class Screen {
     return this.#tricks
   }
 
-  /** Resolves when it is drawn. Long output is drawn in pieces, with rests for the page between them. */
-  async write(output: string): Promise<void> {
-    const pieces = this.#sanitiser.push(output)
-    for (const piece of pieces) await new Promise<void>((resolve) => this.#terminal.write(piece, resolve))
+  /** Resolves when it is drawn, or `isStale`. Long output is drawn in pieces, with rests for the page between them. */
+  async write(output: string, isStale: () => boolean): Promise<void> {
+    for (const piece of this.#sanitiser.push(output)) {
+      if (isStale()) break
+      await new Promise<void>((resolve) => this.#terminal.write(piece, resolve))
+    }
     this.#tricks = this.#sanitiser.tricks
   }
 

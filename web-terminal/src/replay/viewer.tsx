@@ -129,7 +129,7 @@ function Controls(props: ViewerProps & { readonly player: Player; readonly scree
         </span>
         {props.isLive &&
           (state.isFollowing ? (
-            <Badge variant="dot" color="green">
+            <Badge variant="dot" color="green.7">
               {words.replay.isLive}
             </Badge>
           ) : (
