@@ -20,6 +20,7 @@ import { MAGIC, records, writeRecord } from '../../gateway/recorder/segment.ts'
 import { connect } from '../../gateway/recorder/store.ts'
 import type { SessionFilter } from '../../gateway/session/session.ts'
 import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { badRoadTo } from './bad-road.ts'
 import { journalAt, journalDirs, moment, sessionEnd, sessionStart, terminal, writingWorker, written } from './parts.ts'
 
 async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
@@ -199,6 +200,27 @@ else {
     await eventually(async () => (await library.session(recording.id))?.end)
     t.same(await rowCount(recording.id), [700, 700, 700])
     await second.stop()
+  })
+
+  t.test('answers that get lost and stores that refuse change nothing: every event is there once', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const road = await badRoadTo(engine.url)
+    t.teardown(() => road.close())
+    const journal = journalAt(dir)
+    const shipper = startShipper({ dir, store: { ...engine.shipper, url: road.url }, clock: wallClock, log: silent })
+    t.teardown(() => shipper.stop())
+    const recording = journal.open(sessionStart())
+    for (const [round, fate] of (['lose the answer', 'refuse', 'lose the answer'] as const).entries()) {
+      road.next = fate
+      for (let i = 0; i < 100; i++) recording.take('o', `round ${round}, event ${i}`)
+      await eventually(() => (road.happened.length > round && shipper.stats().backlogBytes === 0 ? true : undefined))
+    }
+    recording.end(sessionEnd())
+    await eventually(async () => (await library.session(recording.id))?.end)
+    t.same(road.happened, ['lose the answer', 'refuse', 'lose the answer'])
+    t.same(await rowCount(recording.id), [300, 300, 300])
+    await shipper.stop()
+    await journal.close()
   })
 
   t.test('a store that is out of reach stops nobody: the journal keeps, and tells how much', async (t) => {
