@@ -166,7 +166,7 @@ export const schema = z.strictObject({
     approval_within: duration.default(5 * 60_000),
     allow_other_address: z.boolean().default(false),
     sign_in_wait: duration.default(120_000),
-    session_idle: duration.default(30 * 60_000),
+    session_idle: duration.default(15 * 60_000),
     session_most: duration.default(12 * 3_600_000),
     /** Public keys of CAs whose OpenSSH user certificates are accepted as a key. */
     user_authorities: z.array(z.string()).default([]),

@@ -5,7 +5,6 @@ import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
 import { createGrants, type Policy } from './grants/grants.ts'
 import { createIdentity, PATHS } from './identity/identity.ts'
-import type { Username } from './model/identity.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
@@ -78,7 +77,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   })
   opened.defer(() => journal.close())
   const audit = journal.audit.bind(journal)
-  const grants = createGrants({ state, clock, log, audit, policy: () => policyOf(config) })
+  const grants = createGrants(
+    { state, clock, log, audit, policy: () => policyOf(config) },
+    { staleAfterMs: config.stale_after },
+  )
   opened.defer(() => grants.close())
   const library = openLibrary(parts.auditor)
   opened.defer(() => library.close())
@@ -101,7 +103,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     },
     hooks: {
       secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
-      lockOf: async (subject) => (await grants.lockOf({ subject, username: '' as Username }))?.note,
+      lockOf: async (subject, username) => {
+        const lock = await grants.lockOf({ subject, username })
+        return lock === undefined ? undefined : `Locked by ${lock.by}${lock.note === '' ? '' : `: ${lock.note}`}.`
+      },
       signedOut: () => undefined, // live sessions go on to their grant's end; `lock` is what cuts a person off
     },
   })

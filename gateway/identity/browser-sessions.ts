@@ -63,8 +63,8 @@ export class BrowserSessions {
     return cookie
   }
 
-  /** The session of a cookie. Counts as activity. @throws {Refusal} LOCKED. */
-  async visit(cookie: string): Promise<BrowserSession | undefined> {
+  /** The session of a cookie. Counts as activity unless `quiet`: an open event stream keeps nobody signed in. @throws {Refusal} LOCKED. */
+  async visit(cookie: string, quiet = false): Promise<BrowserSession | undefined> {
     if (!isSecret(cookie)) return undefined
     const { state, clock, settings, hooks } = this.#parts
     const now = clock.now()
@@ -77,7 +77,7 @@ export class BrowserSessions {
     if (row === undefined) return undefined
     const identity = identityOf(row)
     await refuseLocked(hooks, identity)
-    if (now - number(row, 'seen_at') > NOTE_MS)
+    if (!quiet && now - number(row, 'seen_at') > NOTE_MS)
       await state.run('update browser_sessions set seen_at = $1 where id = $2 and seen_at < $1', [now, hashOf(cookie)])
     return {
       identity,

@@ -53,7 +53,7 @@ export type FrontDesk = {
     | { readonly again: { readonly location: string; readonly cookie: string } }
   >
   /** Counts as activity. @throws {Refusal} LOCKED. */
-  session(cookie: string): Promise<BrowserSession | undefined>
+  session(cookie: string, how?: { readonly quiet: boolean }): Promise<BrowserSession | undefined>
   /** Where the provider wants the browser for its own sign-out; undefined: nowhere. */
   signOut(cookie: string): Promise<{ readonly location: string | undefined }>
   /** @throws {Refusal} BAD_INPUT for a token that is not sound. */
@@ -136,7 +136,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
       return signIn.begin(ask)
     },
     finishSignIn: (answer) => signIn.finish(answer),
-    session: (cookie) => sessions.visit(cookie),
+    session: (cookie, how) => sessions.visit(cookie, how?.quiet),
     signOut: (cookie) => logout.signOut(cookie),
     backchannelLogout: (token) => logout.backchannel(token),
     question: (id, visitor) => approval.question(id, visitor),

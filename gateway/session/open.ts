@@ -61,12 +61,18 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
     await place.leave()
     throw failure
   }
-  const broken = new AbortController()
-  const ended = AbortSignal.any([admission.ended, place.killed, recording.failed, broken.signal])
+  // One signal of our own, not AbortSignal.any: that one would stay with the grant for as long as the grant lives.
+  const cut = new AbortController()
+  const ended = cut.signal
+  const unfollow = follow(cut, [admission.ended, place.killed, recording.failed])
   const over = () => (ended.aborted ? asRefusal(ended.reason) : admission.over())
-  const road = new Road({ recording, over, cut: (why) => broken.abort(why) })
+  const road = new Road({ recording, over, cut: (why) => cut.abort(why) })
   let endedAt: number | undefined
-  ended.addEventListener('abort', () => (endedAt = asRefusal(ended.reason).since ?? parts.clock.now()), { once: true })
+  const note = () => {
+    endedAt = asRefusal(ended.reason).since ?? parts.clock.now()
+  }
+  if (ended.aborted) note()
+  else ended.addEventListener('abort', note, { once: true })
   let closed = false
   return {
     id: start.id,
@@ -77,11 +83,25 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
     close: async (end) => {
       if (closed) return
       closed = true
+      unfollow()
       road.close()
       recording.end({ ...end, endedAt: parts.clock.now() })
       if (endedAt !== undefined) parts.onCut?.(asRefusal(ended.reason), Math.max(0, parts.clock.now() - endedAt))
       await place.leave()
     },
+  }
+}
+
+/** Aborts `cut` with the reason of whichever comes first. Returns how to stop. */
+function follow(cut: AbortController, signals: readonly AbortSignal[]): () => void {
+  const listeners = signals.map((signal) => {
+    const listener = () => cut.abort(signal.reason)
+    if (signal.aborted) listener()
+    else signal.addEventListener('abort', listener, { once: true })
+    return () => signal.removeEventListener('abort', listener)
+  })
+  return () => {
+    for (const stop of listeners) stop()
   }
 }
 

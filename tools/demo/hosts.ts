@@ -59,6 +59,7 @@ async function startSshd(name: string, dir: string, port: number, account: strin
       '',
     ].join('\n'),
   )
+  endLeftOver(dir, config)
   const child = spawn(SSHD, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {
@@ -67,6 +68,16 @@ async function startSshd(name: string, dir: string, port: number, account: strin
   await answers(child, port, () => said)
   const [type = '', line = ''] = readFileSync(`${key}.pub`, 'utf8').split(' ')
   return { name, port, hostKey: `${type} ${line}`, account, kind: 'sshd', stop: () => stopChild(child) }
+}
+
+/** The sshd of a demo that was killed: it serves nobody any more. */
+function endLeftOver(dir: string, config: string): void {
+  try {
+    const pid = Number(readFileSync(join(dir, 'sshd.pid'), 'utf8'))
+    if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(config)) process.kill(pid, 'SIGTERM')
+  } catch {
+    // There is none.
+  }
 }
 
 async function answers(child: ChildProcess, port: number, said: () => string): Promise<void> {
