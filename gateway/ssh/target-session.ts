@@ -11,16 +11,20 @@ import type { Connection, Outcome, SessionChannel, SessionRequest } from './engi
 import type { SshParts } from './parts.ts'
 import { wrapped } from './screen/text.ts'
 
-export type Visit = {
+/** A channel, and who is behind it. */
+export type Guest = {
   readonly connection: Connection
-  readonly person: Person
   readonly channel: SessionChannel
+  readonly person: Person
+  /** Aborts when the gateway is about to close; the reason is a sentence. */
+  readonly closing: AbortSignal
+}
+
+export type Visit = Guest & {
   readonly context: Context
   readonly target: string
   /** What to open there; the channel may have asked for something else. */
   readonly request: SessionRequest
-  /** Aborts when the gateway is about to close; the reason is a sentence. */
-  readonly closing: AbortSignal
 }
 
 /** Ends the channel in every case. Never throws. */
