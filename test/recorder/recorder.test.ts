@@ -179,26 +179,31 @@ else {
 
   t.test('a batch whose answer was lost is sent again as the same batch, and is there once', async (t) => {
     const dir = temporaryDir(t, 'journal')
+    const road = await badRoadTo(engine.url)
+    t.teardown(() => road.close())
+    const store = { ...engine.shipper, url: road.url }
     const journal = journalAt(dir)
     const recording = journal.open(sessionStart())
     for (let i = 1; i <= 500; i++) recording.take('o', `event ${i}`)
     await written(recording)
-    const first = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    const first = startShipper({ dir, store, clock: wallClock, log: silent })
     let intent = Buffer.alloc(0)
     while (!intent.includes('"intent"')) {
       await new Promise((resolve) => setImmediate(resolve))
       if (existsSync(path.join(dir, 'shipper.state'))) intent = readFileSync(path.join(dir, 'shipper.state'))
     }
     await first.stop()
+    const sent = road.inserts.splice(0)
     t.same(await rowCount(recording.id), [500, 500, 500])
     // As if the process had been killed after the store took the batch and before it could say so; the segment has grown since.
     writeFileSync(path.join(dir, 'shipper.state'), intent)
     for (let i = 501; i <= 700; i++) recording.take('o', `event ${i}`)
     recording.end(sessionEnd())
     await journal.close()
-    const second = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    const second = startShipper({ dir, store, clock: wallClock, log: silent })
     await eventually(async () => (await library.session(recording.id))?.end)
     t.same(await rowCount(recording.id), [700, 700, 700])
+    t.same(road.inserts.slice(0, sent.length), sent, 'the same rows under the same token, although there is more now')
     await second.stop()
   })
 
