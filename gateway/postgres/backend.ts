@@ -33,8 +33,8 @@ function plan(): Uint8Array {
   }
   // Whatever is not named here cannot come from a server after the login: CopyBoth is for replication.
   set('AcdDHNtV', PASSES)
-  set('123InsTG', NOTIFIES)
-  set('CESZ', COLLECTS)
+  set('123InsG', NOTIFIES)
+  set('CESTZ', COLLECTS)
   return types
 }
 

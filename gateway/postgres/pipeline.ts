@@ -7,6 +7,7 @@ import { hash } from 'node:crypto'
 import type { OutcomeRecord } from '../model/event.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { readReport } from './message.ts'
+import { type Column, readColumns, readSample, type Sample } from './sample.ts'
 
 /** One recorded statement while it runs. */
 type Run = {
@@ -18,6 +19,8 @@ type Run = {
   error: string | undefined
   /** Its result so far, for the digest; undefined once it became too long for one. */
   result: Buffer[] | undefined
+  /** Taken when it became too long, or at its end. */
+  sample: Sample | undefined
 }
 
 type Kind = 'query' | 'call' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'copy-done'
@@ -45,10 +48,14 @@ export class Pipeline {
   #groups = 0
   #skipping = false
   #copyIn = false
+  readonly #sampleRows: number
+  #columns: readonly Column[] = []
 
-  constructor(clock: Clock, outcome: (outcome: OutcomeRecord) => void) {
+  /** @param sampleRows how many rows of each result are kept for the recording. */
+  constructor(clock: Clock, outcome: (outcome: OutcomeRecord) => void, sampleRows = 0) {
     this.#clock = clock
     this.#outcome = outcome
+    this.#sampleRows = sampleRows
   }
 
   /** How many ReadyForQuery are owed. */
@@ -92,7 +99,16 @@ export class Pipeline {
   }
 
   #begin(n: number): Run {
-    return { n, startedAt: this.#clock.now(), rows: 0, bytes: 0, tag: undefined, error: undefined, result: [] }
+    return {
+      n,
+      startedAt: this.#clock.now(),
+      rows: 0,
+      bytes: 0,
+      tag: undefined,
+      error: undefined,
+      result: [],
+      sample: undefined,
+    }
   }
 
   /** Bytes of rows have passed. */
@@ -108,7 +124,10 @@ export class Pipeline {
     if (run === undefined) return false
     run.rows += rows
     run.bytes += bytes
-    if (run.bytes > MAX_DIGESTED) run.result = undefined
+    if (run.bytes > MAX_DIGESTED) {
+      this.#sample(run)
+      run.result = undefined
+    }
     return run.result !== undefined
   }
 
@@ -124,6 +143,9 @@ export class Pipeline {
       case 0x33: // CloseComplete
         return this.#done('close')
       case 0x54: // RowDescription
+        // Of several results of one message, the first is what is sampled.
+        if (this.#sampleRows > 0 && (head?.run?.result?.length ?? 0) === 0) this.#columns = readColumns(body)
+        return this.#done('describe')
       case 0x6e: // NoData
         return this.#done('describe')
       case 0x73: // PortalSuspended
@@ -202,7 +224,15 @@ export class Pipeline {
     this.#groups = 0
   }
 
+  #sample(run: Run): void {
+    if (this.#sampleRows === 0 || run.sample !== undefined || run.result === undefined || run.result.length === 0)
+      return
+    const start = run.result.length === 1 ? run.result[0] : Buffer.concat(run.result)
+    run.sample = readSample(start ?? Buffer.alloc(0), this.#columns, this.#sampleRows)
+  }
+
   #report(run: Run, error: string | undefined): void {
+    this.#sample(run)
     const sha256 = run.result !== undefined && run.result.length > 0 ? digest(run.result) : undefined
     this.#outcome({
       n: run.n,
@@ -213,6 +243,7 @@ export class Pipeline {
       ...(run.tag === undefined ? {} : { tag: run.tag }),
       ...(error === undefined ? {} : { error }),
       ...(sha256 === undefined ? {} : { sha256 }),
+      ...(run.sample === undefined || run.sample.length === 0 ? {} : { sample: run.sample }),
     })
   }
 }

@@ -65,7 +65,8 @@ export class Relay {
     this.#parts = parts
     this.#readOnly = session.admission.role.postgres.mode === 'read-only'
     this.#tripwire = new Tripwire(upstream.parameters)
-    this.#pipeline = new Pipeline(clock, (outcome) => session.road.outcome(outcome))
+    const { sampleRows } = session.admission.role.postgres
+    this.#pipeline = new Pipeline(clock, (outcome) => session.road.outcome(outcome), sampleRows)
     this.#gates = new Gates(upstream.stream, () => parts.client.pause())
     const { road, admission } = session
     const [pipeline, gates] = [this.#pipeline, this.#gates]

@@ -108,7 +108,7 @@ export const scope = (more: Partial<PostgresScope> = {}): PostgresScope => ({
 export const roleNamed = (name: string, postgres: PostgresScope): Role => ({
   name,
   description: '',
-  targets: { labels: {}, names: ['prod-db', 'wall-db', 'static-db', 'socket-db', 'fake-db'] },
+  targets: { labels: {}, names: ['prod-db', 'wall-db', 'static-db', 'socket-db', 'fake-db', 'regression'] },
   endpoints: ['postgres'],
   requesters: ['engineers'],
   approval: { kind: 'auto' },
@@ -239,6 +239,8 @@ export type Door = {
 export type DoorOptions = {
   readonly demo: DemoPostgres
   readonly createJudge?: CreateJudge
+  /** By target name; see {@link endpointsOf}. */
+  readonly endpoints?: ReadonlyMap<string, PostgresEndpoint>
   readonly settings?: Partial<PostgresSettings>
   readonly dial?: PostgresParts['upstream']['dial']
   readonly cancelElsewhere?: PostgresParts['edge']['cancelElsewhere']
@@ -279,6 +281,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   const roles = new Map<string, Role>([
     ['readonly', roleNamed('readonly', scope())],
     ['readwrite', roleNamed('readwrite', scope({ mode: 'read-write', template: 'app_readwrite' }))],
+    ['sampled', roleNamed('sampled', scope({ sampleRows: 2 }))],
     ['owner', roleNamed('owner', scope({ mode: 'read-write', template: undefined, databases: ['app', 'postgres'] }))],
   ])
   const asked: Asked[] = []
@@ -286,7 +289,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   const logs: LogEvent[] = []
   const verifiers = new Map<string, string>()
   const intents = new Map<string, RoleIntent>()
-  const endpoints = endpointsOf(demo)
+  const endpoints = options.endpoints ?? endpointsOf(demo)
   const target = (name: string): Target | undefined => {
     const postgres = endpoints.get(name)
     return postgres === undefined

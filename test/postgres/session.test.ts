@@ -295,6 +295,24 @@ t.test(
   },
 )
 
+t.test('samples of results are kept where the role says so, without secrets', { skip }, async (t) => {
+  const { door } = await opened(t, 'sampled')
+  const { socket, reading } = await session(door)
+  socket.write(query("select i, 'x' || i as email, null as n from generate_series(1, 9) i"))
+  await reading.next('Z', 2)
+  socket.write(query('select repeat(md5(i::text), 100) as a from generate_series(1, 1000) i'))
+  await reading.next('Z', 3)
+  const [first, second] = door.recorder.outcomes()
+  t.same(first?.sample, [
+    ['1', '***', null],
+    ['2', '***', null],
+  ])
+  t.equal(second?.sample?.length, 2, 'also of a result that is too long for a digest')
+  t.equal(second?.sample?.[0]?.[0]?.length, 201)
+  t.equal(second?.rows, 1000)
+  socket.destroy()
+})
+
 t.test('a cancel needs the key of the session, may come in plaintext, and finds its worker', { skip }, async (t) => {
   const elsewhere: number[] = []
   const { door } = await opened(t, 'readonly', { cancelElsewhere: (worker) => elsewhere.push(worker) })
