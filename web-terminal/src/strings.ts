@@ -130,7 +130,7 @@ export const words = {
     deny: 'Deny',
     denyReason: 'Why not',
     denyReasonHint: 'The person will read this.',
-    denySend: 'Deny the request',
+    denySend: 'Deny now',
     back: 'Back',
     decided: (id: string, what: string) => `Request ${id} is decided: ${what}.`,
     open: 'Open this request alone',

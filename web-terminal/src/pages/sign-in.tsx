@@ -152,7 +152,7 @@ function TypeCode(props: { readonly question: SignInQuestionView; readonly onDon
           ref={focused}
           required
           withAsterisk={false}
-          classNames={{ input: 'code-input' }}
+          classNames={{ input: 'code-input', description: 'code-hint', error: 'code-hint' }}
         />
         <Refused failure={deed.failure} />
         <Button type="submit" size="lg" loading={deed.busy} disabled={code.length <= CODE_LENGTH}>

@@ -159,6 +159,8 @@ export class Player {
     if (now === undefined || now - this.#lastTick >= TICK_MS) this.#set({ position })
     this.#drawing ??= this.#draw().finally(() => {
       this.#drawing = undefined
+      // What the screen held back may have changed.
+      this.#set({})
     })
   }
 
