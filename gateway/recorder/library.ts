@@ -5,10 +5,14 @@ import type { AuditEvent, EventKind, SessionId } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
 import type { Library, RecordedEvent, SessionFilter, SessionRow } from '../session/session.ts'
 import { asciicast } from './asciicast.ts'
+import { type SearchHit, type SearchQuery, search } from './search.ts'
 import type { SessionEntry } from './segment.ts'
 import { type AuditStore, connect } from './store.ts'
 
-export type ReadingRoom = Library & { close(): Promise<void> }
+export type ReadingRoom = Library & {
+  search(query: SearchQuery): Promise<readonly SearchHit[]>
+  close(): Promise<void>
+}
 
 const POLL_MS = 300
 const DEFAULT_LIMIT = 100
@@ -96,6 +100,10 @@ class AuditLibrary implements ReadingRoom {
       { ...parameters, limit: Math.min(filter.limit ?? DEFAULT_LIMIT, MAX_LIMIT) },
     )
     return rows.map(([entry]) => auditEvent(entry))
+  }
+
+  search(query: SearchQuery): Promise<readonly SearchHit[]> {
+    return search(this.#client, query)
   }
 
   close(): Promise<void> {

@@ -5,6 +5,9 @@ import { type AuditStore, connect } from './store.ts'
 
 const SCHEMA = path.join(import.meta.dirname, '../../config/clickhouse')
 
+/** Something that makes things faster, and that an older server may refuse. */
+const OPTIONAL = '.optional.sql'
+
 /** The user must be allowed to create databases and tables. @throws with the file's name where a statement fails. */
 export async function migrate(store: AuditStore): Promise<void> {
   const client = connect(store)
@@ -12,6 +15,7 @@ export async function migrate(store: AuditStore): Promise<void> {
     for (const file of readdirSync(SCHEMA).toSorted()) {
       for (const query of statements(readFileSync(path.join(SCHEMA, file), 'utf8'))) {
         await client.command({ query }).catch((cause: unknown) => {
+          if (file.endsWith(OPTIONAL)) return
           throw new Error(`The audit store refused ${file}`, { cause })
         })
       }

@@ -37,6 +37,13 @@ export class Rows {
     this.#length += 1
   }
 
+  /** UInt16 and Int8. */
+  small(first: number, second: number): void {
+    this.#bytes.writeUInt16LE(first, this.#length)
+    this.#bytes.writeInt8(second, this.#length + 2)
+    this.#length += 3
+  }
+
   string(data: Buffer): void {
     let left = data.length
     while (left > 0x7f) {

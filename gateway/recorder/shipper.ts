@@ -9,6 +9,7 @@ import { type Slice, tablesOf, tokenOf } from './batch.ts'
 import { openSigningKey } from './chain.ts'
 import { ownerState } from './owner.ts'
 import { recover } from './recovery.ts'
+import { SearchRows } from './search-rows.ts'
 import { Shelf } from './shelf.ts'
 import { type AuditStore, connect, insertRows } from './store.ts'
 
@@ -57,6 +58,8 @@ class JournalShipper implements Shipper {
   #tidiedAt = 0
   #alarmedAt = 0
   #stopped: Promise<void> | undefined
+  readonly #lines = new SearchRows()
+  #hasGaps = false
   readonly #unclosed = new Set<string>()
 
   constructor(parts: ShipperParts) {
@@ -133,7 +136,26 @@ class JournalShipper implements Shipper {
     const token = tokenOf(slices)
     for (const { into, rows } of tablesOf(this.#parts.dir, slices))
       await insertRows(this.#client, into, rows, token, this.#cut.signal)
+    await this.#sendLines(slices, token)
     this.#shelf.finish(slices)
+  }
+
+  /** Search may have gaps; recordings may not wait for it. */
+  async #sendLines(slices: readonly Slice[], token: string): Promise<void> {
+    try {
+      const { rows, count } = this.#lines.of(this.#parts.dir, slices)
+      const into = 'audit.lines (session_id, seq, ts, n, source, text)'
+      if (count > 0) await insertRows(this.#client, into, rows, token, this.#cut.signal)
+    } catch (error) {
+      if (this.#hasGaps) return
+      this.#hasGaps = true
+      this.#parts.log({
+        level: 'warn',
+        room: 'recorder',
+        message: 'search has a gap: lines could not be stored',
+        error,
+      })
+    }
   }
 
   /** Sessions of workers that were killed get their end. What cannot be closed now is shipped as it is, and closed later. */
