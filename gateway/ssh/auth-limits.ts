@@ -1,5 +1,7 @@
 /** Who may knock: limits on connections that have not signed in. */
 
+const LOOK_EVERY_MS = 50
+
 /** Counts connections that have not signed in yet, in all and by address. */
 export class Entrance {
   readonly #most: { readonly all: number; readonly perAddress: number }
@@ -26,6 +28,35 @@ export class Entrance {
       if (left === 0) this.#waiting.delete(place)
       else this.#waiting.set(place, left)
     }
+  }
+}
+
+/** Room for one connection, for as long as it has not signed in: taken at once, or as soon as somebody leaves. */
+export class Doorstep {
+  readonly #entrance: Entrance
+  readonly #address: string
+  #leave: (() => void) | undefined
+  #isGone = false
+
+  constructor(entrance: Entrance, address: string) {
+    this.#entrance = entrance
+    this.#address = address
+    this.#leave = entrance.enter(address)
+  }
+
+  /** Whether there was room within that time. */
+  async room(ms: number): Promise<boolean> {
+    for (let left = ms; this.#leave === undefined && !this.#isGone && left > 0; left -= LOOK_EVERY_MS) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+      if (!this.#isGone) this.#leave ??= this.#entrance.enter(this.#address)
+    }
+    return this.#leave !== undefined
+  }
+
+  /** Signed in, or gone. */
+  leave(): void {
+    this.#isGone = true
+    this.#leave?.()
   }
 }
 

@@ -139,7 +139,7 @@ export class Authentication {
       if (identity !== undefined) return identity
       text = 'That is not the code.'
     }
-    return undefined
+    throw new Refusal('NOT_SIGNED_IN', 'None of these was the code.', { next: 'Connect again for a new one.' })
   }
 
   #question(named: NamedPerson, keyFingerprint: string | undefined): SignInQuestion {

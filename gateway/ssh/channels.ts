@@ -2,7 +2,7 @@
 import { type Person, stillSignedIn } from './auth.ts'
 import type { Context } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
-import { denial, denialText, REFUSED, WRONG_USAGE } from './deny.ts'
+import { denial, denialText, WRONG_USAGE } from './deny.ts'
 import type { SessionChannel } from './engine/contract.ts'
 import type { SshParts } from './parts.ts'
 import { routeOf } from './route.ts'
@@ -16,8 +16,9 @@ export async function serveChannel(parts: SshParts, guest: Guest): Promise<void>
   try {
     await stillSignedIn(parts.people.signIns, person)
   } catch (failure) {
-    await new Console(channel).note(denialText(denial(failure, parts.notes.log)))
-    return channel.end(REFUSED)
+    const denied = denial(failure, parts.notes.log)
+    await new Console(channel).note(denialText(denied))
+    return channel.end(denied.exitCode)
   }
   const context = contextOf(parts, person, channel)
   const route = routeOf(connection.jump?.target ?? person.named.target, channel.request)

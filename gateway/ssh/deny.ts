@@ -8,7 +8,7 @@ import { plain } from './screen/text.ts'
 
 /** Exit codes of our own command line (sysexits.h for the last). */
 export const DONE = 0
-export const REFUSED = 1
+const REFUSED = 1
 export const WRONG_USAGE = 2
 export const TRY_LATER = 75
 /** What ssh itself uses when it could not do its work. */

@@ -16,8 +16,8 @@ export type SshSettings = {
   readonly maxFailures: number
   /** How long a key stays bound after a sign-in: said to the person when it is known here. */
   readonly keyBoundForMs: number | undefined
-  /** Connections that have not signed in yet. */
-  readonly unsigned: { readonly all: number; readonly perAddress: number }
+  /** Connections that have not signed in yet. Where there is no room, one waits for `patienceMs`, so that a burst of known keys gets through. */
+  readonly unsigned: { readonly all: number; readonly perAddress: number; readonly patienceMs: number }
   /** Channels that one connection may have open at a time. */
   readonly channels: number
 }
@@ -26,7 +26,7 @@ export const DEFAULTS: Omit<SshSettings, 'address' | 'publicUrl'> = {
   graceMs: 120_000,
   maxFailures: 6,
   keyBoundForMs: undefined,
-  unsigned: { all: 100, perAddress: 10 },
+  unsigned: { all: 100, perAddress: 10, patienceMs: 5_000 },
   channels: 10,
 }
 

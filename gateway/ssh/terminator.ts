@@ -1,7 +1,7 @@
 /** The ssh door: takes connections from the engine, lets people in, and leads each channel to where it belongs. */
 import { admit, openSession } from '../session/session.ts'
 import { Authentication, type Person, stillSignedIn } from './auth.ts'
-import { Entrance, Grace } from './auth-limits.ts'
+import { Doorstep, Entrance, Grace } from './auth-limits.ts'
 import { serveChannel } from './channels.ts'
 import { denial, noteRefused } from './deny.ts'
 import type { Connection, Outcome, TcpipRequest } from './engine/contract.ts'
@@ -73,27 +73,20 @@ class House {
   }
 
   receive(connection: Connection): void {
-    const inner = connection.jump !== undefined
-    const leave = inner ? () => undefined : this.#entrance.enter(connection.origin.address)
-    if (leave === undefined || this.#closing.signal.aborted) {
-      leave?.()
-      connection.disconnect(
-        this.#closing.signal.aborted ? 'The gateway is closing.' : 'Too many are signing in just now. Try again later.',
-      )
-      return
-    }
+    if (this.#closing.signal.aborted) return connection.disconnect('The gateway is closing.')
+    const doorstep = connection.jump === undefined ? new Doorstep(this.#entrance, connection.origin.address) : undefined
     const grace = new Grace(this.#settings.graceMs, () => connection.disconnect('Signing in took too long.'))
     this.#guests.set(connection, { grace, busy: 0, person: undefined })
     connection.onReady(() => {
       grace.end()
-      leave()
+      doorstep?.leave()
     })
     connection.closed.addEventListener('abort', () => {
       grace.end()
-      leave()
+      doorstep?.leave()
       this.#guests.delete(connection)
     })
-    this.#authenticate(connection)
+    this.#authenticate(connection, doorstep)
     connection.onSession((channel) => {
       const guest = this.#guests.get(connection)
       if (guest?.person === undefined || this.#closing.signal.aborted) {
@@ -135,7 +128,7 @@ class House {
       })
   }
 
-  #authenticate(connection: Connection): void {
+  #authenticate(connection: Connection, doorstep: Doorstep | undefined): void {
     const { jump } = connection
     if (jump !== undefined) {
       // The inner connection of ssh -J runs inside the outer one: whoever is there, is here.
@@ -167,7 +160,12 @@ class House {
         if (guest !== undefined) guest.person = person
       },
     )
-    connection.onAuthentication((attempt, signal) => authentication.attempt(attempt, signal))
+    connection.onAuthentication(async (attempt, signal) => {
+      if ((await doorstep?.room(this.#settings.unsigned.patienceMs)) !== false)
+        return authentication.attempt(attempt, signal)
+      connection.disconnect('Too many are signing in just now. Try again later.')
+      return { accept: false, methods: [] }
+    })
   }
 
   #tcpip(connection: Connection, request: TcpipRequest): void {
@@ -222,11 +220,11 @@ class House {
     work: () => Promise<void>,
     full: () => Promise<void>,
   ): Promise<void> {
-    if (guest.busy >= this.#settings.channels) return full()
+    const hasRoom = guest.busy < this.#settings.channels
     guest.busy += 1
     this.#running += 1
     try {
-      await work()
+      await (hasRoom ? work() : full())
     } catch (failure) {
       this.#parts.notes.log({ level: 'error', room: 'ssh', message: 'A channel broke.', error: failure })
       connection.disconnect('Something broke on our side.')

@@ -409,3 +409,28 @@ await t.test('whoami, explain-role, ssh-config and logout say it plainly', async
   t.match((await type('logout')).out, '0 keys are forgotten.')
   t.match((await type('roles')).out, /logs +ssh +rule +30m +2h/)
 })
+
+await t.test('no line of words breaks the command line', async (t) => {
+  const desk = await openDesk(t)
+  const { type } = commandLine(desk, people().admin, shelf(recorded('alice', [['o', 'hello']])))
+  let seed = 7
+  const random = (most: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+    return seed % most
+  }
+  const more =
+    'prod-db 1 999 01980000 -- - --json --for 30m --reason why --note --person alice --target --since 2h --live --all --speed 2 --idle 1s --cast --wait=1 " \' "a b" --reason= \u0000 \u001b[2J 日本 __proto__ --__proto__ -1 --for=0m --no-json'
+  const some = [...reservedWords, ...more.split(' ')]
+  const codes = new Set<number>()
+  for (let round = 0; round < 600; round += 1) {
+    const line = Array.from({ length: 1 + random(7) }, () => some[random(some.length)]).join(' ')
+    const { code, out, errors } = await type(line.replace('--wait', '--json'))
+    codes.add(code)
+    if (![0, 1, 2].includes(code) || `${out}${errors}`.includes('broke on our side') || errors.includes(ESC))
+      t.fail(JSON.stringify({ line, code, errors }))
+  }
+  t.strictSame(
+    [...codes].toSorted((a, b) => a - b),
+    [0, 1, 2],
+  )
+})

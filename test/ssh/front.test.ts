@@ -66,7 +66,7 @@ await t.test(
   { skip },
   async (t) => {
     const { ssh, signIns, fingerprintOf, configure } = await openDoor(t, {
-      unsigned: { all: 2, perAddress: 1 },
+      unsigned: { all: 2, perAddress: 1, patienceMs: 300 },
       graceMs: 3500,
     })
     signIns.keys.set(fingerprintOf('alice'), people().alice)
@@ -180,4 +180,11 @@ await t.test('a connection has so many channels, so many tries, and so much time
     errors: /No more than 1 channels at a time/,
   })
   master.child.kill()
+})
+
+await t.test('a burst of connections with a known key gets through one after the other', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf } = await openDoor(t, { unsigned: { all: 2, perAddress: 1, patienceMs: 10_000 } })
+  signIns.keys.set(fingerprintOf('alice'), people().alice)
+  const burst = Array.from({ length: 6 }, () => ssh('alice@127.0.0.1', 'whoami'))
+  for (const client of burst) t.match(await client.done, { code: 0, out: /^alice/ })
 })
