@@ -28,6 +28,7 @@ const pages: readonly (readonly [path: string, words: string])[] = [
   ['/sessions', 'prod-web'],
   [SHELL, 'Space plays and pauses'],
   [LIVE, 'End this session'],
+  ['/me', 'Keys that stand for you'],
   [QUERIES, 'DELETE changes data'],
   ['/no/such/page', 'There is no such page'],
 ]
@@ -181,6 +182,28 @@ if (browser === undefined) {
     await reverse.page.getByRole('button', { name: 'show the code' }).click()
     await reverse.page.getByText(RIGHT_CODE).waitFor()
     await reverse.close()
+  })
+
+  await t.test('a key that nobody knows is forgotten', async (t) => {
+    const { page, close } = await open('/')
+    await page.getByRole('link', { name: 'Signed in as alice' }).click()
+    await page.getByRole('button', { name: 'Forget SHA256:8qTz' }).click()
+    await page.waitForTimeout(100)
+    t.match(portal.posted.at(-1), 'DELETE /keys/SHA256%3A8qTz0PYV')
+    await close()
+  })
+
+  await t.test('filters are part of the address', async (t) => {
+    const { page, close } = await open('/sessions')
+    await page.getByLabel('Person').fill('erin')
+    await page.waitForURL('**/sessions?person=erin')
+    await page.getByText('df -h').waitFor()
+    t.equal(await page.getByRole('row').count(), 2, 'the head, and her session')
+    await page.getByLabel('Started').selectOption('In the last week')
+    await page.waitForURL('**/sessions?person=erin&since=7d')
+    await page.reload()
+    t.equal(await page.getByLabel('Person').inputValue(), 'erin', 'and survive a reload')
+    await close()
   })
 
   await t.test('what others do shows up without reloading', async (t) => {

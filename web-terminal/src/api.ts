@@ -29,6 +29,7 @@ export type Api = {
   /** `isBackground`: nobody asked for it just now, so it keeps nobody signed in. */
   get<T>(path: string, isBackground?: boolean): Promise<T>
   post<T>(path: string, body?: unknown): Promise<T>
+  remove<T>(path: string): Promise<T>
   /** Lets unsafe calls through; from `GET /me`. */
   trust(csrfToken: string): void
   /** By the gateway's clock, as far as its answers told. */
@@ -62,6 +63,7 @@ export function createApi(): Api {
   return {
     get: (path, isBackground = false) => call('GET', path, undefined, isBackground),
     post: (path, body) => call('POST', path, body, false),
+    remove: (path) => call('DELETE', path, undefined, false),
     trust: (csrfToken) => {
       token = csrfToken
     },

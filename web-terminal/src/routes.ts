@@ -10,6 +10,8 @@ const query = (values: Readonly<Record<string, string | undefined>>): string => 
 export const routes = {
   me: '/me',
   signOut: '/sign-out',
+  keys: '/keys',
+  key: (fingerprint: string) => `/keys/${encodeURIComponent(fingerprint)}`,
   targets: '/targets',
   requests: '/requests',
   approve: (id: string) => `/requests/${id}/approve`,
@@ -26,6 +28,7 @@ export const routes = {
     readonly target?: string
     readonly protocol?: string
     readonly live?: string
+    readonly since?: string
   }) => `/sessions${query({ ...filter, limit: '200' })}`,
   session: (id: string) => `/sessions/${id}`,
   cast: (id: string) => `/sessions/${id}/asciicast`,

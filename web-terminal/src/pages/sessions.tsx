@@ -10,10 +10,23 @@ import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Moment, spanClock } from '../time.tsx'
 
+const HOUR_MS = 3_600_000
+const SPANS: Readonly<Record<string, number>> = { '1h': HOUR_MS, '1d': 24 * HOUR_MS, '7d': 168 * HOUR_MS }
+
+/** To the minute, so that the question stays the same while it is looked at. */
+function startOf(span: string | undefined, now: number): { readonly since?: string } {
+  const ms = span === undefined ? undefined : SPANS[span]
+  return ms === undefined ? {} : { since: new Date(Math.floor((now - ms) / 60_000) * 60_000).toISOString() }
+}
+
 export function Sessions(): React.JSX.Element {
   useTitle(words.sessions.title)
-  const filters = useFilters(['person', 'target', 'protocol', 'live'])
-  const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(routes.sessions(filters.values))
+  const filters = useFilters(['person', 'target', 'protocol', 'live', 'since'])
+  const { since, ...exact } = filters.values
+  const now = useNow(HOUR_MS)
+  const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(
+    routes.sessions({ ...exact, ...startOf(since, now) }),
+  )
   return (
     <Stack gap="lg">
       <Title order={1} className="page-title">
@@ -30,6 +43,12 @@ export function Sessions(): React.JSX.Element {
             { value: '', label: words.sessions.any },
             ...Object.entries(words.protocol).map(([value, label]) => ({ value, label })),
           ]}
+        />
+        <NativeSelect
+          label={words.sessions.since}
+          value={since ?? ''}
+          onChange={(event) => filters.set('since', event.currentTarget.value)}
+          data={Object.entries(words.sessions.spans).map(([value, label]) => ({ value, label }))}
         />
         <Checkbox
           label={words.sessions.liveOnly}
