@@ -114,10 +114,15 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
           path: ['roles', name, 'targets'],
           message: `there is no target "${target}"; known: ${Object.keys(raw.targets).join(', ')}`,
         }
-    if (role.ssh === undefined && role.postgres === undefined)
-      yield { path: ['roles', name], message: 'a role opens at least one of ssh, postgres' }
+    if (role.ssh === undefined && role.postgres === undefined && role.http === undefined)
+      yield { path: ['roles', name], message: 'a role opens at least one of ssh, postgres, http' }
     if (role.default > role.max) yield { path: ['roles', name], message: 'default is longer than max' }
   }
+  const host = new URL(raw.public_url).hostname
+  if (raw.web !== undefined && host.endsWith(`.${raw.web.domain}`))
+    for (const target of Object.keys(raw.targets))
+      if (host === `${target}.${raw.web.domain}`)
+        yield { path: ['web', 'domain'], message: `${host} is the gateway's own name and that of a target` }
   for (const [name, provider] of Object.entries(raw.identity.providers))
     if (!provider.issuer.startsWith('https://') && !provider.insecure_http)
       yield {
@@ -158,6 +163,7 @@ function complete(raw: RawConfig) {
     endpoints: [
       ...(r.ssh === undefined ? [] : (['ssh'] as const)),
       ...(r.postgres === undefined ? [] : (['postgres'] as const)),
+      ...(r.http === undefined ? [] : (['http'] as const)),
     ],
     defaultMinutes: r.default / 60_000,
     maxMinutes: r.max / 60_000,
@@ -178,6 +184,7 @@ function complete(raw: RawConfig) {
             recordParameters: r.postgres.record_parameters,
             sampleRows: r.postgres.sample_rows,
           },
+    http: r.http,
   }))
   const providers = Object.entries(raw.identity.providers).map(([name, p]) => ({ name, ...p }))
   return { ...raw, targets, roles, identity: { ...raw.identity, providers } }

@@ -1,5 +1,6 @@
 /** What a configuration may say. Parsing gives the plain, complete, frozen object that the rest of the house takes. */
 import { z } from 'zod'
+import { httpEndpoint, httpScope } from './http.ts'
 import { duration, groups, hostPort, name, secretRef } from './words.ts'
 
 const sshEndpoint = z
@@ -71,7 +72,7 @@ const target = z
     labels: z.record(z.string(), z.string()).default({}),
     ssh: sshEndpoint.optional(),
     postgres: postgresEndpoint.optional(),
-    http: z.strictObject({ url: z.url() }).optional(),
+    http: httpEndpoint.optional(),
   })
   .refine((t) => t.ssh ?? t.postgres ?? t.http, { message: 'a target has at least one of ssh, postgres, http' })
 
@@ -115,6 +116,7 @@ const role = z.strictObject({
       sample_rows: z.int().min(0).max(100).default(0),
     })
     .optional(),
+  http: httpScope.optional(),
 })
 
 const provider = z.strictObject({
@@ -145,6 +147,10 @@ export const schema = z.strictObject({
     })
     .prefault({}),
   tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
+  /** Web targets are at `https://<target>.<domain>`, on the port of `public_url`. Left out: no web targets. */
+  web: z
+    .strictObject({ domain: z.string().regex(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/, 'a domain in lower case, without a port') })
+    .optional(),
   workers: z.int().min(1).max(64).default(2),
   state: z
     .union([z.literal('embedded'), z.string().regex(/^sqlite:.+/, 'embedded, or sqlite:/path/of/file.db')])

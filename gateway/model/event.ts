@@ -61,6 +61,8 @@ export type StatementRecord = {
   readonly fingerprint?: string
   readonly tables?: readonly string[]
   readonly parameters?: readonly (string | null)[]
+  /** HTTP: selected request headers, secrets masked. */
+  readonly headers?: readonly (readonly [string, string])[]
 }
 
 export type OutcomeRecord = {
@@ -75,6 +77,11 @@ export type OutcomeRecord = {
   readonly sha256?: string
   /** Masked sample of the result, by policy. */
   readonly sample?: readonly (readonly (string | null)[])[]
+  /** HTTP: what the person was answered, bytes of the request's body (`bytes` are the answer's), frames each way, selected headers. */
+  readonly status?: number
+  readonly bytesIn?: number
+  readonly frames?: { readonly in: number; readonly out: number }
+  readonly headers?: readonly (readonly [string, string])[]
 }
 
 export type FileRecord = {

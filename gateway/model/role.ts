@@ -31,6 +31,26 @@ export type PostgresScope = {
   readonly sampleRows: number
 }
 
+export type HttpScope = {
+  /** `read-only`: GET, HEAD and OPTIONS without a body. */
+  readonly mode: 'read-only' | 'read-write'
+  /** Methods that may be used; empty: all that the mode has. */
+  readonly methods: readonly string[]
+  /** Paths that may be asked for; empty: all. `*` is any part of a segment, `**` anything. */
+  readonly paths: readonly string[]
+  /** Paths that may not, whatever {@link paths} says. */
+  readonly denyPaths: readonly string[]
+  readonly websocket: boolean
+  readonly maxRequestBytes: number
+  readonly record: {
+    readonly query: 'full' | 'names' | 'none'
+    /** How much of each body is kept; 0: nothing. */
+    readonly bodyBytes: number
+    /** Whether WebSocket messages are kept, not only counted. */
+    readonly frames: boolean
+  }
+}
+
 export type Role = {
   readonly name: string
   readonly description: string
@@ -48,6 +68,8 @@ export type Role = {
   readonly account: string | undefined
   readonly ssh: SshScope
   readonly postgres: PostgresScope
+  /** Undefined: no web application. */
+  readonly http?: HttpScope | undefined
 }
 
 export function covers(role: Role, target: Target): boolean {

@@ -49,7 +49,31 @@ export type PostgresEndpoint = {
   readonly credential: PostgresCredential
 }
 
-export type HttpEndpoint = { readonly url: string }
+/** What the gateway itself shows the application, in place of the person's own credential. */
+export type HttpCredential =
+  | { readonly kind: 'basic'; readonly username: string; readonly password: SecretRef }
+  | { readonly kind: 'bearer'; readonly token: SecretRef }
+
+/** Everything but `url` may be left out; left out is the strictest. */
+export type HttpEndpoint = {
+  /** An origin, `http://10.0.0.7:3000`: no path, no login. */
+  readonly url: string
+  /** PEM of the CA behind an https url; undefined: the public ones. */
+  readonly ca?: string | undefined
+  /** A client certificate, PEM, and its key. */
+  readonly certificate?: { readonly certificate: string; readonly key: SecretRef } | undefined
+  readonly credential?: HttpCredential | undefined
+  /** `public`: the application sees the name that people type. `target`: the name of its own url. Default `public`. */
+  readonly hostHeader?: 'public' | 'target' | undefined
+  /** Also says who it is in plain headers: only for applications that nobody reaches past the gateway. */
+  readonly identityHeaders?: boolean | undefined
+  /** Further request headers that reach the application: `x-api-version`, `x-grafana-*`. */
+  readonly requestHeaders?: readonly string[] | undefined
+  /** Other web origins whose pages may call it. */
+  readonly origins?: readonly string[] | undefined
+  /** Lets `%2f` and `%5c` through in paths. */
+  readonly encodedSlashes?: boolean | undefined
+}
 
 export type Target = {
   readonly name: string

@@ -15,7 +15,7 @@ export type RoadParts = {
 export type Judged = {
   readonly statement: Statement
   readonly verdict: Verdict
-  readonly record?: Partial<Pick<StatementRecord, 'fingerprint' | 'tables' | 'parameters'>>
+  readonly record?: Partial<Pick<StatementRecord, 'fingerprint' | 'tables' | 'parameters' | 'headers'>>
 }
 
 /** Statement texts are kept up to this many characters, with a mark where they were cut. */

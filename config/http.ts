@@ -1,0 +1,75 @@
+/** What a configuration may say about web targets and the roles that open them. */
+import { z } from 'zod'
+import { secretRef } from './words.ts'
+
+const origin = z.url().refine((text) => {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && (text === url.origin || text === `${url.origin}/`)
+}, 'give an origin: http(s)://host:port, without path and login')
+
+const pem = z.string().startsWith('-----BEGIN CERTIFICATE-----', 'a certificate as PEM text')
+
+const headerName = z.string().regex(/^[a-z0-9-]+\*?$/, 'a header name in lower case; * at the end for any ending')
+
+export const httpEndpoint = z
+  .strictObject({
+    url: origin,
+    ca: pem.optional(),
+    client_certificate: z.strictObject({ certificate: pem, key: secretRef }).optional(),
+    basic: z.strictObject({ username: z.string().regex(/^[^:]+$/), password: secretRef }).optional(),
+    bearer: secretRef.optional(),
+    host_header: z.enum(['public', 'target']).default('public'),
+    identity_headers: z.boolean().default(false),
+    request_headers: z.array(headerName).default([]),
+    origins: z.array(origin).default([]),
+    encoded_slashes: z.boolean().default(false),
+  })
+  .refine((e) => e.basic === undefined || e.bearer === undefined, { message: 'give at most one of basic and bearer' })
+  .refine((e) => e.url.startsWith('https:') || (e.ca === undefined && e.client_certificate === undefined), {
+    message: 'ca and client_certificate need an https url',
+  })
+  .transform((e) => ({
+    url: new URL(e.url).origin,
+    ca: e.ca,
+    certificate: e.client_certificate,
+    credential:
+      e.basic !== undefined
+        ? ({ kind: 'basic', ...e.basic } as const)
+        : e.bearer !== undefined
+          ? ({ kind: 'bearer', token: e.bearer } as const)
+          : undefined,
+    hostHeader: e.host_header,
+    identityHeaders: e.identity_headers,
+    requestHeaders: e.request_headers,
+    origins: e.origins.map((text) => new URL(text).origin),
+    encodedSlashes: e.encoded_slashes,
+  }))
+
+const pathPattern = z
+  .string()
+  .regex(
+    /^\/[\w\-.~!$&'()+,;=:@/*]*$/,
+    'a path begins with / and is written without escapes; * is part of a segment, ** is anything',
+  )
+
+export const httpScope = z
+  .strictObject({
+    mode: z.enum(['read-only', 'read-write']),
+    methods: z.array(z.string().regex(/^[A-Z]+$/, 'methods are written in capitals')).default([]),
+    paths: z.array(pathPattern).default([]),
+    deny_paths: z.array(pathPattern).default([]),
+    websocket: z.boolean().default(false),
+    max_request_megabytes: z.number().positive().default(100),
+    record_query: z.enum(['full', 'names', 'none']).default('full'),
+    record_body_kilobytes: z.int().min(0).max(1024).default(0),
+    record_frames: z.boolean().default(false),
+  })
+  .transform((s) => ({
+    mode: s.mode,
+    methods: s.methods,
+    paths: s.paths,
+    denyPaths: s.deny_paths,
+    websocket: s.websocket,
+    maxRequestBytes: Math.round(s.max_request_megabytes * 2 ** 20),
+    record: { query: s.record_query, bodyBytes: s.record_body_kilobytes * 1024, frames: s.record_frames },
+  }))
