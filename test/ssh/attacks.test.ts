@@ -1,10 +1,11 @@
 /** What clients must not be able to do: sign in as somebody else, freeze or fill the gateway, or disturb another person's session. */
 import type { ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.ts'
+import { fingerprintOf } from '../../gateway/ssh/engine/keys.ts'
+import { byte, message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.ts'
 import { sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import {
@@ -36,6 +37,8 @@ async function house(t: Teardown, options: Parameters<typeof startGateway>[2] = 
   await echo(bystander, 'hello')
   return { gateway, sshd, client, key, bystander }
 }
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest()
 
 /** Another person's session answers. */
 async function echo(child: ChildProcess, word: string): Promise<boolean> {
@@ -90,6 +93,28 @@ t.test('signing in', { skip }, async (t) => {
     t.ok(await client.nextOf(52))
     t.equal(gateway.signedIn.at(-1)?.fingerprint, other.fingerprint)
     client.destroy()
+  })
+
+  t.test('a security key counts when somebody touched it', async (t) => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32)
+    const type = 'sk-ssh-ed25519@openssh.com'
+    const blob = Buffer.concat([string(type), string(raw), string('ssh:')])
+    gateway.allowed.add(fingerprintOf(blob))
+    for (const [flags, answer] of [
+      [1, 52],
+      [0, 51],
+    ] as const) {
+      const client = await started()
+      const fields = [string(ME), string('ssh-connection'), string('publickey'), byte(1), string(type), string(blob)]
+      const body = message(50, ...fields)
+      const data = Buffer.concat([string(client.transport.sessionId), body])
+      const tail = Buffer.concat([byte(flags), uint32(7)])
+      const signature = sign(null, Buffer.concat([sha256(Buffer.from('ssh:')), tail, sha256(data)]), privateKey)
+      client.send(body, string(Buffer.concat([string(type), string(signature), tail])))
+      t.equal((await client.nextOf(51, 52))?.[0], answer, `flags ${flags}`)
+      client.destroy()
+    }
   })
 
   t.test('a key for which nobody stands is refused', async (t) => {
@@ -152,7 +177,7 @@ t.test('signing in', { skip }, async (t) => {
       if (type !== 5 && type !== 7) t.equal(await client.nextOf(52), undefined)
       client.destroy()
     }
-    t.equal(gateway.signedIn.length, 2)
+    t.equal(gateway.signedIn.length, 3)
   })
 
   t.test('an idle connection is closed', async (t) => {
@@ -222,6 +247,17 @@ t.test('channels', { skip }, async (t) => {
     const { client } = await running('yes', 0xffff_ffff)
     client.pause()
     await sleep(2000)
+    const output = gateway.recorder.bytes('o', gateway.recorder.sessions.at(-1)).length
+    t.ok(output < 16 * 1024 * 1024, `${output} bytes were taken from the target`)
+    t.ok(await echo(bystander, 'alive'))
+    client.destroy()
+  })
+
+  t.test('who begins to agree on new keys and never ends costs as little', async (t) => {
+    const { client } = await running('yes', 0xffff_ffff)
+    client.transport.rekey()
+    Reflect.set(client.transport.protocol, 'parse', () => undefined)
+    await sleep(1000)
     const output = gateway.recorder.bytes('o', gateway.recorder.sessions.at(-1)).length
     t.ok(output < 16 * 1024 * 1024, `${output} bytes were taken from the target`)
     t.ok(await echo(bystander, 'alive'))

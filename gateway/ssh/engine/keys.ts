@@ -1,12 +1,21 @@
 /** Public keys of SSH: reading them, naming them, checking signatures. Weak ones do not exist here: no DSA, no SHA-1, no RSA under the limit. */
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { MalformedMessage } from '../../model/refusal.ts'
-import { Reader, string } from './wire.ts'
+import { byte, Reader, string, uint32 } from './wire.ts'
 
 export type PublicKey = {
-  readonly type: 'ssh-ed25519' | 'ecdsa-sha2-nistp256' | 'ecdsa-sha2-nistp384' | 'ecdsa-sha2-nistp521' | 'ssh-rsa'
+  readonly type:
+    | 'ssh-ed25519'
+    | 'ecdsa-sha2-nistp256'
+    | 'ecdsa-sha2-nistp384'
+    | 'ecdsa-sha2-nistp521'
+    | 'ssh-rsa'
+    | 'sk-ssh-ed25519@openssh.com'
+    | 'sk-ecdsa-sha2-nistp256@openssh.com'
   readonly blob: Buffer
   readonly object: KeyObject
+  /** Of a FIDO security key (PROTOCOL.u2f); undefined for others. */
+  readonly application: Buffer | undefined
 }
 
 /** Bits of RSA: people's keys and CAs. Host keys of old servers may have {@link HOST_RSA_BITS}. */
@@ -48,7 +57,20 @@ export function readPublicKey(blob: Buffer, rsaBits = RSA_BITS): PublicKey {
   }
 }
 
+const SECURITY_KEYS = {
+  'sk-ssh-ed25519@openssh.com': 'ssh-ed25519',
+  'sk-ecdsa-sha2-nistp256@openssh.com': 'ecdsa-sha2-nistp256',
+} as const
+
+const isSecurityKey = (type: string): type is keyof typeof SECURITY_KEYS => Object.hasOwn(SECURITY_KEYS, type)
+
 function readFields(type: string, reader: Reader, rsaBits: number): Omit<PublicKey, 'blob'> {
+  if (!isSecurityKey(type)) return { ...readPlain(type, reader, rsaBits), application: undefined }
+  const { object } = readPlain(SECURITY_KEYS[type], reader, rsaBits)
+  return { type, object, application: Buffer.from(reader.string(256)) }
+}
+
+function readPlain(type: string, reader: Reader, rsaBits: number): Omit<PublicKey, 'blob' | 'application'> {
   if (type === 'ssh-ed25519') {
     const raw = reader.string(32)
     if (raw.length !== 32) throw new MalformedMessage('An Ed25519 key of the wrong length.')
@@ -107,19 +129,26 @@ export function verifySignature(key: PublicKey, data: Buffer, signature: Buffer,
     const reader = new Reader(signature)
     const named = reader.text(64)
     const raw = reader.string(4096)
+    const token = key.application === undefined ? undefined : { flags: reader.byte(), counter: reader.uint32() }
     reader.end()
     if (!signatureAlgorithms(key.type).includes(named)) return false
     if (algorithm !== undefined && algorithm !== named) return false
-    return verifyRaw(key, named, data, raw)
+    if (key.application === undefined || token === undefined) return verifyRaw(key.type, key.object, named, data, raw)
+    // Touched by somebody: a security key that signs by itself proves nothing about a person.
+    if ((token.flags & USER_PRESENT) === 0 || !isSecurityKey(key.type)) return false
+    const signed = Buffer.concat([sha256(key.application), byte(token.flags), uint32(token.counter), sha256(data)])
+    const type = SECURITY_KEYS[key.type]
+    return verifyRaw(type, key.object, type, signed, raw)
   } catch {
     return false
   }
 }
 
-function verifyRaw(key: PublicKey, algorithm: string, data: Buffer, raw: Buffer): boolean {
-  if (key.type === 'ssh-ed25519') return raw.length === 64 && verify(null, data, key.object, raw)
-  if (key.type === 'ssh-rsa') return verify(algorithm === 'rsa-sha2-512' ? 'sha512' : 'sha256', data, key.object, raw)
-  const curve = CURVES[key.type]
+function verifyRaw(type: PublicKey['type'], object: KeyObject, algorithm: string, data: Buffer, raw: Buffer): boolean {
+  if (type === 'ssh-ed25519') return raw.length === 64 && verify(null, data, object, raw)
+  if (type === 'ssh-rsa') return verify(algorithm === 'rsa-sha2-512' ? 'sha512' : 'sha256', data, object, raw)
+  if (!isCurve(type)) return false
+  const curve = CURVES[type]
   const reader = new Reader(raw)
   const [r, s] = [unsigned(reader.string(curve.bytes + 1)), unsigned(reader.string(curve.bytes + 1))]
   reader.end()
@@ -127,8 +156,12 @@ function verifyRaw(key: PublicKey, algorithm: string, data: Buffer, raw: Buffer)
   const padded = Buffer.alloc(2 * curve.bytes)
   r.copy(padded, curve.bytes - r.length)
   s.copy(padded, 2 * curve.bytes - s.length)
-  return verify(curve.hash, data, { key: key.object, dsaEncoding: 'ieee-p1363' }, padded)
+  return verify(curve.hash, data, { key: object, dsaEncoding: 'ieee-p1363' }, padded)
 }
+
+const USER_PRESENT = 1
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest()
 
 /** The blob of an Ed25519 key object. */
 export const ed25519Blob = (key: KeyObject): Buffer =>

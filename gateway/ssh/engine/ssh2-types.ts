@@ -66,6 +66,7 @@ export type Protocol = {
   _hostKeys: Readonly<Record<string, HostKey>>
   _strictMode: boolean | undefined
   _skipNextInboundPacket: boolean
+  readonly _queue: readonly Buffer[] | undefined
   _onPayload: Payload
   _onHandshakeComplete: (negotiated: Negotiated) => void
   readonly _packetRW: {

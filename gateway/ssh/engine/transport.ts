@@ -27,6 +27,9 @@ export type TransportParts = {
 
 /** Beyond this many bytes waiting in the socket nothing more is sent: the peer does not read. */
 const MAX_BACKLOG = 1024 * 1024
+/** Answers are owed whether there is room or not; a peer that collects so many of them unread is not served any more. */
+const MAX_OWED = 8 * 1024 * 1024
+const MAX_QUEUED = 10_000
 /** A busy socket may fill this much of one turn of the event loop; then the others have theirs. */
 const TURN = 64 * 1024
 const REKEY_BYTES = 1024 ** 3
@@ -34,7 +37,7 @@ const REKEY_MS = 3_600_000
 const KEEPALIVE_MS = 30_000
 const KEEPALIVE_TRIES = 3
 const SERVER_SIGNATURES =
-  'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256'
+  'ssh-ed25519,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256'
 
 /** What ssh2 takes as: this connection is over, read nothing more of what has arrived. */
 const STOP = Number.POSITIVE_INFINITY
@@ -113,9 +116,9 @@ export class Transport {
     return id
   }
 
-  /** False while the peer does not read from its socket. */
+  /** False while the peer does not read from its socket, or lets an agreement on keys wait. */
   get hasRoom(): boolean {
-    return !this.#closed && this.#stream.writableLength < MAX_BACKLOG
+    return !this.#closed && this.#protocol._kexinit === undefined && this.#stream.writableLength < MAX_BACKLOG
   }
 
   send(payload: Buffer): void {
@@ -228,7 +231,10 @@ export class Transport {
       // ssh2 1.17.0 forgets a comma in this message and offers SHA-1 and DSA; ours follows below.
       if (kex !== undefined) kex.remoteExtInfoEnabled = false
       complete(negotiated)
-      if (this.#ready) return
+      if (this.#ready) {
+        this.#parts.onDrain()
+        return
+      }
       this.#ready = true
       const usesChaCha = [negotiated.cs.cipher, negotiated.sc.cipher].some((cipher) => cipher.startsWith('chacha20'))
       if (protocol._strictMode !== true && usesChaCha) {
@@ -244,6 +250,9 @@ export class Transport {
   #sendPacket(packet: Buffer): void {
     // Queued by ssh2 while keys are being agreed.
     this.#parts.ssh2.sendPacket(this.#protocol, packet)
+    const queued = this.#protocol._queue?.length ?? 0
+    if (queued > MAX_QUEUED || this.#stream.writableLength > MAX_OWED)
+      this.destroy(new Error('The peer does not read.'))
   }
 
   #urgent(payload: Buffer): void {

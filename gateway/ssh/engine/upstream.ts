@@ -43,6 +43,7 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
     new Refusal('TARGET_UNREACHABLE', `${target} cannot be reached: ${why}`, { cause })
   return new Promise((resolve, reject) => {
     let distrust: string | undefined
+    let accepted: { readonly blob: Buffer; readonly plainType: string } | undefined
     let isDone = false
     const settle = (failure: unknown) => {
       if (isDone) return
@@ -67,11 +68,17 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
       role: {
         kind: 'client',
         verifyHost: (blob, own) => {
-          const verdict = trust.judge(blob)
+          // New keys are agreed with the same host or with nobody; its certificate need not outlive the connection.
+          const verdict = accepted?.blob.equals(blob)
+            ? ({ trusted: true, plainType: accepted.plainType } as const)
+            : accepted === undefined
+              ? trust.judge(blob)
+              : ({ trusted: false, why: 'Its host key changed.' } as const)
           if (!verdict.trusted) {
             distrust = verdict.why
             return false
           }
+          accepted ??= { blob: Buffer.from(blob), plainType: verdict.plainType }
           const kex = own.protocol._kex
           // The host signs with the plain key also when it shows a certificate.
           if (kex !== undefined && kex.negotiated.serverHostKey.endsWith('-cert-v01@openssh.com'))
