@@ -49,6 +49,8 @@ export const sessions: Command = {
     ])
     const heading = ['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'BEGAN', 'LASTED', 'COMMAND OR REASON']
     await context.console.print(table(heading, rows, context.console.columns))
+    if (found.length === LISTED)
+      await context.console.note(`These are the newest ${LISTED}; --person, --target and --since find others.\n`)
     return 0
   },
 }

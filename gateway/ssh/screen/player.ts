@@ -14,6 +14,7 @@ export type Pace = {
 
 /** Right arrow. */
 const SKIP_MS = 10_000
+const BREATH = 64
 
 /** Returns when the recording is over, the person quits, or the channel is gone. */
 export async function play(
@@ -29,6 +30,7 @@ export async function play(
   const screen = console.hasTerminal ? new TerminalScreen(session.terminal !== undefined) : new PlainScreen()
   try {
     let last: number | undefined
+    let shown = 0
     for await (const event of events(signal)) {
       if (signal.aborted) break
       const gap = last === undefined ? 0 : event.at - last
@@ -36,6 +38,9 @@ export async function play(
       if (console.hasTerminal) await hands.wait(gap, pace, signal)
       if (signal.aborted) break
       const text = screen.show(event)
+      shown += 1
+      // A long recording that is at hand must not keep everybody else waiting.
+      if (shown % BREATH === 0) await new Promise((resolve) => setImmediate(resolve))
       if (text !== '') await (screen.raw ? console.raw(text) : console.print(text))
     }
     const rest = screen.end()
