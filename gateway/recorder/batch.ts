@@ -15,10 +15,12 @@ export type Slice = {
 
 export type TableRows = { readonly into: string; readonly rows: Buffer; readonly count: number }
 
-/** Names the batch for the store's deduplication: the same slices are the same batch, for ever. */
-export const tokenOf = (slices: readonly Slice[]): string =>
+/** Names the batch for the store's deduplication: the same slices of the same gateway are the same batch, for ever. */
+export const tokenOf = (gateway: string, slices: readonly Slice[]): string =>
   createHash('sha256')
-    .update(slices.map(({ journal, segment, from, to }) => `${journal}/${segment}/${from}-${to}`).join('\n'))
+    .update(
+      [gateway, ...slices.map(({ journal, segment, from, to }) => `${journal}/${segment}/${from}-${to}`)].join('\n'),
+    )
     .digest('hex')
     .slice(0, 32)
 

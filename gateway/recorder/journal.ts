@@ -95,7 +95,11 @@ class WorkerJournal implements Journal {
     if (this.#closed) throw new Refusal('NOT_RECORDED', 'The gateway is stopping.')
     const refusal = this.#space.refusal()
     if (refusal !== undefined) throw refusal
-    if (!this.#heal()) throw this.#writer.failure ?? new Refusal('NOT_RECORDED', 'Nothing can be recorded now.')
+    if (!this.#heal())
+      throw new Refusal('NOT_RECORDED', 'No new sessions now: nothing can be recorded.', {
+        cause: this.#writer.failure,
+        next: 'Tell an operator; try again later.',
+      })
     const recording = new SessionRecording(
       {
         writer: this.#writer,

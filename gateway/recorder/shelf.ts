@@ -1,5 +1,6 @@
 /** The journals below one root as the shipper sees them: how far each is shipped, what comes next, what may go. */
-import { readdirSync, renameSync, rmSync, statfsSync, statSync, utimesSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { linkSync, readdirSync, renameSync, rmSync, statfsSync, statSync, utimesSync } from 'node:fs'
 import path from 'node:path'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
@@ -11,7 +12,11 @@ import { StateFile } from './state-file.ts'
 type Position = { readonly segment: string; readonly offset: number }
 
 /** What is on disk. `intent` was written before its batch was sent, and is sent again after a restart. */
-type State = { readonly positions: Readonly<Record<string, Position>>; readonly intent?: readonly Slice[] | undefined }
+type State = {
+  readonly gateway: string
+  readonly positions: Readonly<Record<string, Position>>
+  readonly intent?: readonly Slice[] | undefined
+}
 
 export type Plan = {
   readonly slices: readonly Slice[]
@@ -30,6 +35,7 @@ const KEEP_BYTES = 1024 * 1024 * 1024
 const TIGHT_BYTES = 512 * 1024 * 1024
 /** A segment with damage in it is kept, with its directory, until a person has looked at it. */
 const DAMAGED = '.damaged'
+const MAX_TORN_BYTES = 2 * 1024 * 1024
 
 export class Shelf {
   readonly #root: string
@@ -37,6 +43,8 @@ export class Shelf {
   readonly #clock: Clock
   readonly #file: StateFile
   readonly #positions = new Map<string, Position>()
+  /** Several gateways may fill one store: part of the names of batches. */
+  readonly gateway: string
   #intent: readonly Slice[] | undefined
   #isSaved = true
 
@@ -46,9 +54,12 @@ export class Shelf {
     this.#log = parts.log
     this.#clock = parts.clock
     this.#file = new StateFile(path.join(root, STATE))
-    const state = (this.#file.text === '' ? { positions: {} } : JSON.parse(this.#file.text)) as State
+    const state = (
+      this.#file.text === '' ? { gateway: randomUUID(), positions: {} } : JSON.parse(this.#file.text)
+    ) as State
     for (const [journal, position] of Object.entries(state.positions)) this.#positions.set(journal, position)
     this.#intent = state.intent
+    this.gateway = state.gateway
   }
 
   /** A batch that was begun and of which nobody knows whether it arrived. */
@@ -157,7 +168,12 @@ export class Shelf {
         this.#log({ level: 'warn', room: 'recorder', message: 'a segment ends in a record that is not whole', details })
       }
       if (after === undefined) {
-        if (found.rest > 0) this.#positions.set(journal, { segment: position.segment, offset: found.to + found.rest })
+        if (found.rest > 0) {
+          // A write that was cut is short. The link keeps what is more than that.
+          const file = path.join(dir, position.segment)
+          if (found.rest > MAX_TORN_BYTES) linkSync(file, `${file}${DAMAGED}`)
+          this.#positions.set(journal, { segment: position.segment, offset: found.to + found.rest })
+        }
         return undefined
       }
       const file = path.join(dir, position.segment)
@@ -229,7 +245,7 @@ export class Shelf {
   }
 
   #save(): void {
-    const state: State = { positions: Object.fromEntries(this.#positions), intent: this.#intent }
+    const state: State = { gateway: this.gateway, positions: Object.fromEntries(this.#positions), intent: this.#intent }
     this.#file.write(JSON.stringify(state))
     this.#isSaved = true
   }

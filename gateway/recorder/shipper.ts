@@ -133,7 +133,7 @@ class JournalShipper implements Shipper {
   }
 
   async #send(slices: readonly Slice[]): Promise<void> {
-    const token = tokenOf(slices)
+    const token = tokenOf(this.#shelf.gateway, slices)
     for (const { into, rows } of tablesOf(this.#parts.dir, slices))
       await insertRows(this.#client, into, rows, token, this.#cut.signal)
     await this.#sendLines(slices, token)
