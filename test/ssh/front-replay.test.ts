@@ -141,6 +141,24 @@ await t.test('what belongs on a screen stays there', async (t) => {
   t.equal(safe.push(Buffer.from(text)), text)
 })
 
+await t.test(
+  'after a replay the cursor stands below it, also when it was left in the middle of an editor',
+  async (t) => {
+    const cases: readonly (readonly [string, string, readonly string[]])[] = [
+      ['plain', 'one\r\ntwo', ['before', 'one', 'two', '-- end']],
+      ['left in an editor', `one${E}[?1049h${E}[2J${E}[Heditor${E}[?25l`, ['before', 'one', '-- end']],
+      ['with margins', `one${E}[2;3r${E}[?6h${E}[Hx`, ['before', 'xne']],
+      ['in another character set', `${E}(0lqk`, ['before', '┌─┐', '-- end']],
+    ]
+    for (const [name, text, shown] of cases) {
+      const safe = new SafeOutput()
+      const { lines } = await look(`before\r\n${safe.push(Buffer.from(text))}${safe.end()}\r\n-- end`)
+      t.strictSame(lines.slice(0, shown.length), shown, name)
+      t.equal(lines.filter((line) => line !== '').at(-1), '-- end', name)
+    }
+  },
+)
+
 await t.test('a replay without a terminal is plain text in the order of the recording', async (t) => {
   const desk = await openDesk(t)
   const library = shelf(

@@ -2,7 +2,7 @@
 import type { OutcomeRecord, FileRecord, SessionStart, StatementRecord } from '../../model/event.ts'
 import type { RecordedEvent } from '../../session/session.ts'
 import type { Console } from './console.ts'
-import { PlainOutput, RESTORE, SafeOutput } from './safe-output.ts'
+import { PlainOutput, SafeOutput } from './safe-output.ts'
 import { plain } from './text.ts'
 
 export type Pace = {
@@ -142,7 +142,7 @@ class TerminalScreen implements Screen {
   }
 
   end(): string {
-    return this.#out.end() + this.#errors.end() + RESTORE
+    return this.#errors.end() + this.#out.end()
   }
 }
 

@@ -7,11 +7,34 @@ import { EscapeParser, type Sequence } from './escapes.ts'
 /** Bytes of a recording in, text for a terminal out. */
 export class SafeOutput {
   readonly #parser = new EscapeParser()
+  #onAlternate = false
+  #movedMargins = false
+
   push(bytes: Uint8Array): string {
-    return this.#parser.push(bytes).map(forTerminal).join('')
+    return this.#parser
+      .push(bytes)
+      .map((sequence) => this.#pass(sequence))
+      .join('')
   }
+
+  /** What was left open, and what sets the terminal back to what a person expects. */
   end(): string {
-    return this.#parser.end().map(forTerminal).join('')
+    const rest = this.#parser.end().map(forTerminal).join('')
+    // Each of these moves the cursor, so they are sent only where they undo something.
+    const screen = this.#onAlternate ? '\u001b[?1049l' : ''
+    const margins = this.#movedMargins ? '\u001b[?6l\u001b[r\u001b[999;1H' : ''
+    return `${rest}${screen}${margins}\u001b[?25h\u001b[?7h\u001b[4l\u001b(B\u000f\u001b[0m`
+  }
+
+  #pass(sequence: Sequence): string {
+    const text = forTerminal(sequence)
+    if (sequence.kind === 'csi' && text !== '') {
+      if (sequence.final === 'r') this.#movedMargins = true
+      const modes = sequence.prefix === '?' ? sequence.parameters.split(';') : []
+      if (modes.includes('6')) this.#movedMargins = true
+      if (modes.some((mode) => ALTERNATE.has(mode))) this.#onAlternate = sequence.final === 'h'
+    }
+    return text
   }
 }
 
@@ -50,9 +73,6 @@ export class PlainOutput {
     return sequence.kind === 'string' && !sequence.whole ? unfinished(sequence.bytes) : ''
   }
 }
-
-/** Sets a terminal back to what a person expects after a stranger's output. */
-export const RESTORE = '\u001b[?1049l\u001b[?25h\u001b[?7h\u001b[?6l\u001b[4l\u001b[r\u001b(B\u000f\u001b[0m'
 
 function forTerminal(sequence: Sequence): string {
   switch (sequence.kind) {
@@ -93,7 +113,8 @@ const COSTLY = 'bLMP@XSTIZ'
 const MAX_COSTLY = 300
 const MAX_NUMBER = 9999
 const MOVES = 'ABCDEFGHfd`aeJKg'
-const PRIVATE_MODES = new Set(['6', '7', '25', '47', '1047', '1048', '1049'])
+const ALTERNATE = new Set(['47', '1047', '1049'])
+const PRIVATE_MODES = new Set(['6', '7', '25', '1048', ...ALTERNATE])
 
 function csiFor(sequence: Sequence & { kind: 'csi' }): string {
   const { prefix, parameters, intermediates, final } = sequence
