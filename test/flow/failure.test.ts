@@ -57,7 +57,7 @@ async function recorded(demo: Demo, id: string, kind: string): Promise<Buffer> {
     const answer = await carol.browser.api(
       demo.report.https.url,
       'GET',
-      `/sessions/${id}/events?after=${after}&limit=500`,
+      `/sessions/${id}/events?after=${after}&limit=500&kinds=${kind}`,
     )
     const { events } = answer.json() as {
       events: readonly { seq: number; kind: string; base64?: string; text?: string }[]
@@ -115,7 +115,7 @@ else {
       })
       const there = readFileSync(log)
       let kept = Buffer.alloc(0)
-    await carol.visit()
+      await carol.visit()
       await until(
         'the journal is shipped',
         async () => (kept = await recorded(second, session?.id ?? '', 'i')).length >= there.length,
@@ -150,7 +150,7 @@ else {
         async () => (id = (await sessionsOf(carol)).find(({ cause }) => cause === 'exited')?.id) !== undefined,
       )
       await carol.visit()
-    await until('everything is shipped', async () => (await recorded(demo, id ?? '', 'o')).length >= out.length)
+      await until('everything is shipped', async () => (await recorded(demo, id ?? '', 'o')).length >= out.length)
       t.equal((await recorded(demo, id ?? '', 'o')).toString(), out)
       await demo.end()
     },

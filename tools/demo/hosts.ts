@@ -85,9 +85,13 @@ async function answers(child: ChildProcess, port: number, said: () => string): P
     if (child.exitCode !== null) throw new Error(`sshd ended: ${said()}`)
     const up = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1')
-        .once('connect', () => resolve(true))
+        .once('connect', () => {
+          resolve(true)
+          socket.destroy()
+        })
         .once('error', () => resolve(false))
-      setTimeout(() => socket.destroy(), 50)
+        .once('close', () => resolve(false))
+        .setTimeout(1000, () => socket.destroy())
     })
     if (up) return
     await new Promise((wake) => setTimeout(wake, 50))
