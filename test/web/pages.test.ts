@@ -228,7 +228,7 @@ if (browser === undefined) {
     t.match(text, 'could not extend file', 'the output of the commands')
     t.notMatch(text, 'ZXZpbA', 'the clipboard sequence is not text')
     await page.getByText('clipboard access (1)').waitFor()
-    t.equal(await page.title(), 'Sessions · Sallyport', 'the title is ours')
+    t.equal(await page.title(), 'alice on prod-db · Sallyport', 'the title is ours')
     await page.getByRole('button', { name: 'Jump to 0:02' }).click()
     await screen.filter({ hasNotText: 'logout' }).waitFor()
     await page.getByRole('slider', { name: 'Position' }).focus()

@@ -181,7 +181,7 @@ export const words = {
     username: 'User',
     groups: 'Groups',
     provider: 'Signed in with',
-    proof: 'Second factor',
+    proof: 'Proof',
     rights: 'Also',
     auditor: 'auditor',
     admin: 'administrator',

@@ -24,12 +24,12 @@ const IDLE_SECONDS = 2
 
 export function Session({ id }: { readonly id: string }): React.JSX.Element {
   const answer = useAnswer<SessionView>(routes.session(id))
-  useTitle(words.sessions.title)
   return <Full answer={answer}>{(session) => <Shown session={session} />}</Full>
 }
 
 function Shown({ session }: { readonly session: SessionView }): React.JSX.Element {
   const { end } = session
+  useTitle(words.session.title(session.username, session.target))
   // The page stays with the way it began: a session that ends while it is watched is not loaded anew.
   const [wasLive] = useState(end === null)
   return (
