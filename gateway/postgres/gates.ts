@@ -32,7 +32,7 @@ export class Gates {
   /** Bytes that wait for a gate of their own. @returns the gate. */
   hold(bytes: Buffer): number {
     this.#last += 1
-    this.add(bytes)
+    this.append(bytes)
     return this.#last
   }
 
@@ -43,9 +43,15 @@ export class Gates {
 
   /** Bytes that go as soon as the last gate before them is open. */
   add(bytes: Buffer): void {
+    this.append(bytes)
+    if (this.#last <= this.#opened) this.#schedule()
+  }
+
+  /** The same, for bytes that the server does not answer before more has come: they go with what follows. */
+  append(bytes: Buffer): void {
     this.#items.push({ gate: this.#last, bytes })
     this.#bytes += bytes.length
-    if (this.#last <= this.#opened) this.#schedule()
+    if (this.#bytes > JOINED_BYTES && this.#last <= this.#opened) this.#schedule()
   }
 
   /** Opens this gate and all before it. */

@@ -68,15 +68,15 @@ export class Statements {
         )
       case 'bind':
         pipeline.sent('bind', { undo: this.#names.bind(message.portal, message.statement, message.bytes) })
-        return gates.add(message.bytes)
+        return gates.append(message.bytes)
       case 'execute':
         return this.#execute(message.portal, message.bytes)
       case 'describe':
         pipeline.sent('describe')
-        return gates.add(message.bytes)
+        return gates.append(message.bytes)
       case 'close':
         pipeline.sent('close', { undo: this.#names.close(message.what, message.name) })
-        return gates.add(message.bytes)
+        return gates.append(message.bytes)
       case 'function-call':
         return this.#run('call', message.bytes, { text: `function call ${message.oid}` }, this.#callJudgement())
       case 'flush':
