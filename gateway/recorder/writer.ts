@@ -157,10 +157,11 @@ export class Writer {
     if (this.#failure === undefined) return true
     if (this.#telling || this.#syncing !== undefined) return false
     // The old file is not asked again: its pages may be gone.
-    for (const fd of [...this.#retired, this.#fd]) if (fd >= 0) closeSync(fd)
+    const old = [...this.#retired, this.#fd].filter((fd) => fd >= 0)
     this.#retired = []
     this.#fd = -1
     try {
+      for (const fd of old) closeSync(fd)
       this.#begin()
     } catch {
       return false

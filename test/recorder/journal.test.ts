@@ -1,7 +1,17 @@
 /** What cannot be recorded does not run: the journal of one worker, without an audit store. */
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { wallClock } from '../../gateway/model/moment.ts'
@@ -198,6 +208,50 @@ t.test('a password is nowhere: not in the journal, not in a hold file', async (t
     readdirSync(journalDirs(dir)[0] ?? '').filter((name) => name.endsWith('.hold')),
     [],
   )
+})
+
+t.test('a disk that fails ends what runs; when the disk is back so are the people', async (t) => {
+  if (!existsSync('/proc/self/fd')) return t.pass('skipped: no /proc to find the file by')
+  const dir = temporaryDir(t, 'journal')
+  const said: string[] = []
+  const journal = journalAt(dir, (event) => said.push(event.message))
+  const recording = journal.open(sessionStart({ terminal }))
+  await recording.durable()
+  const fd = readdirSync('/proc/self/fd').find((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(dir) && readlinkSync(`/proc/self/fd/${fd}`).endsWith('.seg')
+    } catch {
+      return false
+    }
+  })
+  // The file is taken away under the journal: its next write fails as on a broken disk.
+  closeSync(Number(fd))
+  const order: string[] = []
+  recording.failed.addEventListener('abort', () => order.push('failed'))
+  recording.take('o', 'lost')
+  recording.written((failure) => order.push(failure?.code ?? 'forwarded'))
+  await eventually(() => (order.length === 2 ? true : undefined))
+  t.same(order.toSorted(), ['NOT_RECORDED', 'failed'])
+  t.match((recording.failed.reason as Refusal).message, /could not be written/)
+  t.same(said, ['the journal cannot be written: all sessions of this worker end'])
+  recording.end(sessionEnd({ cause: 'failed' }))
+  const again = await eventually(() => {
+    try {
+      return journal.open(sessionStart())
+    } catch {
+      return undefined
+    }
+  })
+  again.take('o', 'kept')
+  t.equal(await written(again), undefined)
+  await journal.close()
+  t.same(
+    allRecords(dir)
+      .filter((record) => record.kind === 'o')
+      .map((record) => record.data.toString()),
+    ['kept'],
+  )
+  return undefined
 })
 
 t.test('nobody gets in when the disk is nearly full or the journal is too long', async (t) => {

@@ -73,3 +73,9 @@ export const moment = (ms: number): Moment => ms as Moment
 
 /** The program of a worker that is going to be killed. */
 export const writingWorker: string = fileURLToPath(import.meta.resolve('./writing-worker.ts'))
+
+export async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const one of from) all.push(one)
+  return all
+}
