@@ -150,6 +150,15 @@ t.test('signing in', { skip }, async (t) => {
     }
   })
 
+  t.test('a malformed request behind one that waits ends that connection alone', async (t) => {
+    const client = await started()
+    client.send(signed(client, ME, newKey()))
+    client.send(message(50, string(ME), string('ssh-connection'), string('publickey'), byte(1), uint32(99)))
+    client.send(message(50, string(ME), string('ssh-connection'), string('keyboard-interactive'), uint32(99)))
+    await client.gone
+    t.ok(await echo(bystander, 'still'))
+  })
+
   t.test('six failures and no more', async (t) => {
     const client = await started()
     const password = message(
@@ -312,6 +321,24 @@ t.test('channels', { skip }, async (t) => {
     t.equal((await client.nextOf(81, 82))?.[0], 82, 'remote forwards')
     client.destroy()
   })
+})
+
+t.test('who does not read is gone as soon as the grant is', { skip }, async (t) => {
+  const { gateway, key } = await house(t)
+  const client = await rawClient(t, gateway.port)
+  await signIn(client, ME, key)
+  client.send(openSessionChannel(0, 0xffff_ffff))
+  const id = new Reader((await client.nextOf(91)) ?? Buffer.alloc(0), 5).uint32()
+  client.send(execRequest(id, 'yes'))
+  await client.nextOf(94)
+  client.pause()
+  const output = () => gateway.recorder.bytes('o', gateway.recorder.sessions.at(-1)).length
+  for (let last = -1; last !== output(); await sleep(300)) last = output()
+  const connection = gateway.connections.at(-1)
+  gateway.endGrant()
+  await new Promise((resolve) => connection?.closed.addEventListener('abort', resolve))
+  await sleep(100)
+  t.match(gateway.recorder.sessions.at(-1)?.end, { cause: 'cut', detail: 'Grant 7 was revoked by bob.' })
 })
 
 t.test('the key exchange offers nothing weak', { skip }, async (t) => {

@@ -182,7 +182,14 @@ export class Authentication {
 
   #next(): void {
     const request = this.#waiting.shift()
-    if (request !== undefined) this.#begin(request)
+    if (request === undefined) return
+    try {
+      this.#begin(request)
+    } catch (failure) {
+      // Outside of the transport's own reading nobody else would catch it.
+      if (!(failure instanceof MalformedMessage)) throw failure
+      this.#parts.transport.disconnect(2, failure.message)
+    }
   }
 
   #ask(title: string, text: string, prompts: readonly Prompt[]): Promise<readonly string[]> {

@@ -217,7 +217,12 @@ class SftpLane implements Lane {
   }
 
   #record(record: FileRecord): void {
-    this.#session.recording.take('f', JSON.stringify(record))
+    try {
+      this.#session.recording.take('f', JSON.stringify(record))
+    } catch {
+      // The journal is broken: the road finds out the same, and cuts.
+      this.#session.road.pass(() => undefined)
+    }
   }
 
   #toTarget(frame: Buffer): void {
