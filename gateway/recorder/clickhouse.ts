@@ -167,6 +167,7 @@ class Engine {
         this.#parts.log({ level: 'info', room: 'recorder', message: 'the embedded ClickHouse runs again' })
         return
       } catch (error) {
+        if (signal.aborted) return
         this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
         this.#parts.log({ level: 'error', room: 'recorder', message: 'the embedded ClickHouse does not start', error })
       }

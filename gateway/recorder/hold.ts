@@ -2,10 +2,13 @@
  * What a person typed and nobody has echoed yet, on disk for the case of a kill -9: one small file per session, overwritten in place,
  * zeroed as soon as it is decided. Secrets as such never come here: at a question for a secret, or after half a second, only their count does.
  */
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import type { Moment } from '../model/moment.ts'
 import { type Held, MAX_HELD_BYTES, MAX_HELD_ITEMS } from './echo.ts'
+
+const fsync = promisify(fdatasync)
 
 const HEADER = 8
 const ITEM = 9
@@ -45,6 +48,11 @@ export class HoldFile {
     }
     writeSync(this.#fd, this.#bytes, 0, Math.max(end, this.#dirty), 0)
     this.#dirty = end
+  }
+
+  /** Resolves when what the file says is on disk. */
+  async sync(): Promise<void> {
+    if (this.#fd >= 0) await fsync(this.#fd)
   }
 
   close(): void {

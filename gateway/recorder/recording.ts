@@ -101,8 +101,10 @@ export class SessionRecording implements Recording {
     this.#parts.writer.written((failure) => then(this.#failure ?? failure))
   }
 
-  durable(): Promise<void> {
-    return this.#failure === undefined ? this.#parts.writer.durable() : Promise.reject(this.#failure)
+  async durable(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.holding) await this.#hold?.sync()
+    await this.#parts.writer.durable()
   }
 
   end(end: SessionEnd): void {

@@ -271,12 +271,12 @@ t.test('a full disk ends what runs, notes the end, and lets people in again when
   const disk = path.join(dir, 'small')
   mkdirSync(disk)
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' })
+    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' })
   } catch {
     t.pass('skipped: only root may mount a small disk here')
     return
   }
-  t.teardown(() => execFileSync('umount', ['-l', disk]))
+  t.teardown(() => execFileSync('/bin/umount', ['-l', disk]))
   const said: string[] = []
   const journal = openJournal({
     dir: path.join(disk, 'journal'),
@@ -314,7 +314,7 @@ t.test('a full disk ends what runs, notes the end, and lets people in again when
   t.equal(ends.length, 2, 'the ends are written although the disk is full')
   t.equal(JSON.parse(ends[0]?.data.toString() ?? '{}').events, acknowledged)
   t.equal(allRecords(path.join(disk, 'journal')).filter((record) => record.kind === 'o').length, acknowledged)
-  execFileSync('mount', ['-o', 'remount,size=40m', disk])
+  execFileSync('/bin/mount', ['-o', 'remount,size=40m', disk])
   const again = await eventually(() => {
     try {
       return journal.open(sessionStart())
