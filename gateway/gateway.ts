@@ -135,7 +135,11 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     engine,
     people: { signIns: identity, desk: grants, library },
     road: { admit, open },
-    settings: { address: { host: publicHost, port: parts.listen.ssh.port }, publicUrl: config.public_url },
+    settings: {
+      address: { host: publicHost, port: parts.listen.ssh.port },
+      publicUrl: config.public_url,
+      keyBoundForMs: i.key_bound_for,
+    },
     notes: { clock, log, audit },
   })
   const sshDoor = await ssh.listen({ ...parts.listen.ssh, reusePort: true })

@@ -114,7 +114,7 @@ else {
         return session?.cause === 'crashed'
       })
       const there = readFileSync(log)
-      let kept = Buffer.alloc(0)
+      let kept: Buffer = Buffer.alloc(0)
       await carol.visit()
       await until(
         'the journal is shipped',
