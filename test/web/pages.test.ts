@@ -181,6 +181,13 @@ if (browser === undefined) {
     t.notOk(await reverse.page.getByText(RIGHT_CODE).isVisible(), 'not shown before it was asked for')
     await reverse.page.getByRole('button', { name: 'show the code' }).click()
     await reverse.page.getByText(RIGHT_CODE).waitFor()
+    portal.instead.set('/sign-ins/reverse', {
+      status: 404,
+      body: { error: { code: 'NOT_FOUND', message: 'It is over.', next: null, reference: 'r' } },
+    })
+    await reverse.page.getByText('This code is done').waitFor()
+    portal.instead.delete('/sign-ins/reverse')
+    t.pass('and the page knows when it was used')
     await reverse.close()
   })
 

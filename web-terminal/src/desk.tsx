@@ -10,53 +10,77 @@ export type Answer<T> =
 type Entry = { answer: Answer<unknown>; readonly listeners: Set<() => void>; busy: boolean; again: boolean }
 
 const LOADING: Answer<never> = { state: 'loading' }
+/** An answer that nobody shows any more is kept so long, for the way back. */
 const KEEP_MS = 60_000
+/** A line that is lost for so long is told. */
+const LOST_MS = 4000
+const AGAIN_MS = 10_000
+/** Browsers hold six lines to a gateway, tabs and all. */
+const HIDDEN_MS = 5000
 
 export class Desk {
   readonly api: Api
   readonly #entries = new Map<string, Entry>()
   readonly #lineListeners = new Set<() => void>()
   #line: 'up' | 'down' = 'up'
-  #source: EventSource | undefined
 
   constructor(api: Api) {
     this.api = api
   }
 
-  /** Listens for changes until the returned function is called. */
+  /** Listens for changes until the returned function is called; a tab that nobody looks at leaves the line to others. */
   open(): () => void {
-    const source = new EventSource(apiUrl('/changes'))
-    this.#source = source
+    let source: EventSource | undefined
     let lost: ReturnType<typeof setTimeout> | undefined
-    source.addEventListener('open', () => {
+    let later: ReturnType<typeof setTimeout> | undefined
+    const disconnect = (): void => {
       clearTimeout(lost)
+      clearTimeout(later)
       lost = undefined
+      source?.close()
+      source = undefined
+    }
+    const connect = (): void => {
+      disconnect()
+      source = this.#listen({
+        up: () => {
+          clearTimeout(lost)
+          lost = undefined
+        },
+        down: (isOver) => {
+          lost ??= setTimeout(() => this.#setLine('down'), LOST_MS)
+          // A browser gives up for good after an answer that is no stream.
+          if (isOver) later = setTimeout(connect, AGAIN_MS)
+        },
+      })
+    }
+    const look = (): void => {
+      clearTimeout(later)
+      if (document.visibilityState === 'hidden') later = setTimeout(disconnect, HIDDEN_MS)
+      else {
+        if (source === undefined || source.readyState === EventSource.CLOSED) connect()
+        this.refresh()
+      }
+    }
+    document.addEventListener('visibilitychange', look)
+    connect()
+    return () => {
+      document.removeEventListener('visibilitychange', look)
+      disconnect()
+    }
+  }
+
+  #listen(then: { readonly up: () => void; readonly down: (isOver: boolean) => void }): EventSource {
+    const source = new EventSource(apiUrl('/changes'))
+    source.addEventListener('open', () => {
+      then.up()
       if (this.#line === 'down') this.refresh()
       this.#setLine('up')
     })
     source.addEventListener('change', () => this.refresh())
     source.addEventListener('signed-out', () => location.assign(signInUrl()))
-    source.addEventListener('error', () => {
-      lost ??= setTimeout(() => this.#setLine('down'), 4000)
-      // A browser gives up for good after an answer that is no stream.
-      if (source.readyState === EventSource.CLOSED && this.#source === source)
-        setTimeout(() => {
-          if (this.#source !== source) return
-          close()
-          close = this.open()
-        }, 10_000)
-    })
-    const seen = (): void => {
-      if (document.visibilityState === 'visible') this.refresh()
-    }
-    document.addEventListener('visibilitychange', seen)
-    let close = (): void => {
-      clearTimeout(lost)
-      document.removeEventListener('visibilitychange', seen)
-      source.close()
-      if (this.#source === source) this.#source = undefined
-    }
-    return () => close()
+    source.addEventListener('error', () => then.down(source.readyState === EventSource.CLOSED))
+    return source
   }
 
   /** Asks again for everything that is on the screen. */
@@ -142,6 +166,18 @@ export function useLine(): 'up' | 'down' {
   const desk = useDesk()
   const subscribe = useCallback((listener: () => void) => desk.watchLine(listener), [desk])
   return useSyncExternalStore(subscribe, () => desk.line())
+}
+
+/** For what the gateway tells nobody about by itself: asks again every `everyMs` while the page is looked at. */
+export function useFresh(everyMs: number, isWanted = true): void {
+  const desk = useDesk()
+  useEffect(() => {
+    if (!isWanted) return undefined
+    const timer = setInterval(() => {
+      if (document.visibilityState === 'visible') desk.refresh()
+    }, everyMs)
+    return () => clearInterval(timer)
+  }, [desk, everyMs, isWanted])
 }
 
 /** The gateway's time, renewed every `everyMs`. */

@@ -170,6 +170,8 @@ export const words = {
     waitingTitle: 'Waiting for your terminal',
     done: 'You are signed in',
     doneText: 'You can go back to your terminal and close this page.',
+    used: 'This code is done',
+    usedText: 'It was used, or its time is over. You can go back to your terminal.',
     denied: 'Denied',
     deniedText:
       'The connection was turned away. If you did not open it, somebody else has your key or knows your name: tell your security team.',

@@ -97,7 +97,7 @@ const hasScreen = (session: SessionView): boolean =>
   session.protocol === 'ssh' && (session.channel === 'shell' || session.channel === 'exec')
 
 function Recorded({ session, isLive }: { readonly session: SessionView; readonly isLive: boolean }): React.JSX.Element {
-  const { api } = useDesk()
+  const desk = useDesk()
   const { id } = session
   const [tape] = useState(() => new Tape(sizeOf(session), isLive ? 0 : IDLE_SECONDS))
   const [events, setEvents] = useState<readonly SessionEventView[]>([])
@@ -110,12 +110,15 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
           const told = more.filter(({ kind }) => kind !== 'o' && kind !== 'e' && kind !== 'r')
           if (told.length > 0) setEvents((before) => [...before, ...told])
         },
-        ended: () => setState('ended'),
+        ended: () => {
+          setState('ended')
+          desk.refresh()
+        },
       })
     const stop = new AbortController()
     const load = async (): Promise<void> => {
       try {
-        const recording = await loadRecording(api, { id, size: tape.size }, stop.signal)
+        const recording = await loadRecording(desk.api, { id, size: tape.size }, stop.signal)
         if (stop.signal.aborted) return
         tape.begin(recording.size)
         tape.add(recording.marks)
@@ -127,7 +130,7 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
     }
     void load()
     return () => stop.abort()
-  }, [api, id, isLive, tape])
+  }, [desk, id, isLive, tape])
   if (state === 'loading') return <Loading rows={4} />
   if (state instanceof ApiFailure) return <Refused failure={state} />
   const entries = entriesOf(events)

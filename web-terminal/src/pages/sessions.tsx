@@ -1,7 +1,7 @@
 /** Sessions: who was where, what is open now. */
 import { Badge, Button, Checkbox, Group, NativeSelect, Stack, Table, Text, TextInput, Title } from '@mantine/core'
 import type { SessionView } from '../../../gateway/portal/schema.ts'
-import { useAnswer, useNow } from '../desk.tsx'
+import { useAnswer, useFresh, useNow } from '../desk.tsx'
 import { useFilters } from '../parts/filters.tsx'
 import { SessionState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
@@ -11,6 +11,8 @@ import { words } from '../strings.ts'
 import { Moment, spanClock } from '../time.tsx'
 
 const HOUR_MS = 3_600_000
+/** Sessions come and go without a word from the gateway. */
+const FRESH_MS = 15_000
 const SPANS: Readonly<Record<string, number>> = { '1h': HOUR_MS, '1d': 24 * HOUR_MS, '7d': 168 * HOUR_MS }
 
 /** To the minute, so that the question stays the same while it is looked at. */
@@ -24,6 +26,7 @@ export function Sessions(): React.JSX.Element {
   const filters = useFilters(['person', 'target', 'protocol', 'live', 'since'])
   const { since, ...exact } = filters.values
   const now = useNow(HOUR_MS)
+  useFresh(FRESH_MS)
   const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(
     routes.sessions({ ...exact, ...startOf(since, now) }),
   )

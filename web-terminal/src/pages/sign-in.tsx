@@ -3,7 +3,7 @@ import { Alert, Button, Paper, Stack, Text, TextInput, Title } from '@mantine/co
 import { type FormEvent, useState } from 'react'
 import type { AnswerResult, Revealed, SignInQuestionView } from '../../../gateway/portal/schema.ts'
 import { signInUrl } from '../api.ts'
-import { useAnswer, useDeed, useDesk, useNow } from '../desk.tsx'
+import { useAnswer, useDeed, useDesk, useFresh, useNow } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
 import { Empty, isNowhere, Loading, Refused } from '../parts/states.tsx'
 import { useTitle } from '../router.tsx'
@@ -12,6 +12,7 @@ import { words } from '../strings.ts'
 import { Ago, spanClock } from '../time.tsx'
 
 const CODE_LENGTH = 8
+const FRESH_MS = 3000
 
 /** What was typed or pasted, as `XXXX-XXXX`. */
 function asCode(text: string): string {
@@ -25,7 +26,7 @@ function asCode(text: string): string {
 /** The page exists for this one field. */
 const focused = (input: HTMLInputElement | null): void => input?.focus()
 
-type Outcome = 'done' | 'denied'
+type Outcome = 'done' | 'denied' | 'shown'
 
 export function SignIn({ id }: { readonly id: string }): React.JSX.Element {
   const answer = useAnswer<SignInQuestionView>(routes.signIn(id))
@@ -33,6 +34,11 @@ export function SignIn({ id }: { readonly id: string }): React.JSX.Element {
   const [outcome, setOutcome] = useState<Outcome>()
   const kind = answer.state === 'ready' ? answer.data.kind : 'ssh'
   useTitle(words.signIn.title[kind])
+  const isOver = answer.state === 'failed' && isNowhere(answer.failure)
+  // Whoever types the code into the terminal tells this page nothing: it has to ask.
+  useFresh(FRESH_MS, outcome === 'shown' && !isOver)
+  if (outcome === 'shown' && isOver)
+    return <Result color="petrol" title={words.signIn.used} text={words.signIn.usedText} />
   if (outcome === 'done') return <Result color="green" title={words.signIn.done} text={words.signIn.doneText} />
   if (outcome === 'denied') return <Result color="red" title={words.signIn.denied} text={words.signIn.deniedText} />
   if (answer.state === 'loading') return <Loading rows={2} />
@@ -107,7 +113,7 @@ function Question(props: {
       ) : question.direction === 'type' ? (
         <TypeCode question={question} onDone={() => onOutcome('done')} />
       ) : (
-        <ShowCode question={question} />
+        <ShowCode question={question} onShown={() => onOutcome('shown')} />
       )}
       <Refused failure={deed.failure} />
       <Button variant="subtle" color="red" onClick={() => void deny()} loading={deed.busy}>
@@ -163,12 +169,13 @@ function TypeCode(props: { readonly question: SignInQuestionView; readonly onDon
   )
 }
 
-function ShowCode({ question }: { readonly question: SignInQuestionView }): React.JSX.Element {
+function ShowCode(props: { readonly question: SignInQuestionView; readonly onShown: () => void }): React.JSX.Element {
+  const { question, onShown } = props
   const { api } = useDesk()
   const deed = useDeed()
   const [shown, setShown] = useState<Revealed>()
   const show = async (): Promise<void> => {
-    await deed.run(async () => setShown(await api.post<Revealed>(routes.reveal(question.id), {})))
+    if (await deed.run(async () => setShown(await api.post<Revealed>(routes.reveal(question.id), {})))) onShown()
   }
   if (shown !== undefined)
     return (
