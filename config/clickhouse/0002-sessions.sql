@@ -1,4 +1,4 @@
--- One row per session and version, the last version holds. `entry` is what the gateway wrote; the other columns follow from it.
+-- One row per session and version, the last version holds. Small granules: lists fetch a hundred rows from everywhere. `entry` is what the gateway wrote; the other columns follow from it.
 CREATE TABLE IF NOT EXISTS audit.sessions (
   session_id UUID,
   version UInt32,
@@ -23,4 +23,4 @@ CREATE TABLE IF NOT EXISTS audit.sessions (
 PARTITION BY toYYYYMM(started)
 ORDER BY session_id
 TTL toDateTime(started) + INTERVAL 400 DAY
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS index_granularity = 128, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;

@@ -38,8 +38,11 @@ class AuditLibrary implements ReadingRoom {
     ])
     const live = filter.live === undefined ? '' : `HAVING argMax(cause, version) ${filter.live ? '=' : '!='} ''`
     const rows = await this.#rows<[string]>(
-      `SELECT argMax(entry, version) FROM audit.sessions ${where} GROUP BY session_id ${live}
-       ORDER BY max(started) DESC, session_id DESC LIMIT {limit:UInt32}`,
+      // First which ones, from the small columns, then their entries.
+      `SELECT argMax(entry, version) FROM audit.sessions WHERE session_id IN (
+         SELECT session_id FROM audit.sessions ${where} GROUP BY session_id ${live}
+         ORDER BY max(started) DESC, session_id DESC LIMIT {limit:UInt32})
+       GROUP BY session_id ORDER BY max(started) DESC, session_id DESC`,
       { ...parameters, limit: Math.min(filter.limit ?? DEFAULT_LIMIT, MAX_LIMIT) },
     )
     return rows.map(([entry]) => rowOf(entry))
