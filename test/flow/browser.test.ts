@@ -1,0 +1,95 @@
+/** A person's browser against the real product: sign-in for ssh, ask, approve, replay; no complaint of the page's own policy. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { startChromium } from '../fixtures/chromium.ts'
+import { freshCode, startDemo } from '../fixtures/demo.ts'
+import { finished } from '../fixtures/ssh-client.ts'
+import { words } from '../../web-terminal/src/strings.ts'
+
+const chromium = existsSync('/usr/bin/ssh') && existsSync('/usr/sbin/sshd') ? await startChromium() : undefined
+if (chromium === undefined) await t.test('browser', { skip: 'no Chromium, ssh or sshd here' }, async () => undefined)
+else {
+  t.teardown(() => chromium.close())
+  const shots = process.env['SCREENSHOTS'] ?? mkdtempSync(join(tmpdir(), 'sallyport-shots-'))
+  if (process.env['SCREENSHOTS'] === undefined) t.teardown(() => rmSync(shots, { recursive: true, force: true }))
+  const demo = await startDemo(t)
+  const origin = demo.report.https.url
+
+  const open = async (username: string, path: string, size = { width: 1200, height: 800 }): Promise<Page> => {
+    const context = await chromium.newContext({ ignoreHTTPSErrors: true, viewport: size })
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    page.on('console', (message) => {
+      if (/Content Security Policy/.test(message.text())) t.fail(message.text())
+    })
+    page.on('pageerror', (error) => t.fail(String(error)))
+    await page.goto(`${origin}${path}`)
+    const who = demo.report.people.find((person) => person.username === username)
+    await page.fill('input[name=user]', username)
+    await page.fill('input[name=password]', who?.password ?? '')
+    await page.fill('input[name=otp]', await freshCode(who?.totpSecret ?? ''))
+    await page.click('button[type=submit], form button')
+    await page.waitForURL((url) => url.origin === origin)
+    return page
+  }
+
+  await t.test('alice signs ssh in through the page that the terminal names', async (t) => {
+    const child = demo.person('alice').start(['@', 'whoami'], { approve: false })
+    const run = finished(child)
+    const asked = await new Promise<{ path: string; code: string }>((resolve) => {
+      let seen = ''
+      child.stderr?.on('data', (chunk: Buffer) => {
+        seen += chunk.toString()
+        const path = /(\/approve\/[\w-]+)/.exec(seen)?.[1]
+        const code = /\b([A-Z0-9]{4}-[A-Z0-9]{4})\b/.exec(seen)?.[1]
+        if (path !== undefined && code !== undefined) resolve({ path, code })
+      })
+    })
+    const page = await open('alice', asked.path)
+    await page.waitForSelector(`text=${words.signIn.title.ssh}`)
+    await page.screenshot({ path: join(shots, 'approve.png') })
+    await page.getByRole('textbox').fill(asked.code)
+    await page.getByRole('button', { name: words.signIn.approve }).click()
+    await page.waitForSelector(`text=${words.signIn.done}`)
+    await page.screenshot({ path: join(shots, 'approved.png') })
+    const { code, stdout } = await run
+    t.equal(code, 0)
+    t.match(stdout.toString(), /alice/)
+  })
+
+  await t.test('alice asks on her page, bob approves on his phone, and her page shows it by itself', async (t) => {
+    const asked = await demo
+      .person('alice')
+      .ssh(['@', 'request', 'prod-db', '--role', 'operator', '--for', '20m', '--reason', 'INC-42', 'disk', 'full'])
+    t.equal(asked.code, 0)
+    const home = await open('alice', '/')
+    await home.waitForSelector('text=prod-db')
+    await home.screenshot({ path: join(shots, 'home.png') })
+    const phone = await open('bob', '/requests', { width: 390, height: 800 })
+    await phone.waitForSelector('text=INC-42 disk full')
+    await phone.screenshot({ path: join(shots, 'requests-phone.png') })
+    await phone
+      .getByRole('button', { name: /^Approve/ })
+      .first()
+      .click()
+    await home.waitForSelector('text=/left/', { timeout: 10_000 })
+    await home.screenshot({ path: join(shots, 'home-live.png') })
+    t.equal((await demo.person('alice').ssh(['@', 'prod-db', 'true'])).code, 0)
+  })
+
+  await t.test('carol replays the session in her browser', async (t) => {
+    await demo.person('alice').ssh(['-tt', '@', 'prod-db'], { input: 'echo seen by an auditor\nexit\n' })
+    const page = await open('carol', '/sessions')
+    await page.waitForSelector('text=alice')
+    await page.screenshot({ path: join(shots, 'sessions.png') })
+    await page.locator('a[href^="/sessions/"]').first().click()
+    await page.waitForSelector('.xterm', { timeout: 15_000 })
+    await page.waitForTimeout(2500)
+    await page.screenshot({ path: join(shots, 'replay.png') })
+    t.match(await page.content(), /seen by an auditor/)
+  })
+  await demo.end()
+}
