@@ -1,6 +1,8 @@
 /** What is on the screen stays true: every answer that is shown is asked for again when the gateway says that something changed. */
 import { createContext, useCallback, useContext, useEffect, useState, useSyncExternalStore } from 'react'
+import type { SignedOut } from '../../gateway/portal/schema.ts'
 import { type Api, ApiFailure, apiUrl, signInUrl } from './api.ts'
+import { routes } from './routes.ts'
 
 export type Answer<T> =
   | { readonly state: 'loading' }
@@ -23,6 +25,7 @@ export class Desk {
   readonly #entries = new Map<string, Entry>()
   readonly #lineListeners = new Set<() => void>()
   #line: 'up' | 'down' = 'up'
+  #isLeaving = false
 
   constructor(api: Api) {
     this.api = api
@@ -78,9 +81,25 @@ export class Desk {
       this.#setLine('up')
     })
     source.addEventListener('change', () => this.refresh())
-    source.addEventListener('signed-out', () => location.assign(signInUrl()))
+    source.addEventListener('signed-out', () => this.signIn())
     source.addEventListener('error', () => then.down(source.readyState === EventSource.CLOSED))
     return source
+  }
+
+  /** Goes to sign in and back here; not from a page that is signing out. */
+  signIn(): void {
+    if (!this.#isLeaving) location.assign(signInUrl())
+  }
+
+  /** Signs out, and goes where the provider wants the browser. */
+  async signOut(): Promise<void> {
+    this.#isLeaving = true
+    try {
+      location.assign((await this.api.post<SignedOut>(routes.signOut, {})).location)
+    } catch (failure) {
+      this.#isLeaving = false
+      throw failure
+    }
   }
 
   /** Asks again for everything that is on the screen. */
@@ -133,7 +152,7 @@ export class Desk {
       entry.again = false
       return this.#fetch(path, entry, isBackground)
     }
-    if (next.state === 'failed' && next.failure.code === 'NOT_SIGNED_IN') return location.assign(signInUrl())
+    if (next.state === 'failed' && next.failure.code === 'NOT_SIGNED_IN') return this.signIn()
     // A short loss of the line does not wipe the screen; the header says that it may be old.
     const keep = next.state === 'failed' && next.failure.code === 'OFFLINE' && entry.answer.state === 'ready'
     if (!keep) entry.answer = next
@@ -209,7 +228,7 @@ export function useDeed(): {
       return true
     } catch (problem) {
       if (!(problem instanceof ApiFailure)) throw problem
-      if (problem.code === 'NOT_SIGNED_IN') location.assign(signInUrl())
+      if (problem.code === 'NOT_SIGNED_IN') desk.signIn()
       setFailure(problem)
       return false
     } finally {

@@ -110,6 +110,7 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
           const told = more.filter(({ kind }) => kind !== 'o' && kind !== 'e' && kind !== 'r')
           if (told.length > 0) setEvents((before) => [...before, ...told])
         },
+        signedOut: () => desk.signIn(),
         ended: () => {
           setState('ended')
           desk.refresh()

@@ -1,6 +1,6 @@
 /** Gets a recording: the whole of one that has ended, or one that still runs as it grows. */
 import type { EventPage, SessionEndView, SessionEventView, SessionView } from '../../../gateway/portal/schema.ts'
-import { type Api, ApiFailure, apiUrl, signInUrl } from '../api.ts'
+import { type Api, ApiFailure, apiUrl } from '../api.ts'
 import { routes } from '../routes.ts'
 import { boundedSize, CastReader, DEFAULT_SIZE, type Mark, type Size } from './cast.ts'
 
@@ -87,6 +87,7 @@ export function followSession(
   id: string,
   then: {
     readonly events: (events: readonly SessionEventView[]) => void
+    readonly signedOut: () => void
     readonly ended: (end: SessionEndView | null) => void
   },
 ): () => void {
@@ -108,7 +109,10 @@ export function followSession(
     batch.push(event)
     timer ??= setTimeout(flush, BATCH_MS)
   })
-  source.addEventListener('signed-out', () => location.assign(signInUrl()))
+  source.addEventListener('signed-out', () => {
+    source.close()
+    then.signedOut()
+  })
   source.addEventListener('end', (message: MessageEvent<string>) => {
     source.close()
     flush()
