@@ -202,12 +202,17 @@ export class Statements {
       ...(tables === undefined ? {} : { tables }),
       ...(sql.parameters === undefined ? {} : { parameters: sql.parameters }),
     }
-    return this.#parts.road.statement({ statement: { kind: 'sql', text: sql.text }, verdict, record }, open, open)
+    const text = withoutPasswords(sql.text)
+    return this.#parts.road.statement({ statement: { kind: 'sql', text }, verdict, record }, open, open)
   }
 }
 
 /** The refused text gets a name of its own, so that it takes no statement away. */
 const pillName = (kind: string): string => (kind === 'execute' ? `gateway_${randomBytes(8).toString('hex')}` : '')
+
+/** `ALTER ROLE x PASSWORD '…'`: the recording has no use for what the person chose. */
+const withoutPasswords = (text: string): string =>
+  /password/i.test(text) ? text.replaceAll(/\b(password\s+)(?:e|u&)?'(?:[^'\\]|\\.|'')*'/gi, "$1'***'") : text
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 

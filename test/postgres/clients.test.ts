@@ -1,6 +1,6 @@
 /** The clients that people have, through the door to a real server: what they did before, they do now. */
 import { execFile, spawn } from 'node:child_process'
-import { access } from 'node:fs/promises'
+import { access, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { Client, Pool, type QueryConfig } from 'pg'
 import postgres from 'postgres'
@@ -11,6 +11,9 @@ const run = promisify(execFile)
 
 const demo = await demoServer(t)
 const hasPsql = await works('psql', ['--version'])
+const JDBC = '/usr/share/java/postgresql.jar'
+const hasJava = (await works('java', ['-version'])) && (await works('test', ['-f', JDBC]))
+const hasPsycopg3 = await works('/usr/bin/python3', ['-c', 'import psycopg'])
 const hasPsycopg = await works('/usr/bin/python3', ['-c', 'import psycopg2'])
 const reason = demo === undefined ? 'no PostgreSQL 18 for this machine' : hasPsql ? false : 'no psql here'
 
@@ -145,9 +148,13 @@ t.test(
   { skip: reason },
   async (t) => {
     const door = await reader(t)
-    const { err } = await psql(door, '\\set VERBOSITY verbose\nupdate orders set total = 0;\n')
+    const { err } = await psql(
+      door,
+      '\\set VERBOSITY verbose\nupdate orders set total = 0;\nalter role alice password $1;\n'.replace('$1', "'it''s'"),
+    )
     t.match(err, /ERROR: {2}25006: read-only session: UPDATE is not allowed/)
     t.match(door.recorder.statements(), [{ n: 1, text: 'update orders set total = 0;', verdict: { decision: 'deny' } }])
+    t.equal(door.recorder.statements()[1]?.text, "alter role alice password '***';")
     t.same(door.recorder.outcomes(), [])
   },
 )
@@ -283,6 +290,70 @@ r.rollback(); rc.execute("select count(*) from orders"); print(rc.fetchone()[0])
       "'1\\tone\\n2\\ttwo\\n'\n[1, 2]\np\n3\nERROR:  read-only session: DELETE is not allowed\n8000\n",
       child.stderr,
     )
+  },
+)
+
+t.test(
+  'psycopg 3: a pipeline with a refusal in the middle, server-side cursors, binary results',
+  { skip: hasPsycopg3 ? reason : 'no python3-psycopg here' },
+  async (t) => {
+    const script = `
+import psycopg
+c = psycopg.connect("dbname=prod-db", autocommit=True)
+with c.pipeline() as p:
+    one = c.execute("select 1"); p.sync()
+    bad = c.execute("update orders set total = 0")
+    try: p.sync(); bad.fetchall()
+    except psycopg.errors.ReadOnlySqlTransaction as e: print(e.diag.message_primary)
+print(one.fetchone())
+cur = c.cursor(binary=True); print(cur.execute("select %s::int8, %s::bytea", [2**40, b"\\0\\1"]).fetchone())
+with c.transaction():
+    s = c.cursor("server"); s.execute("select i from generate_series(1, 500) i"); print(len(s.fetchmany(7)), len(s.fetchall()))
+with c.cursor().copy("copy (select i from generate_series(1, 3) i) to stdout") as copy: print([bytes(x) for x in copy])
+`
+    const door = await reader(t)
+    const child = await run('/usr/bin/python3', ['-c', script], { env: environment(door) })
+    const expected = [
+      'read-only session: UPDATE is not allowed',
+      '(1,)',
+      "(1099511627776, b'\\x00\\x01')",
+      '7 493',
+      "[b'1\\n', b'2\\n', b'3\\n']",
+    ]
+    t.equal(child.stdout, `${expected.join('\n')}\n`, child.stderr)
+  },
+)
+
+t.test(
+  'pgjdbc: prepared and binary, batches, copies, fetch size, metadata, cancel',
+  { skip: hasJava ? reason : 'no java or no libpostgresql-jdbc-java here' },
+  async (t) => {
+    const door = await writer(t)
+    const tour = `
+import java.sql.*; import java.io.*; import org.postgresql.*; import org.postgresql.copy.*;
+public class Tour { public static void main(String[] a) throws Exception {
+  String url = "jdbc:postgresql://127.0.0.1:${door.port}/prod-db?user=alice&sslmode=verify-ca&prepareThreshold=2&sslrootcert=${door.tls.file}";
+  try (Connection c = DriverManager.getConnection(url)) {
+    PreparedStatement p = c.prepareStatement("select id, total, placed_at from orders where id = ?");
+    for (int i = 1; i <= 6; i++) { p.setInt(1, i); ResultSet r = p.executeQuery(); r.next(); System.out.print(r.getInt(1) + " "); }
+    System.out.println();
+    Statement s = c.createStatement(); s.execute("create temp table pile (i int, t text)");
+    PreparedStatement b = c.prepareStatement("insert into pile values (?, ?)");
+    for (int i = 0; i < 100; i++) { b.setInt(1, i); b.setString(2, "x" + i); b.addBatch(); }
+    System.out.println(b.executeBatch().length);
+    CopyManager m = c.unwrap(PGConnection.class).getCopyAPI();
+    System.out.println(m.copyIn("copy pile from stdin", new StringReader("200\\tcopied\\n")));
+    StringWriter w = new StringWriter(); System.out.println(m.copyOut("copy pile to stdout", w) + " " + w.toString().endsWith("200\\tcopied\\n"));
+    c.setAutoCommit(false); s.setFetchSize(10); ResultSet r = s.executeQuery("select * from pile"); int n = 0; while (r.next()) n++; System.out.println(n); c.commit(); c.setAutoCommit(true);
+    ResultSet t = c.getMetaData().getTables(null, "public", "%", new String[]{"TABLE"}); while (t.next()) System.out.print(t.getString(3) + " "); System.out.println();
+    try { s.execute("select 1/0"); } catch (SQLException e) { System.out.println(e.getSQLState()); }
+    Statement slow = c.createStatement(); new Thread(() -> { try { Thread.sleep(300); slow.cancel(); } catch (Exception e) { } }).start();
+    try { slow.execute("select pg_sleep(60)"); } catch (SQLException e) { System.out.println(e.getSQLState()); }
+  } } }`
+    const file = `${demo?.server.directory}/Tour.java`
+    await writeFile(file, tour)
+    const { stdout, stderr } = await run('java', ['-XX:TieredStopAtLevel=1', '-cp', JDBC, file], { timeout: 60_000 })
+    t.equal(stdout, '1 2 3 4 5 6 \n100\n1\n101 true\n101\ncustomers orders \n22012\n57014\n', stderr)
   },
 )
 
