@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
+import { usePacketBuffers } from './fixes/packet-buffers.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
 import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
@@ -47,6 +48,7 @@ function load(): Ssh2 {
     const crypto = require('ssh2/lib/protocol/crypto.js') as CryptoModule
     const keyParser = require('ssh2/lib/protocol/keyParser.js') as KeyParserModule
     useKeyObjects(crypto)
+    usePacketBuffers(crypto)
     parseHostCertificates(keyParser)
     const Protocol = require('ssh2/lib/protocol/Protocol.js') as ProtocolConstructor
     const { convertSignature, sendPacket } = require('ssh2/lib/protocol/utils.js') as Pick<

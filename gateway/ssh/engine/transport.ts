@@ -32,6 +32,7 @@ const MAX_OWED = 8 * 1024 * 1024
 const MAX_QUEUED = 10_000
 /** A busy socket may fill this much of one turn of the event loop; then the others have theirs. */
 const TURN = 64 * 1024
+const SMALL = 64
 const REKEY_BYTES = 1024 ** 3
 const REKEY_MS = 3_600_000
 const KEEPALIVE_MS = 30_000
@@ -278,7 +279,8 @@ export class Transport {
         this.#stream.uncork()
       })
     }
-    this.#stream.write(bytes)
+    // Some of these are views of a packet whose memory is used again at once.
+    this.#stream.write(bytes.length <= SMALL ? Buffer.from(bytes) : bytes)
   }
 
   #every(ms: number, run: () => void): void {
