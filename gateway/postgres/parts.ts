@@ -7,6 +7,7 @@ import type { Log } from '../model/log.ts'
 import type { Moment } from '../model/moment.ts'
 import type { SecretRef, Target } from '../model/target.ts'
 import type { AccessDesk, Admission, AdmitParts, OpenParts, SignIns } from '../session/session.ts'
+import type { BearerTokens } from './bearer.ts'
 import type { CreateJudge } from './judge.ts'
 
 /** A database token as it is kept: enough to check a password, not enough to be one. */
@@ -78,6 +79,7 @@ export type PostgresParts = {
     readonly signIns: SignIns
     readonly tokens: DatabaseTokens
     readonly leases?: SignInLeases
+    readonly bearer?: BearerTokens
     readonly admit: AdmitParts
     readonly desk: Pick<AccessDesk, 'onChange' | 'requests'>
   }

@@ -1,4 +1,5 @@
 /** Front door: stock PostgreSQL clients reach a target's database under a live grant. */
+export type { BearerTokens } from './bearer.ts'
 export type { CreateJudge, JudgeContext, Judgement, SqlJudge, TransactionStatus } from './judge.ts'
 export type {
   DatabaseTokens,

@@ -3,6 +3,7 @@ import { type Identity, type Username, username as readUsername } from '../model
 import { after, type Clock, minutesToMs } from '../model/moment.ts'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { SignIns, WaitingSignIn } from '../session/session.ts'
+import { type BearerTokens, checkBearer } from './bearer.ts'
 import type { Greeted } from './greeting.ts'
 import { verifiedCertificate } from './greeting.ts'
 import {
@@ -28,12 +29,16 @@ export type Asking = {
 /** Shows the person a line before the session begins. */
 export type Say = (text: string, hint: string) => void
 
-export type SignedIn = { readonly identity: Identity; readonly how: 'certificate' | 'token' | 'browser' | 'lease' }
+export type SignedIn = {
+  readonly identity: Identity
+  readonly how: 'certificate' | 'bearer' | 'token' | 'browser' | 'lease'
+}
 
 export type SignInParts = {
   readonly signIns: SignIns
   readonly tokens: DatabaseTokens
   readonly leases: SignInLeases
+  readonly bearer: BearerTokens | undefined
   readonly clock: Clock
   readonly leaseMinutes: number
 }
@@ -83,6 +88,9 @@ export class SignInDoor {
       client.stream.write(AUTHENTICATION_OK)
       return { identity, how: 'certificate' }
     }
+    const { bearer } = this.#parts
+    if (bearer !== undefined && client.secure?.stream.servername === bearer.hostname)
+      return { identity: await checkBearer(client, asking.username, bearer), how: 'bearer' }
     const token = await this.#parts.tokens.live(asking.username)
     if (token !== undefined) return { identity: await checkPassword(client, token), how: 'token' }
     client.stream.write(AUTHENTICATION_OK)

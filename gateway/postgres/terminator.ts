@@ -63,8 +63,9 @@ class Terminator implements PostgresTerminator {
     this.#tls = new TlsDoor(() => edge.tls(), settings.clientCa)
     this.#cancels = new CancelKeys(settings.worker)
     const leases = access.leases ?? ownLeases(open.clock)
-    const { signIns, tokens } = access
-    this.#signIns = new SignInDoor({ signIns, tokens, leases, clock: open.clock, leaseMinutes: settings.leaseMinutes })
+    const { signIns, tokens, bearer } = access
+    const { clock } = open
+    this.#signIns = new SignInDoor({ signIns, tokens, leases, bearer, clock, leaseMinutes: settings.leaseMinutes })
     this.#provisioner = new Provisioner({ upstream, clock: open.clock, log, audit, settings })
   }
 

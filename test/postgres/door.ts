@@ -13,6 +13,7 @@ import type { PostgresScope, Role } from '../../gateway/model/role.ts'
 import { ALLOW } from '../../gateway/model/statement.ts'
 import type { PostgresEndpoint, Target } from '../../gateway/model/target.ts'
 import {
+  type BearerTokens,
   type CreateJudge,
   createPostgresTerminator,
   type PostgresParts,
@@ -242,6 +243,7 @@ export type DoorOptions = {
   /** By target name; see {@link endpointsOf}. */
   readonly endpoints?: ReadonlyMap<string, PostgresEndpoint>
   readonly settings?: Partial<PostgresSettings>
+  readonly bearer?: BearerTokens
   readonly dial?: PostgresParts['upstream']['dial']
   readonly cancelElsewhere?: PostgresParts['edge']['cancelElsewhere']
 }
@@ -330,6 +332,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
         },
         certificate: async (username) => person(username),
       },
+      ...(options.bearer === undefined ? {} : { bearer: options.bearer }),
       admit: { grants, target, role: (name) => roles.get(name), clock: wallClock },
       desk: { onChange: grants.onChange, requests: async () => [] },
     },

@@ -1,6 +1,6 @@
 /** How people come in by psql: by browser, token or certificate; and what they are told when they may not. */
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -209,6 +209,57 @@ async function issue(path: string, ca: string, name: string): Promise<{ key: str
   ])
   return { key: await readFile(`${path}.key`, 'utf8'), cert: await readFile(`${path}.crt`, 'utf8') }
 }
+
+/** libpq 18 with a token at hand, as an application has it. */
+const OAUTH = `
+#include <stdio.h>
+typedef struct pg_conn PGconn;
+typedef struct { const char *configuration, *scope; int (*poll)(PGconn *, void *, int *); void (*cleanup)(PGconn *, void *); char *token; void *user; } Request;
+extern void PQsetAuthDataHook(int (*)(int, PGconn *, void *));
+extern PGconn *PQconnectdb(const char *); extern int PQstatus(PGconn *); extern char *PQerrorMessage(PGconn *);
+extern void *PQexec(PGconn *, const char *); extern char *PQgetvalue(void *, int, int);
+static char *token;
+static int hook(int type, PGconn *c, void *data) { if (type != 1) return 0; Request *r = data; printf("%s %s\\n", r->configuration, r->scope); r->token = token; return 1; }
+int main(int n, char **a) { token = a[2]; PQsetAuthDataHook(hook); PGconn *c = PQconnectdb(a[1]); if (PQstatus(c)) { printf("%s", PQerrorMessage(c)); return 0; } printf("%s\\n", PQgetvalue(PQexec(c, "select 'in'"), 0, 0)); return 0; }
+`
+
+t.test('OAUTHBEARER: libpq 18 brings a token of the provider, at a name of its own', { skip }, async (t) => {
+  if (demo?.server.libraries === undefined) return
+  const bearer = {
+    hostname: 'localhost',
+    issuer: 'https://idp.example',
+    scope: 'openid',
+    identity: async (name: string, token: string) => (token === 'a-good-token' ? person(name) : undefined),
+  }
+  const door = await opened(t, { bearer })
+  door.grants.give('alice', 'prod-db', 'readonly')
+  door.verifiers.set('alice', await scramVerifier('unused'))
+  const raw = await tls(door)
+  const reading = new Reading(raw)
+  raw.write(startup('alice', 'prod-db'))
+  const asked = await reading.next('R')
+  t.equal(asked?.body.toString('latin1', 4), 'OAUTHBEARER\0\0', 'this mechanism alone')
+  raw.destroy()
+  const program = join(demo.server.directory, 'oauth')
+  await writeFile(`${program}.c`, OAUTH)
+  const library = join(demo.server.libraries, 'libpq.so.5')
+  const built = await run('gcc', ['-o', program, `${program}.c`, library, '-Wl,--allow-shlib-undefined']).then(
+    () => true,
+    () => false,
+  )
+  if (!built) return t.comment('no C compiler here: only the first message was looked at')
+  const client = async (token: string) => {
+    const place = `host=localhost hostaddr=127.0.0.1 port=${door.port} user=alice dbname=prod-db sslmode=verify-full`
+    const oauth = 'oauth_issuer=https://idp.example oauth_client_id=psql'
+    const conninfo = `${place} sslrootcert=${door.tls.file} ${oauth}`
+    const env = { PATH: process.env['PATH'] ?? '', LD_LIBRARY_PATH: demo.server.libraries ?? '' }
+    return (await run(program, [conninfo, token], { env })).stdout
+  }
+  t.match(await client('a-good-token'), /^https:\/\/idp\.example\/\.well-known\/openid-configuration openid\nin\n$/)
+  t.match(await client('a-bad-token'), /FATAL: {2}The token is not one of alice/)
+  t.equal(door.asked.length, 0)
+  return undefined
+})
 
 t.test('without a grant a program is told at once how to ask; psql waits until it is approved', { skip }, async (t) => {
   const door = await opened(t)
