@@ -36,7 +36,7 @@ export type JudgeContext = {
  * The caller has made sure that no text holds a NUL; under a read-only role the text is valid UTF-8.
  */
 export type SqlJudge = {
-  /** The text of one Query message: any number of statements. */
+  /** The text of one Query message, with as many statements as it has. */
   query(text: string): Judgement | Promise<Judgement>
   /** The text of one Parse message. `name` (empty: the unnamed statement) is one namespace with SQL PREPARE. */
   parse(name: string, text: string): Judgement | Promise<Judgement>

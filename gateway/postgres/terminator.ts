@@ -30,8 +30,8 @@ export type PostgresTerminator = {
     targets: readonly Target[],
     keep: (intent: RoleIntent) => boolean | Promise<boolean>,
   ): Promise<readonly string[]>
-  /** Stops listening, tells every client why, drops the roles that this process made. */
-  close(): Promise<void>
+  /** Stops listening; sessions may go on for `graceMs`, then every client is told why. Drops the roles that this process made. */
+  close(graceMs?: number): Promise<void>
 }
 
 /** From the first byte to the end of the login; waiting for a person does not count. */
@@ -108,17 +108,28 @@ class Terminator implements PostgresTerminator {
     return dropped.flat()
   }
 
-  async close(): Promise<void> {
+  async close(graceMs = 0): Promise<void> {
     const closed = this.#servers.map(
       (server) =>
         new Promise<void>((resolve) => {
           server.close(() => resolve())
         }),
     )
+    if (graceMs > 0) await this.#drained(graceMs)
     this.#closing.abort(new Refusal('UNAVAILABLE', 'The gateway is stopping.', { next: 'Connect again.' }))
     await Promise.all(this.#running)
     await this.#provisioner.close()
     await Promise.all(closed)
+  }
+
+  /** All connections have ended, or the time is over. */
+  async #drained(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, graceMs)
+    })
+    await Promise.race([Promise.all(this.#running), late])
+    clearTimeout(timer)
   }
 
   #accept(socket: Socket): void {
