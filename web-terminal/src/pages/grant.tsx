@@ -10,6 +10,7 @@ import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Moment, minutesWords, TimeLeft } from '../time.tsx'
+import { visible } from '../visible.ts'
 import { SessionTable } from './sessions.tsx'
 
 export function Grant({ id }: { readonly id: string }): React.JSX.Element {
@@ -44,7 +45,7 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
       <Paper withBorder p="md" className="spaced">
         <Facts
           rows={[
-            [words.story.reason, grant.reason],
+            [words.story.reason, visible(grant.reason)],
             [words.story.asked, minutesWords(grant.minutes)],
             [words.story.endpoints, grant.endpoints.map((endpoint) => words.protocol[endpoint]).join(', ')],
             [

@@ -9,6 +9,7 @@ import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Moment, minutesWords, TimeLeft } from '../time.tsx'
+import { visible } from '../visible.ts'
 
 export function Grants(): React.JSX.Element {
   useTitle(words.grants.title)
@@ -77,7 +78,7 @@ function GrantTable({ grants }: { readonly grants: readonly GrantView[] }): Reac
               </Text>{' '}
               · {grant.role}
               <Text size="xs" c="var(--quiet)" lineClamp={1}>
-                {grant.reason}
+                {visible(grant.reason)}
               </Text>
             </Table.Td>
             <Table.Td data-label={columns.when}>

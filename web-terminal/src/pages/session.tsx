@@ -1,6 +1,6 @@
 /** One session: what is known about it, its replay, or the live view with a hand on the switch. */
 import { Alert, Anchor, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
-import { lazy, Suspense, useEffect, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import type { SessionEventView, SessionView } from '../../../gateway/portal/schema.ts'
 import { ApiFailure, apiUrl } from '../api.ts'
 import { useAnswer, useDeed, useDesk } from '../desk.tsx'
@@ -15,6 +15,7 @@ import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Moment } from '../time.tsx'
+import { visible } from '../visible.ts'
 import { Length } from './sessions.tsx'
 
 const Viewer = lazy(async () => ({ default: (await import('../replay/viewer.tsx')).Viewer }))
@@ -80,11 +81,14 @@ function Shown({ session }: { readonly session: SessionView }): React.JSX.Elemen
                     .filter((part) => part !== '')
                     .join(', '),
             ],
-            [words.session.command, session.command === '' ? '' : <code key="command">{session.command}</code>],
+            [
+              words.session.command,
+              session.command === '' ? '' : <code key="command">{visible(session.command)}</code>,
+            ],
             [words.session.account, session.account],
             [words.session.from, session.clientAddress],
-            [words.session.client, session.clientVersion],
-            [words.session.reason, session.reason],
+            [words.session.client, visible(session.clientVersion)],
+            [words.session.reason, visible(session.reason)],
           ]}
         />
       </Paper>
@@ -132,9 +136,9 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
     void load()
     return () => stop.abort()
   }, [desk, id, isLive, tape])
+  const entries = useMemo(() => entriesOf(events), [events])
   if (state === 'loading') return <Loading rows={4} />
   if (state instanceof ApiFailure) return <Refused failure={state} />
-  const entries = entriesOf(events)
   return (
     <Stack gap="sm">
       {state === 'cut' && (

@@ -9,6 +9,7 @@ import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Moment, spanClock } from '../time.tsx'
+import { visible } from '../visible.ts'
 
 const HOUR_MS = 3_600_000
 /** Sessions come and go without a word from the gateway. */
@@ -114,7 +115,7 @@ export function SessionTable({ sessions }: { readonly sessions: readonly Session
               {words.protocol[session.protocol]} {session.channel}
               {session.command !== '' && (
                 <Text size="xs" c="var(--quiet)" ff="monospace" lineClamp={1} className="breaks">
-                  {session.command}
+                  {visible(session.command)}
                 </Text>
               )}
             </Table.Td>

@@ -10,6 +10,7 @@ import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Ago, spanClock } from '../time.tsx'
+import { visible } from '../visible.ts'
 
 const CODE_LENGTH = 8
 const FRESH_MS = 3000
@@ -91,7 +92,7 @@ function Question(props: {
                 </code>
               ),
             ],
-            [words.signIn.client, question.clientVersion],
+            [words.signIn.client, visible(question.clientVersion)],
             [words.signIn.asked, <Ago key="asked" at={question.askedAt} />],
             [
               words.signIn.expires,

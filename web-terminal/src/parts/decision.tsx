@@ -7,6 +7,7 @@ import { Link } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings.ts'
 import { Ago, Moment, minutesWords } from '../time.tsx'
+import { visible } from '../visible.ts'
 import { GrantActions } from './grant-actions.tsx'
 import { Allows, Facts, Minutes } from './pieces.tsx'
 import { Refused } from './states.tsx'
@@ -40,7 +41,7 @@ export function Decision(props: {
             </Text>
           </Group>
           <blockquote className="reason" aria-label={words.requests.why}>
-            {grant.reason}
+            {visible(grant.reason)}
           </blockquote>
         </div>
         {role === null ? (

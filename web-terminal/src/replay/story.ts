@@ -1,5 +1,6 @@
 /** What an auditor reads beside the screen: typed lines, statements with their verdict and outcome, files, notices. */
 import type { SessionEventView } from '../../../gateway/portal/schema.ts'
+import { visible } from '../visible.ts'
 
 type Statement = NonNullable<SessionEventView['statement']>
 type Outcome = NonNullable<SessionEventView['outcome']>
@@ -26,25 +27,26 @@ export function entriesOf(events: readonly SessionEventView[]): readonly Entry[]
     const base = { key: entries.length, seconds: event.seconds, at: event.at }
     switch (event.kind) {
       case 'i':
-        for (const text of line.push(event.text)) entries.push({ ...base, key: entries.length, kind: 'typed', text })
+        for (const text of line.push(event.text))
+          entries.push({ ...base, key: entries.length, kind: 'typed', text: visible(text) })
         break
       case 'k':
         entries.push({ ...base, kind: 'secret', count: Number.parseInt(event.text, 10) || 0 })
         break
       case 's':
         if (event.statement !== undefined) {
-          const { statement } = event
+          const statement = { ...event.statement, text: visible(event.statement.text) }
           entries.push({ ...base, kind: 'statement', statement, outcome: outcomes.get(statement.n) })
         }
         break
       case 'f':
-        if (event.file !== undefined) entries.push({ ...base, kind: 'file', file: event.file })
+        if (event.file !== undefined) entries.push({ ...base, kind: 'file', file: readable(event.file) })
         break
       case 'm':
-        entries.push({ ...base, kind: 'notice', text: event.text })
+        entries.push({ ...base, kind: 'notice', text: visible(event.text) })
         break
       case 'x':
-        entries.push({ ...base, kind: 'exit', text: event.text })
+        entries.push({ ...base, kind: 'exit', text: visible(event.text) })
         break
       case 'o':
       case 'e':
@@ -53,18 +55,25 @@ export function entriesOf(events: readonly SessionEventView[]): readonly Entry[]
         break
     }
   }
-  const commands = entries.filter((entry) => entry.kind === 'statement')
+  const judged = new Set<string>()
+  for (const entry of entries) if (entry.kind === 'statement') judged.add(near(entry.statement.text, entry.seconds))
   return entries.filter(
     (entry) =>
       entry.kind !== 'typed' ||
-      !commands.some(
-        ({ seconds, statement }) =>
-          statement.text === entry.text.trim() && Math.abs(seconds - entry.seconds) < ECHO_SECONDS,
-      ),
+      ![-1, 0, 1].some((step) => judged.has(near(entry.text.trim(), entry.seconds + step * ECHO_SECONDS))),
   )
 }
 
 const WHOLE_SEQUENCE = new RegExp(`^${ESC}(?:[[O][0-?]*[@-~]|[^[O])$`)
+const readable = (file: FileOperation): FileOperation => ({
+  ...file,
+  path: visible(file.path),
+  to: file.to === undefined ? undefined : visible(file.to),
+})
+
+/** The same for a text at about the same time. */
+const near = (text: string, seconds: number): string => `${Math.floor(seconds / ECHO_SECONDS)} ${text}`
+
 const MOST_TYPED = 2000
 
 /** Puts keys together to the line that they probably were: an aid for reading, not proof of what ran. */

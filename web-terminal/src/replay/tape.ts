@@ -52,7 +52,7 @@ export class Tape {
 
   /** Squeezed time of a moment of the session. */
   timeOf(seconds: number): number {
-    const index = this.#marks.findLastIndex((mark) => mark.seconds <= seconds)
+    const index = this.#lastUntil(seconds)
     const mark = this.#marks[index]
     if (mark === undefined) return 0
     return (this.#times[index] ?? 0) + this.#pause(seconds - mark.seconds)
@@ -67,6 +67,18 @@ export class Tape {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** Number of the last mark that is not after that moment; -1: none. Marks are in order, and there may be a million. */
+  #lastUntil(seconds: number): number {
+    let low = 0
+    let high = this.#marks.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#marks[middle]?.seconds ?? 0) <= seconds) low = middle + 1
+      else high = middle
+    }
+    return low - 1
   }
 
   #pause(seconds: number): number {
