@@ -156,9 +156,14 @@ export class Connection {
 
   async #dial(session: Session): Promise<Duplex> {
     const { parts } = this.#has
-    const signal = AbortSignal.any([this.#gone.signal, session.ended, AbortSignal.timeout(DIAL_MS)])
+    // The dialer may keep listening to its signal; ours is only about the time until there is a line.
+    const dialing = new AbortController()
+    const sources = AbortSignal.any([this.#gone.signal, session.ended, AbortSignal.timeout(DIAL_MS)])
+    const stop = () => dialing.abort(sources.reason)
+    if (sources.aborted) stop()
+    else sources.addEventListener('abort', stop, { once: true })
     try {
-      const line = await parts.upstream.dial(session.admission, signal)
+      const line = await parts.upstream.dial(session.admission, dialing.signal)
       if (line instanceof Socket) line.setNoDelay(true)
       return line
     } catch (failure) {
@@ -167,6 +172,8 @@ export class Connection {
       if (failure instanceof Refusal) throw failure
       const { name } = session.admission.target
       throw new Refusal('TARGET_UNREACHABLE', `${name} cannot be reached.`, { cause: failure })
+    } finally {
+      sources.removeEventListener('abort', stop)
     }
   }
 

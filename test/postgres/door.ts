@@ -23,6 +23,7 @@ import {
   type SqlJudge,
 } from '../../gateway/postgres/postgres.ts'
 import type { GrantNotice, Recording, SignInQuestion } from '../../gateway/session/session.ts'
+import { createUpstreams } from '../../gateway/upstreams/upstreams.ts'
 import { type DemoPostgres, startDemoPostgres } from '../../tools/demo/postgres.ts'
 import { selfSigned } from '../fixtures/postgres.ts'
 
@@ -301,6 +302,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   const door: { onAsk: (asked: Asked) => void } = {
     onAsk: ({ question, answer }) => answer(person(question.username)),
   }
+  const upstreams = createUpstreams({ log: (event) => logs.push(event), environment: {} })
   const terminator = createPostgresTerminator({
     access: {
       signIns: {
@@ -343,7 +345,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
     },
     createJudge: options.createJudge ?? wordJudge,
     upstream: {
-      dial: options.dial ?? ((admission) => reach(admission.target)),
+      dial: options.dial ?? ((admission, signal) => upstreams.dial(admission, signal)),
       reach,
       secret: async (ref) => (ref === 'file:provisioner' ? demo.provisioner.password : demo.server.password),
       intents: {
