@@ -156,6 +156,11 @@ try {
   // Whatever still holds the loop, the demo is over: its children were waited for above.
   setTimeout(() => process.exit(), 500).unref()
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  const taken = /EADDRINUSE\S* \S+ already in use (\S+)/.exec(String(error))?.[1]
+  process.stderr.write(
+    taken === undefined
+      ? `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
+      : `${taken} is taken by another program (another demo?). Free ports: npm run demo -- --ports auto\n`,
+  )
   process.exit(1)
 }
