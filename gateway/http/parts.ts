@@ -34,6 +34,8 @@ export type HttpSettings = {
   readonly publicUrl: string
   /** Targets are at `https://<target>.<domain>`, on the port of {@link publicUrl}. */
   readonly domain: string
+  /** Where the portal signs in, hands a browser over, and takes requests for access. */
+  readonly portalPaths: { readonly signIn: string; readonly handOver: string; readonly ask: string }
   /** Milliseconds; defaults 10 s, 60 s, 5 min, 5 min. */
   readonly connectMs?: number
   /** Until the target begins to answer. */

@@ -1,0 +1,101 @@
+/** One request as it will be judged, recorded and sent: the same bytes each time. What two readers could read differently is refused. */
+import type { IncomingMessage } from 'node:http'
+import { MalformedMessage } from '../model/refusal.ts'
+
+/** Name in lower case; the value as it came, in latin1. */
+export type Field = readonly [name: string, value: string]
+
+export type Asked = {
+  readonly method: string
+  /** Path and query, byte for byte as they came and as they will go. */
+  readonly url: string
+  readonly path: string
+  /** With its `?`; empty without. */
+  readonly query: string
+  readonly fields: readonly Field[]
+  readonly body: { readonly kind: 'none' | 'chunked' } | { readonly kind: 'length'; readonly bytes: number }
+}
+
+const LONGEST_URL = 8 * 1024
+const MOST_FIELDS = 100
+/** What RFC 3986 and browsers put into a path and a query; a fragment is never sent, a backslash is a slash to some. */
+const PATH = /^\/[\x21\x24-\x3b\x3d\x40-\x5b\x5d-\x7e]*$/
+const QUERY = /^(\?[\x21\x22\x24-\x7e]*)?$/
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+/** CONNECT makes a tunnel, TRACE (and its old twin) echoes credentials. */
+const NEVER = new Set(['CONNECT', 'TRACE', 'TRACK'])
+
+/** @throws {MalformedMessage} with a sentence for the person; the connection ends. */
+export function readRequest(
+  request: Pick<IncomingMessage, 'method' | 'url' | 'httpVersion' | 'rawHeaders'>,
+  how: { readonly encodedSlashes: boolean },
+): Asked {
+  const { method = '', url = '', httpVersion, rawHeaders } = request
+  if (httpVersion !== '1.1') throw new MalformedMessage('This door speaks HTTP/1.1.')
+  if (NEVER.has(method)) throw new MalformedMessage(`${method} is not for a gateway.`)
+  const fields = readFields(rawHeaders)
+  if (valuesOf(fields, 'host').length !== 1) throw new MalformedMessage('A request has one Host header.')
+  const mark = url.indexOf('?')
+  const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)]
+  const wrong = url.length > LONGEST_URL ? 'The address is too long.' : wrongPath(path, query, how)
+  if (wrong !== undefined) throw new MalformedMessage(wrong)
+  return { method, url, path, query, fields, body: bodyOf(fields) }
+}
+
+/** Why a path can be read in more than one way; undefined when it cannot. */
+function wrongPath(path: string, query: string, how: { readonly encodedSlashes: boolean }): string | undefined {
+  if (!path.startsWith('/')) return 'The address must be a path that begins with a slash.'
+  if (!PATH.test(path)) return 'The path has a character that does not belong into a path.'
+  if (!QUERY.test(query)) return 'The query has a character that does not belong into a query.'
+  if (/%(?![0-9A-Fa-f]{2})/.test(path)) return 'The path has a percent sign that is not an escape.'
+  if (/%([01][0-9A-Fa-f]|7[Ff])/.test(path)) return 'The path has a control character.'
+  if (/%2e/i.test(path)) return 'The path has an encoded dot.'
+  if (!how.encodedSlashes && /%(2f|5c)/i.test(path)) return 'The path has an encoded slash.'
+  const segments = path
+    .replaceAll(/%(2f|5c)/gi, '/')
+    .slice(1)
+    .split('/')
+  // Servers of Java cut a segment at its semicolon before they look for dots.
+  if (segments.some((segment) => /^\.{1,2}(;.*)?$/.test(segment))) return 'The path has dot segments.'
+  if (segments.slice(0, -1).includes('')) return 'The path has an empty segment.'
+  return undefined
+}
+
+function readFields(raw: readonly string[]): readonly Field[] {
+  const fields: Field[] = []
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const [name = '', value = ''] = [raw[i], raw[i + 1]]
+    if (!TOKEN.test(name) || !VALUE.test(value))
+      throw new MalformedMessage('A header has characters that do not belong.')
+    fields.push([name.toLowerCase(), value])
+  }
+  if (fields.length > MOST_FIELDS) throw new MalformedMessage('There are too many headers.')
+  return fields
+}
+
+/** RFC 9112 §6.3, and stricter: one length or one `chunked`, never both, never twice. */
+function bodyOf(fields: readonly Field[]): Asked['body'] {
+  const lengths = valuesOf(fields, 'content-length')
+  const codings = valuesOf(fields, 'transfer-encoding')
+  if (lengths.length + codings.length > 1) throw new MalformedMessage('The request says more than once how long it is.')
+  const [length] = lengths
+  const [coding] = codings
+  if (coding !== undefined) {
+    if (coding.toLowerCase() !== 'chunked') throw new MalformedMessage('The body may be chunked, and nothing else.')
+    return { kind: 'chunked' }
+  }
+  if (length === undefined) return { kind: 'none' }
+  if (!/^\d{1,15}$/.test(length)) throw new MalformedMessage('The length of the body is not a number.')
+  const bytes = Number(length)
+  return bytes === 0 ? { kind: 'none' } : { kind: 'length', bytes }
+}
+
+export const valuesOf = (fields: readonly Field[], name: string): readonly string[] =>
+  fields.filter(([given]) => given === name).map(([, value]) => value)
+
+/** The value of a header that is there once; a header that comes twice counts as none. */
+export function valueOf(fields: readonly Field[], name: string): string | undefined {
+  const values = valuesOf(fields, name)
+  return values.length === 1 ? values[0] : undefined
+}

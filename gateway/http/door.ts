@@ -1,0 +1,288 @@
+/** The way of one request: whose name, readable, who, whose page, live grant, judged and journalled, then forwarded. Never another order. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Identity } from '../model/identity.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { HttpScope } from '../model/role.ts'
+import type { Verdict } from '../model/statement.ts'
+import { isAboutAccess, noAccess } from './access-words.ts'
+import { type Asked, readRequest, valueOf } from './asked.ts'
+import { type Assertion, Assertions } from './assertion.ts'
+import { goneCookie, WEB_COOKIE } from './cookies.ts'
+import { denial, endUpgrade, HttpRefusal, type Saying, sendDenial } from './deny.ts'
+import { Exchange } from './exchange.ts'
+import { towardsTarget } from './fields.ts'
+import { beginHandOver, ENTER_PATH, finishHandOver, OWN_PREFIX, SIGN_OUT_PATH, webSecretOf } from './hand-over.ts'
+import type { LiveSession, UnderWay } from './live-session.ts'
+import { recordedFields, recordedText } from './masking.ts'
+import { fromOwnPages } from './origin-rule.ts'
+import type { HttpDoor, HttpParts } from './parts.ts'
+import { type Place, placeOf } from './place.ts'
+import { judge } from './scope.ts'
+import { Visits } from './visits.ts'
+import { checkHandshake, WebSocketRelay } from './websocket.ts'
+
+const LONGEST_VERSION = 200
+
+/** What is known so far, for whoever has to say no. */
+type Knowledge = { place?: Place; asked?: Asked; identity?: Identity }
+type Answer =
+  | { readonly kind: 'request'; readonly response: ServerResponse }
+  | { readonly kind: 'websocket'; readonly socket: Duplex }
+
+export class Door implements HttpDoor {
+  readonly #parts: HttpParts
+  readonly #visits: Visits
+  readonly #assertions: Assertions
+
+  constructor(parts: HttpParts) {
+    this.#parts = parts
+    this.#visits = new Visits(parts)
+    this.#assertions = new Assertions({
+      sessions: parts.sessions,
+      clock: parts.notes.clock,
+      issuer: parts.settings.publicUrl,
+    })
+  }
+
+  request(request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', () => response.destroy())
+    const known: Knowledge = {}
+    this.#request(request, response, known).catch((why: unknown) =>
+      this.#deny(why, known, { kind: 'request', response }),
+    )
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    const known: Knowledge = {}
+    this.#upgrade(request, socket, head, known).catch((why: unknown) =>
+      this.#deny(why, known, { kind: 'websocket', socket }),
+    )
+  }
+
+  close(): Promise<void> {
+    return this.#visits.close()
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse, known: Knowledge): Promise<void> {
+    const { place, asked } = this.#read(request, known)
+    if (asked.path.startsWith(OWN_PREFIX)) return this.#own(asked, place, response)
+    const session = await this.#session(request, known)
+    if (session === undefined) return this.#stranger(asked, place, response)
+    fromOwnPages(asked, place, session.endpoint, 'request')
+    const assertion = await this.#assertion(session, place)
+    const fields = await this.#fields(session, { asked, place, request, assertion })
+    if (response.destroyed) return
+    const deny = (why: unknown) => this.#deny(why, known, { kind: 'request', response })
+    const { idleMs } = this.#parts.settings
+    this.#go(
+      session,
+      { asked, assertion, fields, kind: 'request' },
+      deny,
+      (scope) => new Exchange({ session, place, asked, scope, request, response, idleMs, deny }),
+    )
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, early: Buffer, known: Knowledge): Promise<void> {
+    const { place, asked } = this.#read(request, known)
+    checkHandshake(asked)
+    const session = asked.path.startsWith(OWN_PREFIX) ? undefined : await this.#session(request, known)
+    if (session === undefined) throw notSignedIn()
+    fromOwnPages(asked, place, session.endpoint, 'websocket')
+    const assertion = await this.#assertion(session, place)
+    const fields = await this.#fields(session, { asked, place, request, assertion })
+    if (socket.destroyed) return
+    const deny = (why: unknown) => this.#deny(why, known, { kind: 'websocket', socket })
+    const { headersMs } = this.#parts.settings
+    this.#go(
+      session,
+      { asked, assertion, fields, kind: 'websocket' },
+      deny,
+      (scope) => new WebSocketRelay({ session, place, asked, scope, client: socket, early, headersMs, deny }),
+    )
+  }
+
+  #read(request: IncomingMessage, known: Knowledge): { readonly place: Place; readonly asked: Asked } {
+    const { settings, road } = this.#parts
+    const place = placeOf(request.headers.host, settings)
+    if (place === undefined)
+      throw new HttpRefusal(421, 'NOT_FOUND', 'Nothing is served under this name.', {
+        next: `The gateway is at ${settings.publicUrl}.`,
+      })
+    known.place = place
+    const encodedSlashes = road.admit.target(place.target)?.http?.encodedSlashes === true
+    const asked = readRequest(request, { encodedSlashes })
+    known.asked = asked
+    return { place, asked }
+  }
+
+  /** Undefined for a stranger. */
+  async #session(request: IncomingMessage, known: Knowledge): Promise<LiveSession | undefined> {
+    const { asked, place } = known
+    const secret = asked && webSecretOf(asked)
+    if (asked === undefined || place === undefined || secret === undefined) return undefined
+    const visitor = await this.#visits.visitor(secret, place.target, { quiet: isQuiet(asked) })
+    if (visitor === undefined) return undefined
+    known.identity = visitor.identity
+    return visitor.session({
+      address: addressOf(request),
+      version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
+    })
+  }
+
+  #assertion(session: LiveSession, place: Place): Promise<Assertion> {
+    const { identity, grant } = session.admission
+    return this.#assertions.about(identity, place.target, grant.id)
+  }
+
+  async #fields(
+    session: LiveSession,
+    about: {
+      readonly asked: Asked
+      readonly place: Place
+      readonly request: IncomingMessage
+      readonly assertion: Assertion
+    },
+  ): Promise<readonly string[]> {
+    const { username, groups } = session.admission.identity
+    return towardsTarget(about.asked, session.endpoint, {
+      place: about.place,
+      clientAddress: addressOf(about.request),
+      assertion: about.assertion.token,
+      username,
+      groups,
+      authorization: await session.upstream.authorization(),
+      plainBodies: (session.scope?.record.bodyBytes ?? 0) > 0,
+    })
+  }
+
+  /** Judge → journal → look at the grant again → forward: the road's order. */
+  #go(
+    session: LiveSession,
+    what: {
+      readonly asked: Asked
+      readonly assertion: Assertion
+      readonly fields: readonly string[]
+      readonly kind: 'request' | 'websocket'
+    },
+    deny: (why: unknown) => void,
+    make: (scope: HttpScope) => UnderWay & { start(n: number, fields: readonly string[]): void },
+  ): void {
+    const { asked, assertion, fields, kind } = what
+    const { scope } = session
+    const verdict = judge(scope, asked, kind)
+    const underWay = scope === undefined ? { cut: deny, start: () => undefined } : make(scope)
+    session.enter(underWay)
+    const text = recordedText(asked, scope?.record.query ?? 'none')
+    session.statement(
+      {
+        statement: { kind: 'http', text },
+        verdict,
+        record: { headers: [...recordedFields(asked.fields), ['sallyport-assertion-id', assertion.id]] },
+      },
+      (n) => underWay.start(n, fields),
+      (no) => {
+        session.leave(underWay)
+        deny(refusalOf(no, scope))
+      },
+    )
+  }
+
+  /** Paths that are the gateway's on every target's name. */
+  async #own(asked: Asked, place: Place, response: ServerResponse): Promise<void> {
+    const { sessions } = this.#parts
+    if (asked.path === ENTER_PATH && asked.method === 'GET') return finishHandOver(asked, place, sessions, response)
+    if (asked.path === SIGN_OUT_PATH && asked.method === 'POST') {
+      fromOwnPages(asked, place, {}, 'request')
+      const secret = webSecretOf(asked)
+      if (secret !== undefined) {
+        await sessions.end(secret, place.target)
+        await this.#visits.forget(secret, place.target, new Refusal('NOT_SIGNED_IN', 'You signed out.'))
+      }
+      response.writeHead(204, { 'set-cookie': goneCookie(WEB_COOKIE), 'cache-control': 'no-store' }).end()
+      return
+    }
+    throw new Refusal('NOT_FOUND', 'There is nothing here.')
+  }
+
+  /** A browser goes to the portal and comes back; everybody else is told. */
+  #stranger(asked: Asked, place: Place, response: ServerResponse): void {
+    if (!isPage(asked) || (asked.method !== 'GET' && asked.method !== 'HEAD')) throw notSignedIn()
+    const { location, cookie } = beginHandOver(asked, place, this.#parts.settings, asked.url)
+    response
+      .writeHead(302, { location, 'set-cookie': cookie, 'cache-control': 'no-store', 'content-length': '0' })
+      .end()
+  }
+
+  #deny(why: unknown, known: Knowledge, answer: Answer): void {
+    this.#explain(why, known, answer).catch((error: unknown) => {
+      this.#parts.notes.log({ level: 'error', room: 'http', message: 'a refusal could not be explained', error })
+      if (answer.kind === 'request') answer.response.destroy()
+      else answer.socket.destroy()
+    })
+  }
+
+  async #explain(why: unknown, { place, asked, identity }: Knowledge, answer: Answer): Promise<void> {
+    const { settings, notes, road } = this.#parts
+    const where = `${asked?.method ?? '?'} ${place?.target ?? '?'}${asked?.path.slice(0, LONGEST_VERSION) ?? ''}`
+    let no = denial(why, where, notes.log)
+    const page = asked !== undefined && answer.kind === 'request' && isPage(asked)
+    let saying: Saying = { isPage: page }
+    if (place !== undefined && asked !== undefined) {
+      const returnTo = asked.method === 'GET' && !asked.path.startsWith(OWN_PREFIX) ? asked.url : '/'
+      if (isAboutAccess(why) && identity !== undefined) {
+        const words = await noAccess(
+          { settings, notes, desk: road.desk },
+          { identity, target: place.target, returnTo, no },
+        ).catch(() => undefined)
+        if (words !== undefined) {
+          no = page ? words.no : { ...words.no, status: 403 }
+          saying = { ...saying, ...words.saying }
+          // The page has a button for it.
+          if (page && words.saying.links !== undefined) no = { ...no, next: undefined }
+        }
+      } else if (why instanceof Refusal && (why.code === 'NOT_SIGNED_IN' || why.code === 'MFA_MISSING'))
+        saying = { ...saying, ...this.#signInAgain(asked, place, returnTo, why) }
+    }
+    if (answer.kind === 'request') sendDenial(answer.response, no, saying)
+    else endUpgrade(answer.socket, no, saying)
+  }
+
+  #signInAgain(asked: Asked, place: Place, returnTo: string, why: Refusal): Omit<Saying, 'isPage'> {
+    const { settings } = this.#parts
+    const { location, cookie } = beginHandOver(asked, place, settings, returnTo)
+    const { pathname, search } = new URL(location)
+    const fresh = new URLSearchParams({ fresh: '1', returnTo: `${pathname}${search}` })
+    const href =
+      why.code === 'MFA_MISSING' ? `${settings.publicUrl}${settings.portalPaths.signIn}?${fresh.toString()}` : location
+    return { cookies: [cookie], links: [{ label: 'Sign in', href }], signIn: place.origin }
+  }
+}
+
+const notSignedIn = (): Refusal =>
+  new Refusal('NOT_SIGNED_IN', 'You are not signed in here.', { next: 'Open this address in a browser and sign in.' })
+
+function refusalOf(verdict: Verdict, scope: HttpScope | undefined): Refusal {
+  if (verdict.decision === 'allow') return new Refusal('NOT_ALLOWED', 'This was refused.')
+  const code = scope?.mode === 'read-only' && /may only look/.test(verdict.reason) ? 'READ_ONLY' : 'NOT_ALLOWED'
+  const next = verdict.decision === 'deny' ? verdict.next : undefined
+  const options = next === undefined ? {} : { next }
+  return /may send at most/.test(verdict.reason)
+    ? new HttpRefusal(413, code, verdict.reason, options)
+    : new Refusal(code, verdict.reason, options)
+}
+
+/** Whether a person looks at the answer as a page. */
+function isPage({ fields }: Asked): boolean {
+  const mode = valueOf(fields, 'sec-fetch-mode')
+  return mode === undefined ? (valueOf(fields, 'accept') ?? '').includes('text/html') : mode === 'navigate'
+}
+
+/** What a page does by itself keeps nobody signed in. */
+const isQuiet = (asked: Asked): boolean =>
+  !isPage(asked) && (asked.method === 'GET' || asked.method === 'HEAD' || asked.method === 'OPTIONS')
+
+/** IPv4 in its own form. Headers about addresses are not believed. */
+const addressOf = (request: IncomingMessage): string =>
+  (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '')

@@ -1,0 +1,245 @@
+/** One request on its way: body up, answer down, both with back-pressure, and one outcome whatever happens. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Transform } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import type { OutcomeRecord } from '../model/event.ts'
+import type { HttpScope } from '../model/role.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { Asked, Field } from './asked.ts'
+import { type BodyTape, tapeFor } from './body-tape.ts'
+import { HttpRefusal } from './deny.ts'
+import { towardsBrowser } from './fields.ts'
+import { recordedFields } from './masking.ts'
+import type { Place } from './place.ts'
+import type { LiveSession } from './live-session.ts'
+import { tooLarge } from './scope.ts'
+import { tooSlow } from './upstream.ts'
+
+const IDLE_MS = 5 * 60_000
+/** Time to take the answer, when it came before the whole question. */
+const LAST_WORDS_MS = 1000
+
+export type ExchangeParts = {
+  readonly session: LiveSession
+  readonly place: Place
+  readonly asked: Asked
+  readonly scope: HttpScope
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly idleMs: number | undefined
+  /** Says no, unless an answer is already under way. */
+  readonly deny: (why: unknown) => void
+}
+
+export class Exchange {
+  readonly #parts: ExchangeParts
+  readonly #startedAt = performance.now()
+  #n = 0
+  #controller: Dispatcher.DispatchController | undefined
+  #idle: NodeJS.Timeout | undefined
+  #maySleep = false
+  #tape: BodyTape | undefined
+  #status = 0
+  #bytesIn = 0
+  #bytesOut = 0
+  #fields: readonly Field[] = []
+  #isOver = false
+
+  constructor(parts: ExchangeParts) {
+    this.#parts = parts
+  }
+
+  /** Called by the road, after the statement is in the journal and the grant was looked at again: the only place that sends. */
+  start(n: number, fields: readonly string[]): void {
+    const { session, asked, request, response } = this.#parts
+    this.#n = n
+    if (response.destroyed) return this.#end('error', 'the client left')
+    this.#tape = tapeFor(session, n, this.#parts.scope.record.bodyBytes)
+    response.once('close', () => {
+      if (!response.writableFinished) this.#abandon('the client left')
+    })
+    this.#awake()
+    const { method, url, body } = asked
+    session.upstream.pool.dispatch(
+      {
+        method,
+        path: url,
+        headers: body.kind === 'length' ? [...fields, 'content-length', String(body.bytes)] : [...fields],
+        body: body.kind === 'none' ? null : this.#upload(request),
+      },
+      {
+        onRequestStart: (controller) => {
+          this.#controller = controller
+          if (this.#isOver) controller.abort(new Error('over'))
+        },
+        onResponseStart: (controller, status) => this.#begin(controller, status),
+        onResponseData: (controller, chunk) => this.#down(controller, chunk),
+        onResponseEnd: (controller) => this.#finish(controller),
+        onResponseError: (_, failure) => this.#fail(failure),
+      },
+    )
+  }
+
+  /** The grant is over, the session was killed, or the door closes. */
+  cut(why: Refusal): void {
+    if (this.#isOver) return
+    const { response, deny } = this.#parts
+    // A road that was cut says so itself where nothing was sent.
+    if (this.#n > 0) this.#end('error', `cut: ${why.message}`)
+    else this.#isOver = true
+    this.#controller?.abort(why)
+    if (response.headersSent) response.destroy()
+    else deny(why)
+  }
+
+  #upload(request: IncomingMessage): Transform {
+    const { scope, session } = this.#parts
+    const body = new Transform({
+      transform: (chunk: Buffer, _, done) => {
+        this.#bytesIn += chunk.length
+        this.#awake()
+        if (this.#bytesIn > scope.maxRequestBytes) {
+          done(new HttpRefusal(413, 'NOT_ALLOWED', tooLarge(scope), { next: 'Ask for a role that allows it.' }))
+          return
+        }
+        const over = session.over()
+        if (over !== undefined) done(over)
+        else if (this.#tape?.('request', chunk) === true) session.pass(() => done(null, chunk))
+        else done(null, chunk)
+      },
+    })
+    body.once('close', () => {
+      request.unpipe(body)
+      if (!body.readableEnded && this.#parts.response.headersSent) request.resume()
+    })
+    request.once('error', (failure) => body.destroy(failure))
+    request.once('close', () => {
+      if (!request.complete) body.destroy(new Error('the client left'))
+    })
+    return request.pipe(body)
+  }
+
+  #begin(controller: Dispatcher.DispatchController, status: number): void {
+    const { response, session, place } = this.#parts
+    const raw = textsOf(controller.rawHeaders)
+    const fields = towardsBrowser(raw, session.endpoint, place)
+    if (status < 200) {
+      const link = pairsOf(fields).flatMap(([name, value]) => (name === 'link' ? [value] : []))
+      if (status === 103 && link.length > 0) response.writeEarlyHints({ link })
+      return
+    }
+    this.#status = status
+    this.#fields = pairsOf(fields)
+    this.#maySleep = this.#fields.some(([name, value]) => name === 'content-type' && /^text\/event-stream/i.test(value))
+    if (this.#maySleep) response.socket?.setNoDelay(true)
+    this.#awake()
+    response.writeHead(status, fields)
+    // An event stream that has nothing to say yet is open all the same.
+    if (this.#maySleep) response.flushHeaders()
+  }
+
+  #down(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { response, session } = this.#parts
+    const over = session.over()
+    if (over !== undefined) return this.cut(over)
+    this.#bytesOut += chunk.length
+    this.#awake()
+    this.#tape?.('answer', chunk)
+    if (response.write(chunk)) return
+    controller.pause()
+    response.once('drain', () => {
+      this.#awake()
+      controller.resume()
+    })
+  }
+
+  #finish(controller: Dispatcher.DispatchController): void {
+    const { response, request } = this.#parts
+    const trailers = pairsOf(textsOf(controller.rawTrailers)).filter(([name]) => isTrailer(name))
+    if (trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+    response.end()
+    if (!request.complete) {
+      // The target answered before it had everything: nobody reads the rest.
+      response.once('finish', () => setTimeout(() => request.destroy(), LAST_WORDS_MS).unref())
+    }
+    this.#end('done')
+  }
+
+  #fail(failure: Error): void {
+    if (this.#isOver) return
+    const { response, deny, session } = this.#parts
+    this.#end('error', wordsFor(failure))
+    const why = session.over() ?? asRefusal(failure)
+    if (response.headersSent) response.destroy()
+    else deny(why)
+  }
+
+  #abandon(why: string): void {
+    if (this.#isOver) return
+    this.#end('error', why)
+    this.#controller?.abort(new Error(why))
+  }
+
+  #awake(): void {
+    clearTimeout(this.#idle)
+    if (this.#maySleep || this.#isOver) return
+    this.#idle = setTimeout(() => this.#late(), this.#parts.idleMs ?? IDLE_MS)
+  }
+
+  #late(): void {
+    const { response, deny } = this.#parts
+    if (this.#isOver) return
+    this.#end('error', 'nothing moved for too long')
+    this.#controller?.abort(new Error('idle'))
+    if (response.headersSent) response.destroy()
+    else deny(tooSlow())
+  }
+
+  #end(result: OutcomeRecord['result'], error?: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#idle)
+    const { session } = this.#parts
+    session.outcome({
+      n: this.#n,
+      result,
+      ms: Math.round(performance.now() - this.#startedAt),
+      status: this.#status,
+      bytes: this.#bytesOut,
+      bytesIn: this.#bytesIn,
+      headers: recordedFields(this.#fields),
+      ...(error === undefined ? {} : { error }),
+    })
+    session.leave(this)
+  }
+}
+
+/** RFC 9110 §6.5.1: nothing that changes framing, routing or cookies comes late. */
+const isTrailer = (name: string): boolean =>
+  !/^(transfer-encoding|content-.*|host|set-cookie|trailer|connection|location|cache-control|sallyport-.*)$/.test(name)
+
+type Raw = Dispatcher.DispatchController['rawHeaders']
+
+/** As bytes came, in latin1. */
+const textsOf = (raw: Raw): string[] =>
+  Array.isArray(raw) ? raw.map((item) => (typeof item === 'string' ? item : item.toString('latin1'))) : []
+
+function pairsOf(flat: readonly string[]): readonly Field[] {
+  const fields: Field[] = []
+  for (let i = 0; i + 1 < flat.length; i += 2) fields.push([(flat[i] ?? '').toLowerCase(), flat[i + 1] ?? ''])
+  return fields
+}
+
+function asRefusal(failure: Error): Refusal {
+  if (failure instanceof Refusal) return failure
+  if (/TIMEOUT/.test(codeOf(failure))) return tooSlow()
+  return new Refusal('TARGET_UNREACHABLE', 'The application broke off before it answered.', {
+    cause: failure,
+    next: 'Try again.',
+  })
+}
+
+const wordsFor = (failure: Error): string =>
+  failure instanceof Refusal ? failure.message : codeOf(failure) === '' ? 'the target broke off' : codeOf(failure)
+
+const codeOf = (failure: Error): string => ('code' in failure && typeof failure.code === 'string' ? failure.code : '')

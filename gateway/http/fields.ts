@@ -1,0 +1,124 @@
+/** Headers from one side to the other: to the target a list built anew from what is allowed, to the browser what is not between neighbours only. */
+import type { HttpEndpoint } from '../model/target.ts'
+import type { Asked, Field } from './asked.ts'
+import { forTarget, fromTarget } from './cookies.ts'
+import type { Place } from './place.ts'
+
+/** Everything that browsers and plain API clients say end to end, and nothing that could name a person, a network or another method. */
+const ALLOWED = new Set(
+  `accept accept-charset accept-encoding accept-language access-control-request-headers access-control-request-method
+   cache-control content-disposition content-encoding content-language content-location content-range content-type date depth destination
+   dnt etag if if-match if-modified-since if-none-match if-range if-unmodified-since last-event-id lock-token
+   max-forwards origin overwrite pragma priority purpose range referer save-data sec-purpose service-worker timeout
+   traceparent tracestate upgrade-insecure-requests user-agent want-content-digest content-digest
+   x-requested-with x-csrf-token x-csrftoken x-xsrf-token x-request-id x-correlation-id
+   hx-request hx-target hx-trigger hx-trigger-name hx-current-url hx-boosted hx-prompt turbo-frame`.split(/\s+/),
+)
+const ALLOWED_BEGINNINGS = ['sec-ch-', 'sec-fetch-', 'accept-']
+/** Whatever the config allows, these are said by the gateway or by nobody. Underscores are hyphens to CGI and its descendants. */
+const OURS = /^(x-forwarded-|sallyport-|forwarded|x-real-ip|via$|proxy-|x-http-method|x-method-override)/
+
+/** Between two neighbours (RFC 9110 §7.6.1). */
+const NEIGHBOURS = new Set(
+  'connection keep-alive proxy-authenticate proxy-authorization proxy-connection te transfer-encoding upgrade'.split(
+    ' ',
+  ),
+)
+/** `alt-svc` would lead browsers past the gateway, `clear-site-data` would clear cookies of the portal and of other targets. */
+const NOT_FROM_TARGETS = new Set(['alt-svc', 'clear-site-data', 'public-key-pins'])
+
+/** What the gateway adds about the person. */
+export type Vouched = {
+  readonly place: Place
+  readonly clientAddress: string
+  readonly assertion: string
+  readonly username: string
+  readonly groups: readonly string[]
+  /** `Basic …` or `Bearer …`. */
+  readonly authorization: string | undefined
+  /** Bodies are recorded, so they must be readable. */
+  readonly plainBodies: boolean
+}
+
+/** Name, value, name, value. No framing and no connection headers: those belong to whoever writes the message. */
+export function towardsTarget(asked: Asked, endpoint: HttpEndpoint, vouched: Vouched): string[] {
+  const { place } = vouched
+  const out = [
+    'host',
+    endpoint.hostHeader === 'target' ? new URL(endpoint.url).host : place.host,
+    'x-forwarded-host',
+    place.host,
+    'x-forwarded-proto',
+    'https',
+    'x-forwarded-for',
+    vouched.clientAddress,
+    'sallyport-assertion',
+    vouched.assertion,
+  ]
+  if (endpoint.identityHeaders === true)
+    out.push('x-forwarded-user', vouched.username, 'x-forwarded-groups', latin(vouched.groups.join(',')))
+  if (vouched.authorization !== undefined) out.push('authorization', vouched.authorization)
+  const named = namedByConnection(asked.fields)
+  for (const [name, value] of asked.fields) {
+    if (named.has(name)) continue
+    if (name === 'cookie') {
+      const kept = forTarget(value)
+      if (kept !== undefined) out.push('cookie', kept)
+    } else if (name === 'accept-encoding' && vouched.plainBodies) out.push(name, 'identity')
+    else if (isAllowed(name, endpoint) && !(name === 'authorization' && vouched.authorization !== undefined))
+      out.push(name, value)
+  }
+  return out
+}
+
+function isAllowed(name: string, { requestHeaders = [] }: HttpEndpoint): boolean {
+  if (name.includes('_') || OURS.test(name) || NEIGHBOURS.has(name)) return false
+  if (name === 'host' || name === 'content-length' || name === 'expect' || name === 'trailer') return false
+  if (ALLOWED.has(name) || ALLOWED_BEGINNINGS.some((beginning) => name.startsWith(beginning))) return true
+  return requestHeaders.some((rule) => (rule.endsWith('*') ? name.startsWith(rule.slice(0, -1)) : name === rule))
+}
+
+const namedByConnection = (fields: readonly Field[]): ReadonlySet<string> =>
+  new Set(
+    fields
+      .filter(([name]) => name === 'connection' || name === 'proxy-connection')
+      .flatMap(([, value]) => value.toLowerCase().split(','))
+      .map((name) => name.trim()),
+  )
+
+/** Header values are bytes; what does not fit is a question mark. */
+const latin = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?')
+
+/** What the target answered, for the browser: name, value, name, value. */
+export function towardsBrowser(raw: readonly string[], endpoint: HttpEndpoint, place: Place): string[] {
+  const fields: Field[] = []
+  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([(raw[i] ?? '').toLowerCase(), raw[i + 1] ?? ''])
+  const named = namedByConnection(fields)
+  const isChunked = fields.some(([name]) => name === 'transfer-encoding')
+  const out: string[] = []
+  for (const [name, value] of fields) {
+    if (NEIGHBOURS.has(name) || NOT_FROM_TARGETS.has(name) || named.has(name) || name.startsWith('sallyport-')) continue
+    if (name === 'content-length' && isChunked) continue
+    if (name === 'set-cookie') {
+      const kept = fromTarget(value)
+      if (kept !== undefined) out.push(name, kept)
+    } else if (name === 'location' || name === 'content-location') out.push(name, publicly(value, endpoint, place))
+    else out.push(name, value)
+  }
+  return out
+}
+
+/** A redirect to the target's own address leads nowhere from outside. */
+function publicly(location: string, { url }: HttpEndpoint, place: Place): string {
+  const own = URL.parse(location)
+  return own !== null && own.origin === new URL(url).origin
+    ? `${place.origin}${location.slice(prefix(location))}`
+    : location
+}
+
+/** Where the path begins. */
+function prefix(location: string): number {
+  const start = location.indexOf('//') + 2
+  const end = location.slice(start).search(/[/?#]/)
+  return end < 0 ? location.length : start + end
+}

@@ -1,0 +1,141 @@
+/** One recorded session of a person on a web target under one grant: its road, its connections, and everything under way in it. */
+import type { EventKind, OutcomeRecord } from '../model/event.ts'
+import { Refusal } from '../model/refusal.ts'
+import type { HttpScope } from '../model/role.ts'
+import type { Verdict } from '../model/statement.ts'
+import type { HttpEndpoint } from '../model/target.ts'
+import { type Admission, type Judged, openSession, type Session } from '../session/session.ts'
+import { HttpRefusal } from './deny.ts'
+import type { HttpParts } from './parts.ts'
+import { Upstream } from './upstream.ts'
+
+const IDLE_MS = 5 * 60_000
+const MOST_UNDER_WAY = 2048
+
+/** A request or a WebSocket. `cut` must write its outcome before it returns. */
+export type UnderWay = { cut(why: Refusal): void }
+
+type Parts = Pick<HttpParts, 'road' | 'upstream' | 'settings'>
+
+export class LiveSession {
+  readonly endpoint: HttpEndpoint
+  readonly scope: HttpScope | undefined
+  readonly upstream: Upstream
+  readonly #session: Session
+  readonly #idleMs: number
+  readonly #underWay = new Set<UnderWay>()
+  readonly #onClosed: (session: LiveSession) => void
+  #idle: NodeJS.Timeout | undefined
+  #closed: Promise<void> | undefined
+
+  /** @throws {Refusal} NOT_RECORDED, or why the grant is over. */
+  static async open(
+    parts: Parts,
+    admission: Admission,
+    client: { readonly address: string; readonly version: string },
+    onClosed: (session: LiveSession) => void,
+  ): Promise<LiveSession> {
+    const session = await openSession(parts.road.open, admission, {
+      account: admission.role.account ?? '',
+      channel: 'web',
+      command: '',
+      clientAddress: client.address,
+      clientVersion: client.version,
+      terminal: undefined,
+    })
+    return new LiveSession(parts, session, onClosed)
+  }
+
+  private constructor(parts: Parts, session: Session, onClosed: (session: LiveSession) => void) {
+    const { admission, ended } = session
+    const endpoint = admission.target.http
+    // admit() has looked.
+    if (endpoint === undefined) throw new Refusal('NO_GRANT', `No live grant for ${admission.target.name}.`)
+    this.endpoint = endpoint
+    this.scope = admission.role.http
+    this.#session = session
+    this.#onClosed = onClosed
+    this.#idleMs = parts.settings.sessionIdleMs ?? IDLE_MS
+    this.upstream = new Upstream({ ...parts, admission, endpoint, ended })
+    const cut = () => void this.#close('cut', why(ended))
+    if (ended.aborted) cut()
+    else ended.addEventListener('abort', cut, { once: true })
+    this.#rest()
+  }
+
+  get admission(): Admission {
+    return this.#session.admission
+  }
+
+  get isOpen(): boolean {
+    return this.#closed === undefined
+  }
+
+  /** Why nothing may pass any more. */
+  over(): Refusal | undefined {
+    return this.#session.ended.aborted ? why(this.#session.ended) : this.admission.over()
+  }
+
+  /** From here until {@link leave} it is told when the session is cut. @throws {Refusal} when there is too much under way, or it is over. */
+  enter(what: UnderWay): void {
+    const over = this.over() ?? (this.isOpen ? undefined : new Refusal('UNAVAILABLE', 'This session has just ended.'))
+    if (over !== undefined) throw over
+    if (this.#underWay.size >= MOST_UNDER_WAY)
+      throw new HttpRefusal(429, 'TOO_MANY', 'There is too much under way at once.', { next: 'Close something.' })
+    clearTimeout(this.#idle)
+    this.#underWay.add(what)
+  }
+
+  leave(what: UnderWay): void {
+    if (this.#underWay.delete(what) && this.#underWay.size === 0) this.#rest()
+  }
+
+  /** See {@link Session.road}. */
+  statement(judged: Judged, forward: (n: number) => void, refuse: (verdict: Verdict) => void): void {
+    this.#session.road.statement(judged, forward, refuse)
+  }
+
+  pass(forward: () => void): void {
+    this.#session.road.pass(forward)
+  }
+
+  /** What cannot be recorded ends the session; see {@link Session.ended}. */
+  record(kind: Extract<EventKind, 'i' | 'o'>, text: string): void {
+    try {
+      this.#session.recording.take(kind, text)
+    } catch {
+      // The next thing that asks for the road finds the journal broken and cuts the session.
+      this.pass(() => undefined)
+    }
+  }
+
+  outcome(outcome: OutcomeRecord): void {
+    this.#session.road.outcome(outcome)
+  }
+
+  /** Ends it as `cut`, with the sentence that the person is shown. */
+  end(reason: Refusal): Promise<void> {
+    return this.#close('cut', reason)
+  }
+
+  #rest(): void {
+    clearTimeout(this.#idle)
+    if (!this.isOpen) return
+    this.#idle = setTimeout(() => void this.#close('closed'), this.#idleMs)
+  }
+
+  #close(cause: 'cut' | 'closed', reason?: Refusal): Promise<void> {
+    this.#closed ??= (async () => {
+      clearTimeout(this.#idle)
+      this.#onClosed(this)
+      if (reason !== undefined) for (const what of [...this.#underWay]) what.cut(reason)
+      this.#underWay.clear()
+      this.upstream.destroy()
+      await this.#session.close({ cause, detail: reason?.message ?? '', exitCode: undefined })
+    })()
+    return this.#closed
+  }
+}
+
+const why = (ended: AbortSignal): Refusal =>
+  ended.reason instanceof Refusal ? ended.reason : new Refusal('GRANT_ENDED', 'The session was ended.')

@@ -1,0 +1,55 @@
+/** What of a request and its answer is recorded: an aid for auditors. Secrets never are. */
+import type { HttpScope } from '../model/role.ts'
+import type { Asked, Field } from './asked.ts'
+import { cookieNames } from './cookies.ts'
+
+const MASK = '***'
+const KEPT = new Set(
+  `accept content-disposition content-encoding content-length content-range content-type etag host last-event-id
+   location origin range referer retry-after sec-websocket-protocol server upgrade user-agent x-request-id`.split(
+    /\s+/,
+  ),
+)
+const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'x-csrf-token', 'x-csrftoken', 'x-xsrf-token'])
+const SECRET_PARAMETER =
+  /(pass(word|wd|phrase)?|secret|token|api_?key|access_?key|auth(orization)?|credential|signature|^sig$|^code$|^key$|^jwt$|^otp$|^session(id)?$|^x-amz-)/i
+const LONGEST = 512
+
+export function recordedFields(fields: readonly Field[]): readonly Field[] {
+  return fields.flatMap(([name, value]): readonly Field[] => {
+    if (CREDENTIALS.has(name)) return [[name, MASK]]
+    if (name === 'cookie') return [[name, cookieNames(value)]]
+    if (name === 'set-cookie') return [[name, cookieNames(value.split(';', 1)[0] ?? '')]]
+    if (!KEPT.has(name)) return []
+    return [[name, name === 'referer' || name === 'location' ? withoutQuery(value) : value.slice(0, LONGEST)]]
+  })
+}
+
+const withoutQuery = (address: string): string => (address.split(/[?#]/, 1)[0] ?? '').slice(0, LONGEST)
+
+/** `GET /path?query`, the query by policy. */
+export function recordedText({ method, path, query }: Asked, policy: HttpScope['record']['query']): string {
+  return `${method} ${path}${recordedQuery(query, policy)}`
+}
+
+function recordedQuery(query: string, policy: HttpScope['record']['query']): string {
+  if (query.length < 2 || policy === 'none') return query === '' ? '' : '?'
+  const pairs = query
+    .slice(1)
+    .split('&')
+    .map((pair) => {
+      const end = pair.indexOf('=')
+      if (end < 0) return pair
+      const name = pair.slice(0, end)
+      return policy === 'names' || SECRET_PARAMETER.test(plain(name)) ? `${name}=${MASK}` : pair
+    })
+  return `?${pairs.join('&')}`
+}
+
+function plain(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return 'secret'
+  }
+}

@@ -1,0 +1,139 @@
+/** Our client side towards a target: one pool of connections per recorded session, so that no connection ever serves two people. */
+import type { Duplex } from 'node:stream'
+import type { Socket } from 'node:net'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { Pool } from 'undici'
+import { Refusal } from '../model/refusal.ts'
+import type { HttpEndpoint } from '../model/target.ts'
+import type { Admission } from '../session/session.ts'
+import { HttpRefusal } from './deny.ts'
+import type { HttpParts } from './parts.ts'
+
+const CONNECT_MS = 10_000
+const HEADERS_MS = 60_000
+const MOST_CONNECTIONS = 128
+/** An answer's headers, as much as a browser is sent by anybody. */
+const HEADER_BYTES = 64 * 1024
+
+export type UpstreamParts = Pick<HttpParts, 'upstream' | 'settings'> & {
+  readonly admission: Admission
+  readonly endpoint: HttpEndpoint
+  /** Aborts when the session is over. */
+  readonly ended: AbortSignal
+}
+
+export class Upstream {
+  readonly #parts: UpstreamParts
+  readonly pool: Pool
+  #tls: Promise<ConnectionOptions> | undefined
+  #authorization: Promise<string | undefined> | undefined
+
+  constructor(parts: UpstreamParts) {
+    this.#parts = parts
+    this.pool = new Pool(parts.endpoint.url, {
+      connections: MOST_CONNECTIONS,
+      pipelining: 1,
+      allowH2: false,
+      maxHeaderSize: HEADER_BYTES,
+      headersTimeout: parts.settings.headersMs ?? HEADERS_MS,
+      // The exchange looks after silence itself: event streams may be silent.
+      bodyTimeout: 0,
+      connect: (_, callback) => {
+        this.line().then(
+          // Everything that is read of a socket here, other streams have as well.
+          (line) => callback(null, line as Socket),
+          (failure: unknown) => callback(failure instanceof Error ? failure : new Error(String(failure)), null),
+        )
+      },
+    })
+  }
+
+  /** A connection of its own, TLS where the target has it. @throws {Refusal} */
+  async line(): Promise<Duplex> {
+    const { upstream, settings, admission, endpoint, ended } = this.#parts
+    // Ends the attempt, not the line: a line that is there lives as long as the session.
+    const attempt = new AbortController()
+    const late = setTimeout(() => attempt.abort(tooSlow()), settings.connectMs ?? CONNECT_MS)
+    const signal = AbortSignal.any([ended, attempt.signal])
+    try {
+      const line = await upstream.dial(admission, signal)
+      return endpoint.url.startsWith('https:') ? await secured(line, await this.#options(), signal) : line
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  #options(): Promise<ConnectionOptions> {
+    this.#tls ??= this.#readOptions()
+    return this.#tls
+  }
+
+  async #readOptions(): Promise<ConnectionOptions> {
+    const { upstream, endpoint } = this.#parts
+    const { certificate } = endpoint
+    const own =
+      certificate === undefined ? {} : { cert: certificate.certificate, key: await upstream.secret(certificate.key) }
+    const name = new URL(endpoint.url).hostname.replaceAll(/^\[|\]$/g, '')
+    return {
+      ALPNProtocols: ['http/1.1'],
+      minVersion: 'TLSv1.2',
+      host: name,
+      // An address is no name for SNI (RFC 6066 §3); the certificate is checked against it all the same.
+      ...(/^[\d.]+$|:/.test(name) ? {} : { servername: name }),
+      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
+      ...own,
+    }
+  }
+
+  /** What the gateway itself shows the application. */
+  authorization(): Promise<string | undefined> {
+    this.#authorization ??= this.#readAuthorization()
+    return this.#authorization
+  }
+
+  async #readAuthorization(): Promise<string | undefined> {
+    const { upstream, endpoint } = this.#parts
+    const { credential } = endpoint
+    if (credential === undefined) return undefined
+    const read = async (ref: string) => (await upstream.secret(ref)).toString('utf8').trim()
+    if (credential.kind === 'bearer') return `Bearer ${await read(credential.token)}`
+    const login = `${credential.username}:${await read(credential.password)}`
+    return `Basic ${Buffer.from(login).toString('base64')}`
+  }
+
+  /** At once. */
+  destroy(): void {
+    void this.pool.destroy().catch(() => undefined)
+  }
+}
+
+function secured(line: Duplex, options: ConnectionOptions, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ ...options, socket: line })
+    const done = (failure?: Error) => {
+      signal.removeEventListener('abort', abort)
+      socket.off('error', done)
+      socket.on('error', () => undefined)
+      if (failure === undefined) resolve(socket)
+      else {
+        socket.destroy()
+        line.destroy()
+        const why = 'its certificate or its TLS cannot be trusted.'
+        reject(
+          failure instanceof Refusal
+            ? failure
+            : new Refusal('TARGET_UNREACHABLE', `The application cannot be reached: ${why}`, { cause: failure }),
+        )
+      }
+    }
+    const abort = () => done(signal.reason instanceof Refusal ? signal.reason : tooSlow())
+    socket.once('error', done)
+    socket.once('secureConnect', () => done())
+    line.once('close', () => socket.destroy())
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+  })
+}
+
+export const tooSlow = (): Refusal =>
+  new HttpRefusal(504, 'TARGET_UNREACHABLE', 'The application did not answer in time.', { next: 'Try again.' })

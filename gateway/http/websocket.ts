@@ -1,0 +1,276 @@
+/** One WebSocket on its way: the handshake made anew towards the target, then frames both ways, counted and, where the role says so, kept. */
+import { createHash } from 'node:crypto'
+import { type ClientRequest, type IncomingMessage, request as httpRequest, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { HttpScope } from '../model/role.ts'
+import { type Asked, valueOf, valuesOf } from './asked.ts'
+import { towardsBrowser } from './fields.ts'
+import { closeFrame, FrameReader, OPCODES } from './frames.ts'
+import type { LiveSession } from './live-session.ts'
+import type { Place } from './place.ts'
+import { tooSlow } from './upstream.ts'
+
+const HEADERS_MS = 60_000
+/** RFC 6455 §1.3. */
+const SALT = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+const LAST_WORDS_MS = 300
+
+export type WebSocketParts = {
+  readonly session: LiveSession
+  readonly place: Place
+  readonly asked: Asked
+  readonly scope: HttpScope
+  readonly client: Duplex
+  /** What the client sent along with its handshake. */
+  readonly early: Buffer
+  readonly headersMs: number | undefined
+  /** Says no, before there is an answer. */
+  readonly deny: (why: unknown) => void
+}
+
+type Side = { readonly name: 'client' | 'target'; readonly reader: FrameReader; frames: number; bytes: number }
+
+/** @throws {MalformedMessage} for an upgrade to anything but a WebSocket. */
+export function checkHandshake({ method, fields, body }: Asked): void {
+  const isWebSocket =
+    method === 'GET' &&
+    body.kind === 'none' &&
+    valueOf(fields, 'upgrade')?.toLowerCase() === 'websocket' &&
+    valueOf(fields, 'sec-websocket-version') === '13' &&
+    /^[A-Za-z0-9+/]{22}==$/.test(valueOf(fields, 'sec-websocket-key') ?? '')
+  if (!isWebSocket) throw new MalformedMessage('This door knows no upgrade but to a WebSocket.')
+}
+
+export class WebSocketRelay {
+  readonly #parts: WebSocketParts
+  readonly #startedAt = performance.now()
+  readonly #fromClient: Side
+  readonly #fromTarget: Side
+  #n = 0
+  #status = 0
+  #asking: ClientRequest | undefined
+  #target: Duplex | undefined
+  #isOver = false
+
+  constructor(parts: WebSocketParts) {
+    this.#parts = parts
+    const keeps = parts.scope.record.frames
+    const side = (name: Side['name']): Side => ({
+      name,
+      // Where frames are kept, no extension was agreed on.
+      reader: new FrameReader({ from: name, keeps, mayCompress: !keeps }),
+      frames: 0,
+      bytes: 0,
+    })
+    this.#fromClient = side('client')
+    this.#fromTarget = side('target')
+  }
+
+  /** Called by the road, after the statement is in the journal and the grant was looked at again. */
+  start(n: number, fields: readonly string[]): void {
+    const { client } = this.#parts
+    this.#n = n
+    client.once('close', () => this.#settle('the client left'))
+    client.once('error', () => client.destroy())
+    if (client.destroyed) return this.#end('the client left')
+    void this.#connect(fields).catch((failure: unknown) => this.#fail(failure))
+  }
+
+  cut(why: Refusal): void {
+    if (this.#isOver) return
+    const { client, deny } = this.#parts
+    const isOpen = this.#status === 101
+    const mayClose = isOpen && this.#fromTarget.reader.isAtBoundary && client.writable
+    if (this.#n > 0) this.#end(`cut: ${why.message}`, mayClose)
+    else this.#isOver = true
+    if (mayClose) {
+      client.end(closeFrame(1008, why.message))
+      setTimeout(() => client.destroy(), LAST_WORDS_MS).unref()
+    } else if (isOpen) client.destroy()
+    else deny(why)
+  }
+
+  async #connect(fields: readonly string[]): Promise<void> {
+    const { session, asked, headersMs } = this.#parts
+    const line = await session.upstream.line()
+    if (this.#isOver) {
+      line.destroy()
+      return
+    }
+    this.#target = line
+    line.once('close', () => this.#settle('the target closed'))
+    const asking = httpRequest({
+      method: 'GET',
+      path: asked.url,
+      setHost: false,
+      headers: [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket', ...this.#handshake()],
+      createConnection: () => line,
+    })
+    this.#asking = asking
+    asking.setTimeout(headersMs ?? HEADERS_MS, () => asking.destroy(tooSlow()))
+    asking.once('error', (failure) => this.#fail(failure))
+    asking.once('response', (answer) => this.#refused(answer))
+    asking.once('upgrade', (answer, socket, head) => this.#agreed(answer, socket, head))
+    asking.end()
+  }
+
+  #handshake(): string[] {
+    const { asked, scope } = this.#parts
+    const names = ['sec-websocket-version', 'sec-websocket-key', 'sec-websocket-protocol']
+    if (!scope.record.frames) names.push('sec-websocket-extensions')
+    return names.flatMap((name) => valuesOf(asked.fields, name).flatMap((value) => [name, value]))
+  }
+
+  /** The target does not want to: its answer is the answer. */
+  #refused(answer: IncomingMessage): void {
+    const { client, session, place } = this.#parts
+    this.#status = answer.statusCode ?? 502
+    client.write(
+      headOf(this.#status, [...towardsBrowser(answer.rawHeaders, session.endpoint, place), 'connection', 'close']),
+    )
+    answer.on('data', (chunk: Buffer) => {
+      this.#fromTarget.bytes += chunk.length
+      if (client.write(chunk)) return
+      answer.pause()
+      client.once('drain', () => answer.resume())
+    })
+    answer.once('error', () => client.destroy())
+    answer.once('end', () => {
+      client.end()
+      this.#end(undefined)
+    })
+  }
+
+  #agreed(answer: IncomingMessage, target: Duplex, head: Buffer): void {
+    const { client, session, place, asked, early } = this.#parts
+    const key = valueOf(asked.fields, 'sec-websocket-key') ?? ''
+    const proof = createHash('sha1').update(`${key}${SALT}`).digest('base64')
+    if (answer.headers['sec-websocket-accept'] !== proof || answer.headers.upgrade?.toLowerCase() !== 'websocket') {
+      target.destroy()
+      this.#fail(new Refusal('TARGET_UNREACHABLE', 'The application agreed to something that is no WebSocket.'))
+      return
+    }
+    this.#status = 101
+    this.#target = target
+    target.on('error', () => target.destroy())
+    if ('setTimeout' in target && typeof target.setTimeout === 'function') target.setTimeout(0)
+    const fields = towardsBrowser(answer.rawHeaders, session.endpoint, place)
+    client.write(headOf(101, [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket']))
+    this.#relay(this.#fromClient, client, target, early)
+    this.#relay(this.#fromTarget, target, client, head)
+  }
+
+  #relay(side: Side, from: Duplex, to: Duplex, first: Buffer): void {
+    const pass = (chunk: Buffer) => {
+      if (to.destroyed || this.#isOver || to.write(chunk)) return
+      from.pause()
+      to.once('drain', () => from.resume())
+    }
+    const take = (chunk: Buffer) => {
+      const { session, scope } = this.#parts
+      if (this.#isOver) return
+      const over = session.over()
+      if (over !== undefined) {
+        this.cut(over)
+        return
+      }
+      try {
+        this.#note(side, chunk)
+      } catch (failure) {
+        this.#broken(failure)
+        return
+      }
+      if (scope.record.frames) session.pass(() => pass(chunk))
+      else pass(chunk)
+    }
+    if (first.length > 0) take(first)
+    from.on('data', take)
+    from.once('end', () => this.#afterRecorded(() => to.end()))
+  }
+
+  /** Kept frames are on their way through the journal; nothing may overtake them. */
+  #afterRecorded(then: () => void): void {
+    if (this.#parts.scope.record.frames && this.#status === 101) this.#parts.session.pass(then)
+    else then()
+  }
+
+  #settle(what: string): void {
+    this.#afterRecorded(() => this.#end(this.#status === 101 ? undefined : what))
+  }
+
+  #note(side: Side, chunk: Buffer): void {
+    side.bytes += chunk.length
+    const { session, scope } = this.#parts
+    for (const { opcode, fin, last, payload } of side.reader.push(chunk)) {
+      if (last) side.frames += 1
+      if (!scope.record.frames) continue
+      const words = {
+        n: this.#n,
+        frame: OPCODES[opcode],
+        ...contentOf(payload),
+        ...(fin && last ? {} : { more: true }),
+      }
+      session.record(side.name === 'client' ? 'i' : 'o', `${JSON.stringify(words)}\n`)
+    }
+  }
+
+  /** A peer that breaks the protocol cannot be read any further. */
+  #broken(failure: unknown): void {
+    const { client } = this.#parts
+    this.#end(failure instanceof Error ? failure.message : 'the protocol was broken')
+    client.destroy()
+  }
+
+  #fail(failure: unknown): void {
+    if (this.#isOver) return
+    const { deny, session, client } = this.#parts
+    const isOpen = this.#status !== 0
+    this.#end(failure instanceof Refusal ? failure.message : 'the target broke off')
+    const why = session.over() ?? (failure instanceof Refusal ? failure : brokeOff(failure))
+    if (isOpen) client.destroy()
+    else deny(why)
+  }
+
+  #end(error: string | undefined, keepClient = false): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    const { session, client } = this.#parts
+    const wasOpen = this.#status === 101
+    const target = this.#target
+    if (wasOpen && error === undefined && target !== undefined) {
+      // What was written last still goes.
+      target.end()
+      setTimeout(() => target.destroy(), LAST_WORDS_MS).unref()
+    } else {
+      this.#asking?.destroy()
+      target?.destroy()
+    }
+    session.outcome({
+      n: this.#n,
+      result: wasOpen || error === undefined ? 'done' : 'error',
+      ms: Math.round(performance.now() - this.#startedAt),
+      status: this.#status,
+      bytes: this.#fromTarget.bytes,
+      bytesIn: this.#fromClient.bytes,
+      frames: { in: this.#fromClient.frames, out: this.#fromTarget.frames },
+      ...(error === undefined ? {} : { error }),
+    })
+    session.leave(this)
+    if (wasOpen && !keepClient) client.end()
+  }
+}
+
+const brokeOff = (cause: unknown): Refusal =>
+  new Refusal('TARGET_UNREACHABLE', 'The application broke off before it answered.', { cause, next: 'Try again.' })
+
+function headOf(status: number, fields: readonly string[]): Buffer {
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Answer'}\r\n`
+  for (let i = 0; i + 1 < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
+  return Buffer.from(`${head}\r\n`, 'latin1')
+}
+
+function contentOf(bytes: Buffer): object {
+  const text = bytes.toString('utf8')
+  return Buffer.from(text).equals(bytes) ? { text } : { base64: bytes.toString('base64') }
+}
