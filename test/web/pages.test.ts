@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core'
 import axe from 'axe-core'
 import t from 'tap'
 import { build } from 'vite'
-import { RIGHT_CODE, startCannedPortal } from '../fixtures/canned-portal.ts'
+import { type CannedPortal, RIGHT_CODE, startCannedPortal } from '../fixtures/canned-portal.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -78,7 +78,7 @@ if (browser === undefined) {
   await t.test('pages in a browser', { skip: 'no Chromium here' }, () => undefined)
 } else {
   /** A new window; whatever the policy refuses or the page throws is collected. */
-  const open = async (path: string, options: { readonly width?: number } = {}) => {
+  const open = async (path: string, options: { readonly width?: number; readonly portal?: CannedPortal } = {}) => {
     const context = await browser.newContext({
       viewport: { width: options.width ?? 1100, height: 800 },
     })
@@ -89,7 +89,7 @@ if (browser === undefined) {
     page.on('console', (message) => {
       if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text())
     })
-    await page.goto(portal.url + path)
+    await page.goto((options.portal ?? portal).url + path)
     return { page, complaints, close: () => context.close() }
   }
   await t.test(
@@ -210,6 +210,20 @@ if (browser === undefined) {
     await page.waitForURL('**/sessions?person=erin&since=7d')
     await page.reload()
     t.equal(await page.getByLabel('Person').inputValue(), 'erin', 'and survive a reload')
+    await close()
+  })
+
+  await t.test('without a line the page says so, and keeps what it shows', async (t) => {
+    const lost = await startCannedPortal(dist)
+    const { page, close } = await open('/', { portal: lost })
+    await page.getByRole('heading', { name: 'Live now' }).waitFor()
+    await lost.close()
+    await page.getByText('Not connected to the gateway').waitFor()
+    t.ok(await page.getByRole('heading', { name: 'Live now' }).isVisible(), 'what was there is still there')
+    await page.getByRole('link', { name: 'Sessions' }).click()
+    await page.getByText('This page could not be loaded').waitFor()
+    await page.getByRole('link', { name: 'Home' }).click()
+    await page.getByRole('heading', { name: 'Live now' }).waitFor()
     await close()
   })
 

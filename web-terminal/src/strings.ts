@@ -40,6 +40,8 @@ export const words = {
     crashed: 'This page broke',
     crashedText:
       'Nothing happened to your access. Load the page again; if it breaks again, tell your operators what you did.',
+    notFetched: 'This page could not be loaded',
+    notFetchedText: 'The gateway does not answer, or it has been updated since you opened this window.',
     reload: 'Load again',
   },
   copy: { copy: (what: string) => `Copy: ${what}`, copied: 'Copied', short: 'Copy' },
