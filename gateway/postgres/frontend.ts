@@ -159,17 +159,30 @@ function readText(bytes: Buffer, from: number, end: number): { readonly text: st
   return { text, valid: !text.includes('\ufffd') || isUtf8(bytes.subarray(from, end - 1)) }
 }
 
-/** What a parameter was, for the recording: text as it is, binary in hexadecimal, both up to `limit` characters. */
+/** Characters of all parameters of one Bind that are kept; what comes after them is one `…`. */
+const MAX_PARAMETERS = 64 * 1024
+
+/** What the parameters were, for the recording: text as it is, binary in hexadecimal, each up to `limit` characters. */
 export function readParameters(bind: Buffer, limit: number): readonly (string | null)[] {
   const fields = new FieldReader(bind, 5)
   fields.string()
   fields.string()
   const formats = Array.from({ length: fields.int16() }, () => fields.int16())
-  return Array.from({ length: fields.int16() }, (_, i) => {
+  const count = fields.int16()
+  const values: (string | null)[] = []
+  let budget = MAX_PARAMETERS
+  for (let i = 0; i < count; i++) {
+    if (budget <= 0) return [...values, '…']
     const value = fields.value()
-    if (value === null) return null
     const format = formats.length === 1 ? formats[0] : formats[i]
-    const text = format === 1 ? `\\x${value.toString('hex', 0, limit)}` : value.toString('utf8', 0, 4 * limit)
-    return text.length > limit ? `${text.slice(0, limit)}…` : text
-  })
+    const text = value === null ? null : readValue(value, format === 1, limit)
+    budget -= (text?.length ?? 0) + 8
+    values.push(text)
+  }
+  return values
+}
+
+function readValue(value: Buffer, isBinary: boolean, limit: number): string {
+  const text = isBinary ? `\\x${value.toString('hex', 0, limit)}` : value.toString('utf8', 0, 4 * limit)
+  return text.length > limit ? `${text.slice(0, limit)}…` : text
 }

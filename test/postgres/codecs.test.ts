@@ -1,4 +1,6 @@
 /** PostgreSQL's messages, without a socket: cut at every byte, mutated, hostile. */
+import { Readable } from 'node:stream'
+import { parse, serialize } from 'pg-protocol'
 import t from 'tap'
 import { MalformedMessage, Refusal } from '../../gateway/model/refusal.ts'
 import { BackendScanner } from '../../gateway/postgres/backend.ts'
@@ -74,6 +76,40 @@ t.test('a client stream gives the same messages wherever it is cut', async (t) =
   t.same(readParameters(bind, 10), ['hi', null, '\u0000\ufffd'])
 })
 
+t.test('messages of another implementation mean the same, both ways', async (t) => {
+  const theirs = Buffer.concat([
+    serialize.query('select 1'),
+    serialize.parse({ name: 'name', text: 'select $1', types: [25] }),
+    serialize.bind({ portal: 'portal', statement: 'name', values: ['hi', null, Buffer.from([1])] }),
+    serialize.describe({ type: 'P', name: 'portal' }),
+    serialize.execute({ portal: 'portal', rows: 5 }),
+    serialize.close({ type: 'S', name: 'name' }),
+    serialize.flush(),
+    serialize.sync(),
+    serialize.copyData(Buffer.from('x')),
+    serialize.copyDone(),
+    serialize.copyFail('no'),
+    serialize.end(),
+  ])
+  const kinds = split([theirs]).map(({ type }) => type)
+  const before = ['query', 'parse', 'bind', 'describe', 'execute', 'close', 'flush', 'sync']
+  t.same(kinds, [...before, 'copy-data', 'copy-done', 'copy-fail', 'terminate'])
+  const said: unknown[] = []
+  const ours = Buffer.concat([
+    parameterStatus('TimeZone', 'UTC'),
+    report({ severity: 'NOTICE', code: '00000', message: 'mind', hint: 'the gap' }),
+    report({ severity: 'FATAL', code: '57P01', message: 'over' }),
+    readyForQuery('I'),
+  ])
+  await parse(Readable.from([ours]), (message) => said.push(message))
+  t.match(said, [
+    { name: 'parameterStatus', parameterName: 'TimeZone', parameterValue: 'UTC' },
+    { name: 'notice', message: 'mind', hint: 'the gap' },
+    { name: 'error', severity: 'FATAL', code: '57P01', message: 'over' },
+    { name: 'readyForQuery', status: 'I' },
+  ])
+})
+
 t.test('parameter values are text, hexadecimal where they are binary, and never too long', async (t) => {
   const binary = message(
     'B',
@@ -98,6 +134,10 @@ t.test('parameter values are text, hexadecimal where they are binary, and never 
     int16(0),
   )
   t.same(readParameters(long, 10), [`${'a'.repeat(10)}…`])
+  const values = Array.from({ length: 50_000 }, () => Buffer.concat([int32(2), Buffer.from('hi')]))
+  const many = message('B', cstring(''), cstring(''), int16(0), int16(50_000), ...values, int16(0))
+  const kept = readParameters(many, 10)
+  t.ok(kept.length < 10_000 && kept.at(-1) === '…', 'nor too many')
 })
 
 t.test('a message that does not say exactly what it holds is refused', async (t) => {
