@@ -31,6 +31,7 @@ const hall = [
   'data-directory',
   'explain',
   'admin',
+  'inner-door',
 ].map((name) => `gateway/${name}.ts`)
 /** Package → rooms that may import it. A second key needs a decision record. */
 const keys: Record<string, readonly string[]> = {
