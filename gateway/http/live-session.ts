@@ -128,8 +128,9 @@ export class LiveSession {
     this.#closed ??= (async () => {
       clearTimeout(this.#idle)
       this.#onClosed(this)
-      if (reason !== undefined) for (const what of [...this.#underWay]) what.cut(reason)
+      const underWay = [...this.#underWay]
       this.#underWay.clear()
+      if (reason !== undefined) for (const what of underWay) what.cut(reason)
       this.upstream.destroy()
       await this.#session.close({ cause, detail: reason?.message ?? '', exitCode: undefined })
     })()

@@ -38,14 +38,20 @@ export class Upstream {
       headersTimeout: parts.settings.headersMs ?? HEADERS_MS,
       // The exchange looks after silence itself: event streams may be silent.
       bodyTimeout: 0,
-      connect: (_, callback) => {
-        this.line().then(
-          // Everything that is read of a socket here, other streams have as well.
-          (line) => callback(null, line as Socket),
-          (failure: unknown) => callback(failure instanceof Error ? failure : new Error(String(failure)), null),
-        )
-      },
+      connect: (_, callback) => void this.#connect(callback),
     })
+  }
+
+  async #connect(callback: (...result: [null, Socket] | [Error, null]) => void): Promise<void> {
+    let line: Duplex
+    try {
+      line = await this.line()
+    } catch (failure) {
+      callback(failure instanceof Error ? failure : new Error(String(failure)), null)
+      return
+    }
+    // Everything that is asked of a socket here, other streams have as well.
+    callback(null, line as Socket)
   }
 
   /** A connection of its own, TLS where the target has it. @throws {Refusal} */

@@ -23,6 +23,7 @@ export type { BoundKey } from './keys.ts'
 export { type IdentityHooks, type IdentityParts, type IdentitySettings, PATHS, type ProviderSettings } from './parts.ts'
 export type { Person } from './people.ts'
 export type { LiveToken } from './tokens.ts'
+export { createWebSessions, type WebSessionsRoom } from './web-sessions.ts'
 
 /** The browser's side. Cookie values are secrets; the portal sets them `__Host-`, HttpOnly, Secure, SameSite=Lax. */
 export type FrontDesk = {
