@@ -19,6 +19,7 @@ import { Tenures } from './tenures.ts'
 
 export type { Lock } from './locks.ts'
 export type { Policy } from './policy.ts'
+export { type RoleIntent, RoleIntents } from './role-intents.ts'
 
 export type GrantsParts = {
   readonly state: State
