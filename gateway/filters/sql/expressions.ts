@@ -1,21 +1,9 @@
 /** Walks a query tree: only nodes that are known to be harmless, only names that the scope lets through. Iterative, because trees are hostile. */
-import type { Scope } from './scope.ts'
+import { type LocalNames, localNames, type Meaning } from './local-names.ts'
+import { PENDING } from './behind.ts'
+import type { Path, Scope } from './scope.ts'
 import { settingReason, splitPath } from './settings.ts'
-
-/** A node of libpg-query's JSON: `{ SelectStmt: {…} }`, a bare struct, a list, or a leaf. Zero and false are left out of it. */
-export type Tree = { readonly [key: string]: Tree } | readonly Tree[] | string | number | boolean | null | undefined
-
-export const child = (tree: Tree, ...keys: readonly string[]): Tree => {
-  let at = tree
-  for (const key of keys)
-    at = typeof at === 'object' && at !== null && !Array.isArray(at) ? (at as Record<string, Tree>)[key] : undefined
-  return at
-}
-export const list = (tree: Tree): readonly Tree[] => (Array.isArray(tree) ? (tree as readonly Tree[]) : [])
-export const text = (tree: Tree): string | undefined => (typeof tree === 'string' ? tree : undefined)
-/** The words of a name: `[{String: {sval}}…]`. An empty word is left out of the JSON. */
-export const words = (tree: Tree): readonly string[] =>
-  list(tree).map((word) => text(child(word, 'String', 'sval')) ?? '')
+import { child, list, literal, relationWords, type Tree, text, words } from './tree.ts'
 
 const KNOWN = new Set(
   `SelectStmt ResTarget ColumnRef String A_Star A_Const Integer Float Boolean BitString List A_Expr BoolExpr NullTest BooleanTest
@@ -33,22 +21,36 @@ const WRITES: Readonly<Record<string, string>> = {
   MergeStmt: 'MERGE',
 }
 const SAMPLERS = new Set(['bernoulli', 'system'])
+/** How the server spells out what has no operator of its own in the tree; each is looked up by the search path. */
+const BETWEEN_OPERATORS = ['>=', '<=', '<', '>']
+const EXPRESSION_KINDS = new Set(
+  ['OP', 'OP_ANY', 'OP_ALL', 'DISTINCT', 'NOT_DISTINCT', 'NULLIF', 'IN', 'LIKE', 'ILIKE', 'SIMILAR'].map(
+    (kind) => `AEXPR_${kind}`,
+  ),
+)
+/** Walking more would hold up everybody. */
+const MAX_NODES = 400_000
 
 export type WalkContext = {
   readonly scope: Scope
-  /** Every schema that a search path of the session ever held. */
-  readonly path: ReadonlySet<string>
+  readonly path: Path
   /** `schema.table`, collected for the recording. */
   readonly tables: Set<string>
+  /** Schemas that a `set_config('search_path', …)` puts on the path. Undefined: a text of the catalog, which may not set anything. */
+  readonly sets: Set<string> | undefined
 }
 
 /** Why the tree may not run, or undefined. `tree` is a tagged node or a list of them. */
 export function treeReason(tree: Tree, context: WalkContext): string | undefined {
   const local = localNames(tree)
   const stack: Tree[] = [tree]
+  let isPending = false
+  let nodes = 0
   while (stack.length > 0) {
     const node = stack.pop()
     if (typeof node !== 'object' || node === null) continue
+    nodes += 1
+    if (nodes > MAX_NODES) return 'the statement is too large to be judged'
     if (Array.isArray(node)) {
       for (const item of node as readonly Tree[]) stack.push(item)
       continue
@@ -56,100 +58,47 @@ export function treeReason(tree: Tree, context: WalkContext): string | undefined
     for (const [key, value] of Object.entries(node)) {
       if (typeof value !== 'object' || value === null) continue
       const why = /^[A-Z]/.test(key) ? nodeReason(key, value, context, local) : fieldReason(key, value, context)
-      if (why !== undefined) return why
+      if (why === PENDING) isPending = true
+      else if (why !== undefined) return why
       stack.push(value)
     }
   }
-  return undefined
+  return isPending ? PENDING : undefined
 }
 
-type Local = {
-  readonly queries: ReadonlySet<string>
-  readonly aliases: ReadonlyMap<string, readonly (readonly [string | undefined, string] | undefined)[]>
-}
-
-/** Names that the statement itself brings: WITH queries, and what each alias stands for (undefined: not a plain relation). */
-function localNames(tree: Tree): Local {
-  const queries = new Set<string>()
-  const aliases = new Map<string, (readonly [string | undefined, string] | undefined)[]>()
-  const stack: Tree[] = [tree]
-  const note = (name: string | undefined, relation: readonly [string | undefined, string] | undefined): void => {
-    if (name !== undefined) aliases.set(name, [...(aliases.get(name) ?? []), relation])
-  }
-  while (stack.length > 0) {
-    const node = stack.pop()
-    if (typeof node !== 'object' || node === null) continue
-    for (const [key, value] of Object.entries(node)) {
-      if (typeof value !== 'object' || value === null) continue
-      if (key === 'CommonTableExpr') {
-        const name = text(child(value, 'ctename'))
-        if (name !== undefined) queries.add(name)
-      } else if (key === 'RangeVar') {
-        const name = text(child(value, 'relname')) ?? ''
-        note(text(child(value, 'alias', 'aliasname')) ?? name, [text(child(value, 'schemaname')), name])
-      } else if (
-        key === 'RangeSubselect' ||
-        key === 'RangeFunction' ||
-        key === 'JoinExpr' ||
-        key === 'RangeTableFunc' ||
-        key === 'JsonTable'
-      )
-        note(text(child(value, 'alias', 'aliasname')), undefined)
-      stack.push(value)
-    }
-  }
-  return { queries, aliases }
-}
-
-function nodeReason(kind: string, node: Tree, context: WalkContext, local: Local): string | undefined {
+function nodeReason(kind: string, node: Tree, context: WalkContext, local: LocalNames): string | undefined {
   const write = WRITES[kind]
   if (write !== undefined) return `${write} inside a query`
   if (!KNOWN.has(kind)) return `${kind} is not known to be harmless`
   const { scope, path } = context
   switch (kind) {
-    case 'FuncCall': {
-      const name = words(child(node, 'funcname'))
-      return name.at(-1) === 'set_config' && (name.length === 1 || name[0] === 'pg_catalog')
-        ? setConfigReason(list(child(node, 'args')))
-        : scope.functionReason(name, path)
-    }
-    case 'A_Expr': {
-      const how = text(child(node, 'kind')) ?? ''
-      if (how.includes('BETWEEN')) return undefined
-      return scope.operatorReason(words(child(node, 'name')), path)
-    }
-    case 'RangeVar': {
-      const schema = text(child(node, 'schemaname'))
-      const name = text(child(node, 'relname')) ?? ''
-      if (child(node, 'catalogname') !== undefined) return `${name} is named with a database`
-      const isLocal = schema === undefined && local.queries.has(name)
-      if (!isLocal) context.tables.add(schema === undefined ? name : `${schema}.${name}`)
-      return scope.relationReason(schema, name, path, isLocal)
-    }
+    case 'FuncCall':
+      return callReason(node, context)
+    case 'A_Expr':
+      return expressionReason(node, context)
+    case 'CaseExpr':
+      return child(node, 'arg') === undefined ? undefined : scope.operatorReason(['='], path)
+    case 'SubLink':
+      return text(child(node, 'subLinkType')) === 'ANY_SUBLINK' && child(node, 'operName') === undefined
+        ? scope.operatorReason(['='], path)
+        : undefined
+    case 'JoinExpr':
+      return child(node, 'usingClause') === undefined && child(node, 'isNatural') !== true
+        ? undefined
+        : scope.operatorReason(['='], path)
+    case 'RangeVar':
+      return rangeReason(node, context, local)
     case 'RangeTableSample': {
       const method = words(child(node, 'method'))
       const isOurs = method.length === 1 || (method.length === 2 && method[0] === 'pg_catalog')
       return isOurs && SAMPLERS.has(method.at(-1) ?? '') ? undefined : `TABLESAMPLE ${method.join('.')}`
     }
-    case 'ColumnRef': {
-      const fields = list(child(node, 'fields'))
-      if (fields.length < 2) return undefined
-      const last = text(child(fields.at(-1), 'String', 'sval'))
-      if (last === undefined) return undefined // alias.*
-      const owner = text(child(fields.at(-2), 'String', 'sval')) ?? ''
-      const meanings = local.aliases.get(owner) ?? []
-      const isColumn =
-        meanings.length > 0 &&
-        meanings.every((relation) => {
-          const columns = relation === undefined ? [] : scope.columnsOf(relation[0], relation[1], path)
-          return columns.length > 0 && columns.every((names) => names.includes(last))
-        })
-      return scope.attributeReason(last, path, isColumn)
-    }
+    case 'ColumnRef':
+      return columnReason(list(child(node, 'fields')), context, local)
     case 'A_Indirection':
       for (const step of list(child(node, 'indirection'))) {
-        const field = text(child(step, 'String', 'sval'))
-        const why = field === undefined ? undefined : scope.attributeReason(field, path, false)
+        const field = child(step, 'String') === undefined ? undefined : (text(child(step, 'String', 'sval')) ?? '')
+        const why = field === undefined ? undefined : scope.attributeReason(field, path)
         if (why !== undefined) return why
       }
       return undefined
@@ -181,17 +130,77 @@ function fieldReason(key: string, value: Tree, context: WalkContext): string | u
   }
 }
 
-function typeReason(node: Tree, { scope, path }: WalkContext): string | undefined {
-  if (child(node, 'pct_type') !== undefined) return '%TYPE cannot be resolved'
-  return scope.typeReason(words(child(node, 'names')), path)
+function callReason(node: Tree, context: WalkContext): string | undefined {
+  const name = words(child(node, 'funcname'))
+  const args = list(child(node, 'args'))
+  if (name.at(-1) === 'set_config') return setConfigReason(name, args, context)
+  const areNamed = args.some((arg) => child(arg, 'NamedArgExpr') !== undefined)
+  return context.scope.functionReason(name, context.path, { arguments: args.length, areNamed })
 }
 
 /** A literal name on the list, with a literal value that is valid for it; nothing computed. */
-function setConfigReason(args: readonly Tree[]): string | undefined {
-  const [name, value] = args.map((arg) =>
-    child(arg, 'A_Const', 'sval') === undefined ? undefined : (text(child(arg, 'A_Const', 'sval', 'sval')) ?? ''),
-  )
+function setConfigReason(
+  called: readonly string[],
+  args: readonly Tree[],
+  { sets, scope, path }: WalkContext,
+): string | undefined {
+  const isOurs = called.length === 1 || (called.length === 2 && called[0] === 'pg_catalog')
+  if (sets === undefined || !isOurs) return `function ${called.join('.')}() is not on the list of harmless functions`
+  // Resolved as any function of pg_catalog: one with other argument types could be meant where the schema is not written.
+  if (called.length === 1 && scope.isPlanted('set_config', path))
+    return 'set_config() could be another one; write pg_catalog.set_config()'
+  const [name, value] = args.map((arg) => (child(arg, 'A_Const', 'sval') === undefined ? undefined : literal(arg)))
   if (args.length !== 3 || name === undefined || value === undefined)
     return 'set_config() takes only a literal name and a literal value here'
-  return settingReason(name, name.toLowerCase() === 'search_path' ? splitPath(value) : [value])
+  if (name.toLowerCase() !== 'search_path') return settingReason(name, [value])
+  const schemas = splitPath(value)
+  const why = settingReason(name, schemas)
+  if (why === undefined) for (const schema of schemas) sets.add(schema)
+  return why
+}
+
+function expressionReason(node: Tree, { scope, path }: WalkContext): string | undefined {
+  const how = text(child(node, 'kind')) ?? ''
+  if (how.includes('BETWEEN')) {
+    for (const operator of BETWEEN_OPERATORS) {
+      const why = scope.operatorReason([operator], path)
+      if (why !== undefined) return why
+    }
+    return undefined
+  }
+  if (!EXPRESSION_KINDS.has(how)) return `${how} is not known to be harmless`
+  return scope.operatorReason(words(child(node, 'name')), path)
+}
+
+function rangeReason(node: Tree, { scope, path, tables }: WalkContext, local: LocalNames): string | undefined {
+  const name = relationWords(node)
+  const isLocal = name.length === 1 && local.queries.has(name[0] ?? '')
+  if (!isLocal) {
+    const [only, ...others] = name.length === 1 ? scope.relations(name, path) : []
+    tables.add(only !== undefined && others.length === 0 ? `${only.schema}.${only.name}` : name.slice(-2).join('.'))
+  }
+  return scope.relationReason(name, path, isLocal)
+}
+
+/** `alias.name` is a call where the alias has no such column. */
+function columnReason(fields: readonly Tree[], { scope, path }: WalkContext, local: LocalNames): string | undefined {
+  if (fields.length < 2) return undefined
+  const last = fields.at(-1)
+  if (child(last, 'A_Star') !== undefined) return undefined
+  const column = text(child(last, 'String', 'sval')) ?? ''
+  const owner = text(child(fields.at(-2), 'String', 'sval')) ?? ''
+  const meanings = local.aliases.get(owner) ?? []
+  const has = (meaning: Meaning): boolean => {
+    if (meaning.kind === 'unknown') return false
+    if (meaning.kind === 'columns') return meaning.names.includes(column)
+    const queries = meaning.words.length === 1 ? (local.queries.get(meaning.words[0] ?? '') ?? []) : []
+    const sets = scope.columnSets(meaning.words, path)
+    return queries.length + sets.length > 0 && queries.every(has) && sets.every((names) => names.includes(column))
+  }
+  return meanings.length > 0 && meanings.every(has) ? undefined : scope.attributeReason(column, path)
+}
+
+function typeReason(node: Tree, { scope, path }: WalkContext): string | undefined {
+  if (child(node, 'pct_type') !== undefined) return '%TYPE cannot be resolved'
+  return scope.typeReason(words(child(node, 'names')), path)
 }

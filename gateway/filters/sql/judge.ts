@@ -1,194 +1,261 @@
-/** The judge of one PostgreSQL session under a read-only role: remembers what the session may name, caches verdicts by text. */
-import { LRUCache } from 'lru-cache'
-import { ALLOW, type Verdict } from '../../model/statement.ts'
-import type { Catalog } from './catalog.ts'
-import { child, treeReason } from './expressions.ts'
+/** The judge of one PostgreSQL session under a read-only role: remembers what the session may name and what it has prepared. */
+import { ALLOW } from '../../model/statement.ts'
+import { PENDING } from './behind.ts'
+import type { StartPath } from './catalog.ts'
+import type { Database } from './database.ts'
 import type { Parsed, Parser } from './parser.ts'
-import { Scope, type ScopeRules } from './scope.ts'
+import { isAboutMissing, type Scope, type ScopeRules } from './scope.ts'
 import { type Effect, judgeStatement } from './statements.ts'
-import { parseNow } from './parser.ts'
-
-export type SqlJudgement = {
-  readonly verdict: Verdict
-  readonly fingerprint?: string
-  readonly tables?: readonly string[]
-}
-
-export type ReadOnlySession = {
-  readonly rules: ScopeRules
-  readonly catalog: Catalog
-  /** A newer catalog, for a name that this one does not know; the same one again when it was loaded a moment ago. */
-  refresh(): Promise<Catalog>
-  readonly isDump: boolean
-}
+import { child, text as textOf } from './tree.ts'
+import { type Found, foldNumbers, type SqlJudgement, type VerdictCache } from './verdicts.ts'
 
 export type SqlJudge = {
   query(text: string): SqlJudgement | Promise<SqlJudgement>
   parse(name: string, text: string): SqlJudgement | Promise<SqlJudgement>
   execute(name: string, text: string): SqlJudgement | Promise<SqlJudgement>
+  close(): void
 }
 
-type Found = {
-  readonly reason: string | undefined
-  readonly effects: readonly Effect[]
-  readonly fingerprint: string
-  readonly tables: readonly string[]
+export type ReadOnlySession = {
+  readonly rules: ScopeRules
+  readonly database: Database
+  readonly start: StartPath
+  /** It says that it is pg_dump. */
+  readonly isDump: boolean
+  readonly leave: () => void
 }
 
-const MAX_CACHE_BYTES = 16 * 1024 * 1024
-const MAX_CACHED_TEXT = 64 * 1024
 const NEXT = 'This role reads only: SELECT, SHOW, EXPLAIN, COPY … TO STDOUT, cursors and transactions are allowed.'
+/** Sent by pg_dump and psql's kin; it only takes something away from the session. */
+const KNOWN_TEXTS = new Set([
+  "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'",
+  // asyncpg, when a connection goes back to its pool
+  'SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;',
+])
+/** Views may stand behind views; each round reads all that the one before found missing. */
+const MAX_ROUNDS = 8
+const MAX_PREPARED_BYTES = 4 * 1024 * 1024
+const MAX_SCHEMAS = 1000
 
-/** One per worker: verdicts of all sessions, bounded by bytes. */
-export class VerdictCache {
-  readonly #found = new LRUCache<string, Found>({
-    maxSize: MAX_CACHE_BYTES,
-    sizeCalculation: (found, key) => key.length * 2 + found.tables.join().length + 256,
-  })
+type Outcome = { readonly reason: string | undefined; readonly found: Found }
+/** A prepared statement, and under which names it was judged. */
+type Prepared = { readonly text: string; readonly judgedAs: string }
 
-  get(key: string): Found | undefined {
-    return this.#found.get(key)
+export class ReadOnlyJudge implements SqlJudge {
+  readonly #parser: Parser
+  readonly #cache: VerdictCache
+  readonly #session: ReadOnlySession
+  readonly #rulesKey: string
+  readonly #schemas: Set<string>
+  readonly #prepared = new Map<string, Prepared>()
+  #preparedBytes = 0
+  #scope: Scope
+  /** Catalog, rules and path: what a verdict depends on beside the text. */
+  #prefix = ''
+
+  constructor(parser: Parser, cache: VerdictCache, session: ReadOnlySession) {
+    this.#parser = parser
+    this.#cache = cache
+    this.#session = session
+    this.#rulesKey = JSON.stringify(session.rules)
+    this.#schemas = new Set(session.start.schemas)
+    this.#scope = session.database.scope(this.#rulesKey, session.rules)
+    this.#describe()
   }
 
-  put(key: string, text: string, found: Found): void {
-    if (text.length <= MAX_CACHED_TEXT) this.#found.set(key, found)
+  query(text: string): SqlJudgement | Promise<SqlJudgement> {
+    return this.#judge(text, undefined)
   }
-}
 
-/**
- * Whole numbers do not decide about a SELECT: statements that differ in them only share a verdict.
- * Only for texts without quotes, comments or anything else in which a digit could mean more.
- */
-const FOLDABLE = /^\s*select\b[A-Za-z0-9_ \t\r\n(),=<>;.*+]*$/i
-export const foldNumbers = (text: string): string =>
-  text.length <= 1024 && FOLDABLE.test(text) ? text.replaceAll(/(?<![A-Za-z0-9_.])\d+(?![A-Za-z0-9_.])/g, '0') : text
-
-/** A query or expression of the catalog itself: an empty search path, no session. */
-function catalogReason(text: string, scope: Scope): string | undefined {
-  const { parsed } = parseNow(text)
-  if ('failure' in parsed) return `its definition cannot be judged (${parsed.failure})`
-  for (const statement of parsed.statements) {
-    if (child(statement, 'SelectStmt') === undefined) return 'its definition is not a query'
-    const why = treeReason(statement, { scope, path: new Set(), tables: new Set() })
-    if (why !== undefined) return why
+  parse(name: string, text: string): SqlJudgement | Promise<SqlJudgement> {
+    return this.#judge(text, name)
   }
-  return undefined
-}
 
-/** Scopes by catalog and rules: views are judged once, not once per session. */
-const scopes = new WeakMap<Catalog, Map<string, Scope>>()
-function scopeOf(catalog: Catalog, rules: ScopeRules): Scope {
-  const byRules = scopes.get(catalog) ?? new Map<string, Scope>()
-  scopes.set(catalog, byRules)
-  const key = JSON.stringify(rules)
-  const scope = byRules.get(key) ?? new Scope(catalog, rules, catalogReason)
-  byRules.set(key, scope)
-  return scope
-}
+  execute(_name: string, text: string): SqlJudgement | Promise<SqlJudgement> {
+    return this.#judge(text, undefined)
+  }
 
-export function createReadOnlyJudge(parser: Parser, cache: VerdictCache, session: ReadOnlySession): SqlJudge {
-  let { catalog } = session
-  let scope = scopeOf(catalog, session.rules)
-  const rulesKey = JSON.stringify(session.rules)
-  const path = new Set(catalog.searchPath)
-  const prepared = new Set<string>()
+  close(): void {
+    this.#session.leave()
+  }
 
-  const keyOf = (text: string): string =>
-    `${catalog.version}\0${rulesKey}\0${[...path].join()}\0${session.isDump}\0${foldNumbers(text)}`
+  #describe(): void {
+    const { start, isDump } = this.#session
+    const more = JSON.stringify([[...this.#schemas].toSorted(), start.isCatalogFirst, isDump])
+    this.#prefix = `${this.#scope.catalog.version} ${this.#rulesKey} ${more} `
+  }
 
-  const apply = (effects: readonly Effect[]): void => {
-    for (const effect of effects) {
-      if (effect.kind === 'path') for (const schema of effect.schemas) path.add(schema)
-      else if (effect.kind === 'prepare') prepared.add(effect.name)
-      else if (effect.name === undefined) prepared.clear()
-      else prepared.delete(effect.name)
+  #judge(text: string, name: string | undefined): SqlJudgement | Promise<SqlJudgement> {
+    const waiting = this.#session.database.fresh()
+    if (waiting !== undefined) return waiting.then(() => this.#judgeNow(text, name))
+    return this.#judgeNow(text, name)
+  }
+
+  #judgeNow(text: string, name: string | undefined): SqlJudgement | Promise<SqlJudgement> {
+    this.#useCatalog()
+    const known = this.#cache.get(this.#prefix + foldNumbers(text))
+    if (known !== undefined) return this.#conclude(text, name, known)
+    if (KNOWN_TEXTS.has(text.trim())) return { verdict: ALLOW }
+    const parsed = this.#parser.parse(text)
+    if (parsed instanceof Promise) return parsed.then((p) => this.#decide(text, name, p))
+    return this.#decide(text, name, parsed)
+  }
+
+  #useCatalog(): void {
+    const { database, rules } = this.#session
+    const scope = database.scope(this.#rulesKey, rules)
+    if (scope === this.#scope) return
+    this.#scope = scope
+    this.#describe()
+  }
+
+  /** At once when everything it needs is here. */
+  #decide(text: string, name: string | undefined, parsed: Parsed): SqlJudgement | Promise<SqlJudgement> {
+    const stale = this.#staleNames(parsed)
+    const { reason, found } = this.#judgeParsed(parsed, stale)
+    const isOpen = reason !== undefined && (reason === PENDING || isAboutMissing(reason))
+    if (!isOpen && stale.length === 0) return this.#remember(text, name, parsed, found)
+    return this.#decideLater(text, name, parsed)
+  }
+
+  async #decideLater(text: string, name: string | undefined, parsed: Parsed): Promise<SqlJudgement> {
+    const { database } = this.#session
+    let hasRefreshed = false
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#useCatalog()
+      for (const stale of this.#staleNames(parsed)) await this.#judgeAgain(stale)
+      const { reason, found } = this.#judgeParsed(parsed, [])
+      if (reason === PENDING) await database.fetchTexts()
+      else if (reason !== undefined && isAboutMissing(reason) && !hasRefreshed) {
+        hasRefreshed = true
+        await database.refresh()
+      } else return this.#remember(text, name, parsed, found)
     }
+    return refusal('it stands on views that stand on too many others', parsed).judgement
   }
 
-  /** Later statements of a message are judged with what earlier ones did to the session. */
-  const judgeParsed = (parsed: Parsed): Found => {
-    if ('failure' in parsed)
-      return { reason: `This cannot be read as SQL: ${parsed.failure}`, effects: [], fingerprint: '', tables: [] }
+  /** Statements that EXECUTE names, and that were judged under other names or another catalog: the server plans them anew. */
+  #staleNames(parsed: Parsed): readonly string[] {
+    return executed(parsed).filter((name) => {
+      const prepared = this.#prepared.get(name)
+      return prepared !== undefined && prepared.judgedAs !== this.#prefix
+    })
+  }
+
+  async #judgeAgain(name: string): Promise<void> {
+    const prepared = this.#prepared.get(name)
+    if (prepared === undefined) return
+    const { verdict } = await this.#judgeNow(prepared.text, undefined)
+    if (verdict.decision === 'allow') this.#prepared.set(name, { text: prepared.text, judgedAs: this.#prefix })
+    else this.#forget(name)
+  }
+
+  /** Later statements of a message are judged with what earlier ones do to the session. */
+  #judgeParsed(parsed: Parsed, without: readonly string[]): Outcome {
+    if ('failure' in parsed) return open(`this cannot be read as SQL (${parsed.failure})`, parsed)
+    const prepared = new Set([...this.#prepared.keys()].filter((name) => !without.includes(name)))
+    const path = { schemas: new Set(this.#schemas), isCatalogFirst: this.#session.start.isCatalogFirst }
     const tables = new Set<string>()
-    const names = new Set(prepared)
-    const reach = new Set(path)
     const effects: Effect[] = []
+    const { isDump } = this.#session
+    let isPending = false
     for (const statement of parsed.statements) {
-      const judged = judgeStatement(
-        statement,
-        { prepared: names, isDump: session.isDump },
-        { scope, path: reach, tables },
-      )
-      if (judged.reason !== undefined)
-        return { reason: judged.reason, effects: [], fingerprint: parsed.fingerprint, tables: [...tables] }
-      for (const effect of judged.effects) {
+      const sets = new Set<string>()
+      const judged = judgeStatement(statement, { prepared, isDump }, { scope: this.#scope, path, tables, sets })
+      if (judged.reason === PENDING) isPending = true
+      else if (judged.reason !== undefined) return open(judged.reason, parsed, [...tables])
+      const more: readonly Effect[] = sets.size === 0 ? [] : [{ kind: 'path', schemas: [...sets] }]
+      for (const effect of [...judged.effects, ...more]) {
         effects.push(effect)
-        if (effect.kind === 'prepare') names.add(effect.name)
-        if (effect.kind === 'path') for (const schema of effect.schemas) reach.add(schema)
+        if (effect.kind === 'prepare') prepared.add(effect.name)
+        else if (effect.kind === 'path') for (const schema of effect.schemas) path.schemas.add(schema)
       }
+      if (path.schemas.size > MAX_SCHEMAS)
+        return open('the search path of this session has had too many schemas', parsed)
     }
-    return { reason: undefined, effects, fingerprint: parsed.fingerprint, tables: [...tables] }
+    if (isPending) return open(PENDING, parsed)
+    return { reason: undefined, found: { judgement: said(parsed, [...tables]), effects } }
   }
 
-  const conclude = (found: Found, then?: (found: Found) => void): SqlJudgement => {
-    if (found.reason === undefined) {
-      apply(found.effects)
-      then?.(found)
+  #remember(text: string, name: string | undefined, parsed: Parsed, found: Found): SqlJudgement {
+    if (executed(parsed).length === 0) this.#cache.put(this.#prefix + foldNumbers(text), found)
+    return this.#conclude(text, name, found, parsed)
+  }
+
+  #conclude(text: string, name: string | undefined, found: Found, parsed?: Parsed): SqlJudgement {
+    if (found.judgement.verdict.decision !== 'allow') return found.judgement
+    if (found.effects.length > 0 && !this.#apply(text, found.effects, parsed))
+      return refusal(TOO_MANY_PREPARED).judgement
+    if (name !== undefined && name !== '' && !this.#keep(name, text)) return refusal(TOO_MANY_PREPARED).judgement
+    return found.judgement
+  }
+
+  #apply(text: string, effects: readonly Effect[], parsed: Parsed | undefined): boolean {
+    for (const effect of effects) {
+      if (effect.kind === 'path') {
+        const before = this.#schemas.size
+        for (const schema of effect.schemas) this.#schemas.add(schema)
+        if (this.#schemas.size > before) this.#describe()
+      } else if (effect.kind === 'prepare') {
+        if (!this.#keep(effect.name, preparing(effect.name, parsed) ?? text)) return false
+      } else if (effect.name === undefined) {
+        this.#prepared.clear()
+        this.#preparedBytes = 0
+      } else this.#forget(effect.name)
     }
-    return {
-      verdict:
-        found.reason === undefined ? ALLOW : { decision: 'deny', reason: `Read-only: ${found.reason}.`, next: NEXT },
-      ...(found.fingerprint === '' ? {} : { fingerprint: found.fingerprint }),
-      tables: found.tables,
-    }
+    return true
   }
 
-  /** A name that is not in the catalog may be new: look once more before it is refused. */
-  const withRefresh = async (
-    text: string,
-    parsed: Parsed,
-    found: Found,
-    then?: (found: Found) => void,
-  ): Promise<SqlJudgement> => {
-    const newer = await session.refresh()
-    if (newer === catalog) return conclude(found, then)
-    catalog = newer
-    scope = scopeOf(catalog, session.rules)
-    const again = judgeParsed(parsed)
-    remember(text, parsed, again)
-    return conclude(again, then)
+  #keep(name: string, text: string): boolean {
+    this.#forget(name)
+    if (this.#preparedBytes + text.length + name.length > MAX_PREPARED_BYTES) return false
+    this.#prepared.set(name, { text, judgedAs: this.#prefix })
+    this.#preparedBytes += text.length + name.length
+    return true
   }
 
-  const remember = (text: string, parsed: Parsed, found: Found): void => {
-    const isAboutSession =
-      'failure' in parsed ||
-      parsed.statements.some(
-        (s) => child(s, 'ExecuteStmt') !== undefined || child(s, 'ExplainStmt', 'query', 'ExecuteStmt') !== undefined,
-      )
-    if (!isAboutSession) cache.put(keyOf(text), text, found)
-  }
-
-  const finish = (
-    text: string,
-    parsed: Parsed,
-    then?: (found: Found) => void,
-  ): SqlJudgement | Promise<SqlJudgement> => {
-    const found = judgeParsed(parsed)
-    if (found.reason?.endsWith('was made a moment ago') === true) return withRefresh(text, parsed, found, then)
-    remember(text, parsed, found)
-    return conclude(found, then)
-  }
-
-  const judge = (text: string, then?: (found: Found) => void): SqlJudgement | Promise<SqlJudgement> => {
-    const known = cache.get(keyOf(text))
-    if (known !== undefined) return conclude(known, then)
-    const parsed = parser.parse(text)
-    return parsed instanceof Promise ? parsed.then((p) => finish(text, p, then)) : finish(text, parsed, then)
-  }
-
-  return {
-    query: (text) => judge(text),
-    parse: (name, text) => judge(text, () => void (name === '' || prepared.add(name))),
-    execute: (_name, text) => judge(text),
+  #forget(name: string): void {
+    const prepared = this.#prepared.get(name)
+    if (prepared === undefined) return
+    this.#prepared.delete(name)
+    this.#preparedBytes -= prepared.text.length + name.length
   }
 }
+
+const TOO_MANY_PREPARED = 'this session has prepared too many statements'
+
+const said = (parsed: Parsed | undefined, tables: readonly string[]): SqlJudgement => ({
+  verdict: ALLOW,
+  ...(parsed === undefined || 'failure' in parsed || parsed.fingerprint === ''
+    ? {}
+    : { fingerprint: parsed.fingerprint }),
+  tables,
+})
+
+const refusal = (reason: string, parsed?: Parsed, tables: readonly string[] = []): Found => ({
+  judgement: {
+    ...said(parsed, tables),
+    verdict: { decision: 'deny', reason: `Read-only: ${reason}.`, next: NEXT },
+  },
+  effects: [],
+})
+
+const open = (reason: string, parsed: Parsed, tables?: readonly string[]): Outcome => ({
+  reason,
+  found: refusal(reason, parsed, tables),
+})
+
+/** Names that the statements execute. */
+const executed = (parsed: Parsed): readonly string[] =>
+  'failure' in parsed
+    ? []
+    : parsed.statements.flatMap((statement) => {
+        const execute = child(statement, 'ExecuteStmt') ?? child(statement, 'ExplainStmt', 'query', 'ExecuteStmt')
+        return execute === undefined ? [] : [textOf(child(execute, 'name')) ?? '']
+      })
+
+/** The text of the statement that prepares this name. */
+const preparing = (name: string, parsed: Parsed | undefined): string | undefined =>
+  parsed === undefined || 'failure' in parsed
+    ? undefined
+    : parsed.texts[parsed.statements.findLastIndex((s) => textOf(child(s, 'PrepareStmt', 'name')) === name)]

@@ -1,12 +1,9 @@
 /** PostgreSQL's own grammar, kept at arm's length: short texts here, everything else in a thread with a deadline. */
 import { Worker } from 'node:worker_threads'
-import { fingerprintSync, hasSqlDetails, loadModule, parseSync } from 'libpg-query'
-import type { Tree } from './expressions.ts'
+import { loadModule } from 'libpg-query'
+import { type Parsed, parseNow, TOO_MUCH } from './grammar.ts'
 
-export type Parsed =
-  | { readonly statements: readonly Tree[]; readonly fingerprint: string }
-  /** The text cannot be parsed, or took too long: a sentence. */
-  | { readonly failure: string }
+export type { Parsed } from './grammar.ts'
 
 export type Parser = {
   /** At once for short texts, through a thread for others. Never rejects. */
@@ -14,105 +11,135 @@ export type Parser = {
   close(): Promise<void>
 }
 
-/** Up to here, and without a comment that could nest, the grammar has never needed more than 16 ms. */
+/** Up to here, and with few comments, the grammar needs well under a millisecond and little stack. */
 const INLINE_CHARACTERS = 4096
+const INLINE_COMMENTS = 16
 const MAX_CHARACTERS = 1024 * 1024
+/** Comments in comments cost their number times the length. */
+const MAX_COMMENT_WORK = 8 * 1024 * 1024
+/** No text that could be let through needs it. */
 const DEADLINE_MS = 250
+/** Texts up to here cannot take long; when they do, it is the machine that is slow. */
+const SMALL_CHARACTERS = 64 * 1024
+const SMALL_DEADLINE_MS = 2000
+const START_MS = 10_000
 /** Texts that wait for the thread; more are refused rather than queued for ever. */
 const MAX_WAITING = 256
 
 type Job = { readonly text: string; readonly done: (parsed: Parsed) => void }
+export type ThreadAnswer =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'parsed'; readonly json: string; readonly isSound: boolean }
+
+const countOf = (text: string, part: string): number => {
+  let count = 0
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count += 1
+  return count
+}
 
 /** One per worker process. */
 export async function openParser(): Promise<Parser> {
   await loadModule()
+  const thread = new ParserThread()
   let isInlineSound = true
-  const waiting: Job[] = []
-  let running: { readonly job: Job; readonly late: NodeJS.Timeout } | undefined
-  let thread: Worker | undefined
-  let closed = false
-
-  const settle = (parsed: Parsed): void => {
-    if (running === undefined) return
-    clearTimeout(running.late)
-    const { job } = running
-    running = undefined
-    job.done(parsed)
-    next()
-  }
-  const discard = (failure: string): void => {
-    const old = thread
-    thread = undefined
-    old?.removeAllListeners()
-    old?.on('error', () => undefined)
-    void old?.terminate()
-    settle({ failure })
-  }
-  const start = (): Worker => {
-    const made = new Worker(new URL('./parser-thread.ts', import.meta.url), {
-      resourceLimits: { stackSizeMb: 16, maxOldGenerationSizeMb: 512 },
-    })
-    made.on('message', ({ parsed, isSound }: { parsed: Parsed; isSound: boolean }) => {
-      if (isSound) settle(parsed)
-      else discard('failure' in parsed ? parsed.failure : 'the parser failed')
-    })
-    made.on('error', () => discard('this statement is too large or too deep to be judged'))
-    made.on('exit', () => {
-      if (thread === made) discard('the parser ended')
-    })
-    made.unref()
-    return made
-  }
-  function next(): void {
-    if (running !== undefined || closed) return
-    const job = waiting.shift()
-    if (job === undefined) return
-    thread ??= start()
-    running = {
-      job,
-      late: setTimeout(() => discard(`this statement took more than ${DEADLINE_MS} ms to read`), DEADLINE_MS),
-    }
-    thread.postMessage(job.text)
-  }
-
   return {
     parse(text) {
       if (text.length > MAX_CHARACTERS)
         return { failure: `a statement may have ${MAX_CHARACTERS} characters at most here` }
       if (text.includes('\0')) return { failure: 'a NUL inside a statement' }
-      if (text.trim() === '') return { statements: [], fingerprint: '' }
-      if (isInlineSound && text.length <= INLINE_CHARACTERS && !text.includes('/*')) {
+      const comments = countOf(text, '/*')
+      if (comments * text.length > MAX_COMMENT_WORK)
+        return { failure: 'a statement with that many comments cannot be judged' }
+      if (isInlineSound && text.length <= INLINE_CHARACTERS && comments <= INLINE_COMMENTS) {
         const { parsed, isSound } = parseNow(text)
-        if (isSound) return parsed
-        isInlineSound = false // its stack may be unwound half; threads are made anew
+        if (!isSound) isInlineSound = false // from now on the thread, which is made anew each time that happens
+        return parsed
       }
-      if (waiting.length >= MAX_WAITING) return { failure: 'too many large statements wait to be judged; try again' }
-      return new Promise((done) => {
-        waiting.push({ text, done })
-        next()
-      })
+      return thread.parse(text)
     },
-    close: async () => {
-      closed = true
-      if (running !== undefined) clearTimeout(running.late)
-      await thread?.terminate()
-    },
+    close: () => thread.close(),
   }
 }
 
-/** `isSound` is false when the instance must not be used again. */
-export function parseNow(text: string): { readonly parsed: Parsed; readonly isSound: boolean } {
-  try {
-    const { stmts = [] } = parseSync(text) as { readonly stmts?: readonly { readonly stmt?: object }[] }
-    return {
-      parsed: {
-        statements: stmts.map(({ stmt }) => stmt as Tree),
-        fingerprint: stmts.length === 0 ? '' : fingerprintSync(text),
-      },
-      isSound: true,
+class ParserThread {
+  readonly #waiting: Job[] = []
+  #running: Job | undefined
+  #late: NodeJS.Timeout | undefined
+  #thread: Worker | undefined
+  #closed = false
+
+  parse(text: string): Parsed | Promise<Parsed> {
+    if (this.#closed) return { failure: 'the gateway is stopping' }
+    if (this.#waiting.length >= MAX_WAITING)
+      return { failure: 'too many large statements wait to be judged; try again' }
+    return new Promise((done) => {
+      this.#waiting.push({ text, done })
+      this.#next()
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#discard('the gateway is stopping')
+    for (const job of this.#waiting.splice(0)) job.done({ failure: 'the gateway is stopping' })
+  }
+
+  #next(): void {
+    if (this.#running !== undefined) return
+    const job = this.#waiting.shift()
+    if (job === undefined) {
+      this.#thread?.unref()
+      return
     }
-  } catch (error) {
-    if (hasSqlDetails(error)) return { parsed: { failure: error.message }, isSound: true }
-    return { parsed: { failure: 'this statement is too large or too deep to be judged' }, isSound: false }
+    this.#running = job
+    if (this.#thread === undefined) this.#start()
+    else this.#post(job)
+    this.#thread?.ref()
+  }
+
+  #start(): void {
+    const made = new Worker(new URL('./parser-thread.ts', import.meta.url), {
+      resourceLimits: { stackSizeMb: 16, maxOldGenerationSizeMb: 512 },
+    })
+    this.#thread = made
+    made.on('message', (answer: ThreadAnswer) => this.#answered(answer))
+    made.on('error', () => this.#discard(TOO_MUCH))
+    made.on('exit', () => this.#discard(TOO_MUCH))
+    this.#late = setTimeout(() => this.#discard('the parser did not start'), START_MS)
+  }
+
+  #post(job: Job): void {
+    const deadline = job.text.length <= SMALL_CHARACTERS ? SMALL_DEADLINE_MS : DEADLINE_MS
+    this.#late = setTimeout(() => this.#discard('this statement takes too long to be judged'), deadline)
+    this.#thread?.postMessage(job.text)
+  }
+
+  #answered(answer: ThreadAnswer): void {
+    clearTimeout(this.#late)
+    if (answer.kind === 'ready') {
+      if (this.#running !== undefined) this.#post(this.#running)
+      return
+    }
+    const parsed = JSON.parse(answer.json) as Parsed
+    if (answer.isSound) this.#settle(parsed)
+    else this.#discard('failure' in parsed ? parsed.failure : TOO_MUCH)
+  }
+
+  /** The thread is thrown away, with what it was doing. */
+  #discard(failure: string): void {
+    const old = this.#thread
+    this.#thread = undefined
+    old?.removeAllListeners()
+    old?.on('error', () => undefined)
+    void old?.terminate()
+    this.#settle({ failure })
+  }
+
+  #settle(parsed: Parsed): void {
+    clearTimeout(this.#late)
+    const job = this.#running
+    this.#running = undefined
+    job?.done(parsed)
+    this.#next()
   }
 }

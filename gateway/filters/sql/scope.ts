@@ -1,158 +1,202 @@
 /** What one role may name on one database: functions, types, operators and relations, resolved as the server would at worst. */
-import type { Catalog, Owned, Relation } from './catalog.ts'
+import type { Catalog, Owned, Relation, UserFunction, UserOperator } from './catalog.ts'
 import { isHarmless } from './functions.ts'
+import type { BehindRelation } from './behind.ts'
 
 export type ScopeRules = {
   /** `schema.name` or `extension:name`. */
   readonly allow: readonly string[]
+  /** `schema.name`, or `name` for every schema. */
   readonly deny: readonly string[]
   /** Empty: all that the database lets the role see. */
   readonly schemas: readonly string[]
 }
 
+/** Where names without a schema are looked up. */
+export type Path = {
+  /** Every schema that a search path of the session ever held: which one holds now depends on rollbacks. */
+  readonly schemas: ReadonlySet<string>
+  readonly isCatalogFirst: boolean
+}
+
+/** A call as far as the name's resolution depends on it. */
+export type Call = { readonly arguments: number; readonly areNamed: boolean }
+
+type Name = { readonly schema: string | undefined; readonly bare: string }
+
+/** A third word in front is the database; any but the session's own is an error at the server. */
+const nameOf = (words: readonly string[]): Name | undefined => {
+  const bare = words.at(-1)
+  return bare === undefined || words.length > 3 ? undefined : { schema: words.at(-2), bare }
+}
+
+const isReachable = (object: { schema: string }, { schema }: Name, path: Path): boolean =>
+  schema === undefined ? path.schemas.has(object.schema) : object.schema === schema
+
 const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_toast'])
 
 export class Scope {
   readonly catalog: Catalog
+  readonly behind: BehindRelation
   readonly #allow: ReadonlySet<string>
   readonly #deny: ReadonlySet<string>
   readonly #schemas: ReadonlySet<string>
-  /** Relation → why not, once judged; undefined while it is being judged (a view may lead back to itself only through rules we refuse). */
-  readonly #judged = new Map<Relation, string | undefined>()
-  readonly #expressionReason: (text: string, scope: Scope) => string | undefined
 
-  /** @param expressionReason judges a query or an expression of the catalog (a view's text, a policy) under an empty search path. */
-  constructor(
-    catalog: Catalog,
-    rules: ScopeRules,
-    expressionReason: (text: string, scope: Scope) => string | undefined,
-  ) {
+  constructor(catalog: Catalog, rules: ScopeRules, behind: BehindRelation) {
     this.catalog = catalog
+    this.behind = behind
     this.#allow = new Set(rules.allow)
     this.#deny = new Set(rules.deny)
     this.#schemas = new Set(rules.schemas)
-    this.#expressionReason = expressionReason
   }
 
-  /** Why this call may not be made. @param path schemas that any search path of this session ever held. */
-  functionReason(name: readonly string[], path: ReadonlySet<string>): string | undefined {
-    const [schema, bare] = name.length === 1 ? [undefined, name[0]] : [name[0], name[1]]
-    if (bare === undefined || name.length > 2) return `function ${name.join('.')}() cannot be resolved`
+  allows({ schema, name, extension }: Owned): boolean {
+    if (this.#allow.has(`${schema}.${name}`)) return true
+    return extension !== undefined && this.#allow.has(`extension:${extension}`)
+  }
+
+  /** Why this call may not be made. */
+  functionReason(words: readonly string[], path: Path, call: Call): string | undefined {
+    const name = nameOf(words)
+    if (name === undefined) return `function ${words.join('.')}() cannot be resolved`
+    const { schema, bare } = name
     if (this.#deny.has(bare) || this.#deny.has(`${schema ?? 'pg_catalog'}.${bare}`))
       return `function ${bare}() is on the deny list of the role`
-    const volatile = this.catalog.systemFunctions.get(bare)
-    const known = volatile !== undefined && (isHarmless(bare, volatile) || this.#allow.has(`pg_catalog.${bare}`))
-    if (schema === 'pg_catalog')
-      return known ? undefined : `function ${bare}() is not on the list of harmless functions`
-    const others = (this.catalog.functions.get(bare) ?? []).filter((f) =>
-      schema === undefined ? path.has(f.schema) : f.schema === schema,
-    )
-    if (schema === undefined && volatile !== undefined) {
-      if (!known) return `function ${bare}() is not on the list of harmless functions`
-      // An overload in another schema wins where its argument types fit better, whatever the order of the path.
-      const planted = others.find((f) => f.extension === undefined && !this.#allowed(f, bare))
-      return planted === undefined
+    if (schema !== undefined) {
+      if (this.#isHarmlessSystem(schema, bare)) return this.#addedToSystem(schema, bare)
+      const found = this.#functions(name, path)
+      return found.length > 0 && found.every((f) => this.allows(f)) ? undefined : unlisted(words)
+    }
+    const found = this.#functions(name, path)
+    if (this.catalog.systemFunctions.has(`pg_catalog.${bare}`)) {
+      if (!this.#isHarmlessSystem('pg_catalog', bare)) return unlisted(words)
+      const other = found.find((f) => this.#mayWin(f, call, path)) ?? this.#typeAsCall(name, path, call)
+      if (other !== undefined)
+        return `function ${bare}() could be ${other.schema}.${bare}(); write pg_catalog.${bare}()`
+      return this.#addedToSystem('pg_catalog', bare)
+    }
+    return found.length > 0 && found.every((f) => this.allows(f)) ? undefined : unlisted(words)
+  }
+
+  #functions(name: Name, path: Path): readonly UserFunction[] {
+    return (this.catalog.functions.get(name.bare) ?? []).filter((f) => isReachable(f, name, path))
+  }
+
+  #isHarmlessSystem(schema: string, bare: string): boolean {
+    const known = this.catalog.systemFunctions.get(`${schema}.${bare}`)
+    return known !== undefined && (isHarmless(bare, known) || this.#allow.has(`${schema}.${bare}`))
+  }
+
+  /** An administrator may have put more into pg_catalog than came with it. */
+  #addedToSystem(schema: string, bare: string): string | undefined {
+    const added = this.catalog.functions.get(bare)?.find((f) => f.schema === schema && !this.allows(f))
+    return added === undefined ? undefined : `function ${schema}.${bare}() did not all come with PostgreSQL`
+  }
+
+  /** An overload elsewhere wins where its argument types fit better, whatever the order of the path. */
+  #mayWin(f: UserFunction, { areNamed }: Call, path: Path): boolean {
+    if (f.extension !== undefined || this.allows(f)) return false
+    return !(f.isShadowed && path.isCatalogFirst && !areNamed)
+  }
+
+  /** `name('x')` is a cast where a type has that name and no function fits better. */
+  #typeAsCall(name: Name, path: Path, call: Call): Owned | undefined {
+    if (call.arguments !== 1) return undefined
+    return this.catalog.types
+      .get(name.bare)
+      ?.find((t) => path.schemas.has(t.schema) && t.extension === undefined && !this.allows(t))
+  }
+
+  /** Whether a function of that name could be meant before pg_catalog's. */
+  isPlanted(bare: string, path: Path): boolean {
+    const call = { arguments: 3, areNamed: false }
+    return this.#functions({ schema: undefined, bare }, path).some((f) => this.#mayWin(f, call, path))
+  }
+
+  typeReason(words: readonly string[], path: Path): string | undefined {
+    const name = nameOf(words)
+    if (name === undefined) return `type ${words.join('.')} cannot be resolved`
+    const { schema, bare } = name
+    const found = (this.catalog.types.get(bare) ?? []).filter((t) => isReachable(t, name, path))
+    const isAllowed = found.every((t) => this.allows(t))
+    const isSystem = (schema ?? 'pg_catalog') === 'pg_catalog' && this.catalog.systemTypes.has(bare)
+    if (isSystem && (isAllowed || (schema === undefined && path.isCatalogFirst))) return undefined
+    if (!isSystem && found.length > 0 && isAllowed) return undefined
+    return `type ${words.join('.')} is not PostgreSQL's own; its input or casts could run code`
+  }
+
+  operatorReason(words: readonly string[], path: Path): string | undefined {
+    const name = nameOf(words)
+    if (name === undefined) return `operator ${words.join('.')} cannot be resolved`
+    const { schema, bare } = name
+    const found = (this.catalog.operators.get(bare) ?? []).filter((o) => isReachable(o, name, path))
+    if ((schema ?? 'pg_catalog') === 'pg_catalog' && this.catalog.systemOperators.has(bare)) {
+      const other = found.find((o) => this.#operatorMayWin(o, path))
+      return other === undefined
         ? undefined
-        : `function ${bare}() could be ${planted.schema}.${bare}(); write pg_catalog.${bare}()`
+        : `operator ${bare} could be ${other.schema}.${bare}; write OPERATOR(pg_catalog.${bare})`
     }
-    if (others.length > 0 && others.every((f) => this.#allowed(f, bare))) return undefined
-    return `function ${name.join('.')}() is not on the list of harmless functions`
+    if (found.length > 0 && found.every((o) => this.allows(o))) return undefined
+    return `operator ${words.join('.')} is not PostgreSQL's own`
   }
 
-  typeReason(name: readonly string[], path: ReadonlySet<string>): string | undefined {
-    const [schema, bare] = name.length === 1 ? [undefined, name[0]] : [name[0], name[1]]
-    if (bare === undefined || name.length > 2) return `type ${name.join('.')} cannot be resolved`
-    if ((schema === undefined || schema === 'pg_catalog') && this.catalog.systemTypes.has(bare)) return undefined
-    const found = (this.catalog.types.get(bare) ?? []).filter((t) =>
-      schema === undefined ? path.has(t.schema) : t.schema === schema,
-    )
-    if (found.length > 0 && found.every((t) => this.#allowed(t, bare))) return undefined
-    return `type ${name.join('.')} is not PostgreSQL's own; its input or casts could run code`
-  }
-
-  operatorReason(name: readonly string[], path: ReadonlySet<string>): string | undefined {
-    const [schema, bare] = name.length === 1 ? [undefined, name[0]] : [name[0], name[1]]
-    if (bare === undefined || name.length > 2) return `operator ${name.join('.')} cannot be resolved`
-    const found = (this.catalog.operators.get(bare) ?? []).filter((o) =>
-      schema === undefined ? path.has(o.schema) : o.schema === schema,
-    )
-    const planted = found.find((o) => o.extension === undefined && !this.#allowed(o, bare))
-    if (schema === 'pg_catalog' || schema === undefined) {
-      if (this.catalog.systemOperators.has(bare) && (schema !== undefined || planted === undefined)) return undefined
-      if (schema === undefined && found.length > 0 && found.every((o) => this.#allowed(o, bare))) return undefined
-      return planted === undefined
-        ? `operator ${bare} is not PostgreSQL's own`
-        : `operator ${bare} could be ${planted.schema}.${bare}; write OPERATOR(pg_catalog.${bare})`
-    }
-    if (found.length > 0 && found.every((o) => this.#allowed(o, bare))) return undefined
-    return `operator ${name.join('.')} is not PostgreSQL's own`
+  #operatorMayWin(o: UserOperator, path: Path): boolean {
+    if (o.extension !== undefined || this.allows(o)) return false
+    return !(o.isShadowed && path.isCatalogFirst)
   }
 
   /** @param isLocal the name is that of a WITH query of the same statement. */
-  relationReason(
-    schema: string | undefined,
-    name: string,
-    path: ReadonlySet<string>,
-    isLocal: boolean,
-  ): string | undefined {
-    if (schema !== undefined && SYSTEM_SCHEMAS.has(schema)) return undefined
-    if (schema === undefined && this.catalog.systemRelations.has(name)) return undefined
-    const found = (this.catalog.relations.get(name) ?? []).filter((r) =>
-      schema === undefined ? path.has(r.schema) : r.schema === schema,
-    )
-    const shown = schema === undefined ? name : `${schema}.${name}`
-    if (found.length === 0) return isLocal ? undefined : `relation ${shown} is not there, or was made a moment ago`
+  relationReason(words: readonly string[], path: Path, isLocal: boolean): string | undefined {
+    const name = nameOf(words)
+    if (name === undefined) return `relation ${words.join('.')} cannot be resolved`
+    const { schema, bare } = name
+    const found = this.relations(words, path)
+    if (schema === undefined && this.catalog.systemRelations.has(bare)) {
+      if (path.isCatalogFirst) return undefined
+    } else if (found.length === 0) {
+      if (isLocal || (schema !== undefined && SYSTEM_SCHEMAS.has(schema))) return undefined
+      return missing(words)
+    }
     for (const relation of found) {
       if (this.#schemas.size > 0 && !this.#schemas.has(relation.schema))
         return `schema ${relation.schema} is not open to the role`
-      const why = this.#behind(relation, name)
+      const why = this.behind.reason(relation, this)
       if (why !== undefined) return why
     }
     return undefined
   }
 
-  /** Why `alias.name` may be a call. `columnOf`: tells whether every relation that the alias can mean has such a column. */
-  attributeReason(name: string, path: ReadonlySet<string>, isColumn: boolean): string | undefined {
-    if (isColumn) return undefined
-    const called = (this.catalog.functions.get(name) ?? []).find(
-      (f) => f.takesRow && path.has(f.schema) && !this.#allowed(f, name),
-    )
-    return called === undefined ? undefined : `.${name} means a call of ${called.schema}.${name}()`
+  /** Those that the name may mean. */
+  relations(words: readonly string[], path: Path): readonly Relation[] {
+    const name = nameOf(words)
+    if (name === undefined) return []
+    return (this.catalog.relations.get(name.bare) ?? []).filter((r) => isReachable(r, name, path))
   }
 
-  columnsOf(schema: string | undefined, name: string, path: ReadonlySet<string>): readonly (readonly string[])[] {
-    return (this.catalog.relations.get(name) ?? [])
-      .filter((r) => (schema === undefined ? path.has(r.schema) : r.schema === schema))
-      .map((r) => r.columns)
+  /** Every set of columns that the name may stand for. */
+  columnSets(words: readonly string[], path: Path): readonly (readonly string[])[] {
+    const sets = this.relations(words, path).map((r) => r.columns)
+    const system = this.catalog.systemRelations.get(words.at(-1) ?? '')
+    return system !== undefined && (words.length === 1 || words.at(-2) === 'pg_catalog') ? [...sets, system] : sets
   }
 
-  #allowed(owned: Owned, name: string): boolean {
-    if (this.#allow.has(`${owned.schema}.${name}`)) return true
-    return owned.extension !== undefined && this.#allow.has(`extension:${owned.extension}`)
-  }
-
-  #behind(relation: Relation, name: string): string | undefined {
-    if (this.#judged.has(relation)) return this.#judged.get(relation)
-    this.#judged.set(relation, undefined)
-    const why = this.#look(relation, `${relation.schema}.${name}`)
-    this.#judged.set(relation, why)
-    return why
-  }
-
-  #look(relation: Relation, shown: string): string | undefined {
-    if (this.#allow.has(shown)) return undefined
-    if (relation.kind === 'f') return `${shown} is a foreign table: what it reads runs elsewhere`
-    if (relation.reachesElsewhere) return `${shown} has a foreign table among its partitions`
-    if (!['r', 'p', 'v', 'm', 'S'].includes(relation.kind)) return `${shown} is not a table or view`
-    for (const called of relation.functions)
-      if (!this.#allow.has(called)) return `${shown} has an index or constraint with ${called}(), which reading may run`
-    for (const text of [
-      ...(relation.definition === undefined ? [] : [relation.definition]),
-      ...relation.expressions.map((e) => `SELECT ${e}`),
-    ]) {
-      const why = this.#expressionReason(text, this)
-      if (why !== undefined) return `${shown}: ${why}`
-    }
-    return undefined
+  /** `alias.name` and `(expression).name` are calls of `name(…)` where there is no such column. */
+  attributeReason(bare: string, path: Path): string | undefined {
+    const system = this.catalog.systemFunctions.get(`pg_catalog.${bare}`)
+    if (system !== undefined && !this.#isHarmlessSystem('pg_catalog', bare))
+      return `.${bare} can mean a call of ${bare}()`
+    const name = { schema: undefined, bare }
+    const called = this.#functions(name, path).find((f) => f.takesOne && !this.allows(f))
+    if (called !== undefined) return `.${bare} can mean a call of ${called.schema}.${bare}()`
+    const type = this.#typeAsCall(name, path, { arguments: 1, areNamed: false })
+    return type === undefined ? undefined : `.${bare} can mean a cast to ${type.schema}.${bare}`
   }
 }
+
+const unlisted = (words: readonly string[]): string =>
+  `function ${words.join('.')}() is not on the list of harmless functions`
+
+const MISSING = ' is not there, or was made a moment ago'
+const missing = (words: readonly string[]): string => `relation ${words.join('.')}${MISSING}`
+/** Whether a newer catalog could change the verdict. */
+export const isAboutMissing = (reason: string): boolean => reason.endsWith(MISSING)

@@ -1,15 +1,15 @@
-/** Which settings a read-only session may change, and to what. Used for SET, set_config and start-up parameters alike. */
+/** Which settings a read-only session may change, and to what. Used for SET, RESET and set_config alike. */
 
 const FREE = new Set(
   `application_name extra_float_digits datestyle intervalstyle timezone client_min_messages bytea_output work_mem
-  geqo geqo_threshold from_collapse_limit join_collapse_limit plan_cache_mode constraint_exclusion cursor_tuple_fraction
+  geqo geqo_threshold from_collapse_limit join_collapse_limit plan_cache_mode cursor_tuple_fraction
   jit jit_above_cost jit_inline_above_cost jit_optimize_above_cost jit_expressions jit_tuple_deforming
   max_parallel_workers_per_gather parallel_setup_cost parallel_tuple_cost parallel_leader_participation
   min_parallel_table_scan_size min_parallel_index_scan_size random_page_cost seq_page_cost cpu_tuple_cost
-  cpu_index_tuple_cost cpu_operator_cost effective_cache_size effective_io_concurrency
-  lc_monetary lc_numeric lc_time xmlbinary xmloption quote_all_identifiers synchronize_seqscans
-  default_transaction_isolation default_transaction_deferrable transaction_isolation transaction_deferrable
-  default_text_search_config array_nulls`.split(/\s+/),
+  cpu_index_tuple_cost cpu_operator_cost effective_cache_size
+  default_transaction_isolation default_transaction_deferrable transaction_isolation transaction_deferrable`.split(
+    /\s+/,
+  ),
 )
 const PLANNER_SWITCH = /^enable_[a-z_]+$/
 const TIMEOUTS = new Set([
@@ -21,49 +21,70 @@ const TIMEOUTS = new Set([
 ])
 const ON = new Set(['on', 'true', 'yes', '1', 't', 'y', 'tr', 'tru', 'ye'])
 const UTF8 = new Set(['utf8', 'unicode'])
+const GUARDS = new Set(['default_transaction_read_only', 'transaction_read_only', 'standard_conforming_strings'])
 
-/** Milliseconds or a number with a unit; zero in every spelling means "no limit" and is refused. */
-const isNonZeroTime = (value: string): boolean => {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/i.exec(value)
-  if (match === null) return false
-  const unit =
-    { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 }[(match[2] ?? 'ms').toLowerCase()] ?? 0
-  return Math.round(Number(match[1]) * unit) >= 1
+const MS_OF_UNIT: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
 }
+
+/** At least a millisecond: what the server would round to zero means "no limit", as zero does in every spelling. */
+const isNonZeroTime = (value: string): boolean => {
+  const match = /^\s*([1-9]\d*(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/.exec(value)
+  return match !== null && Number(match[1]) * (MS_OF_UNIT[match[2] ?? 'ms'] ?? 0) >= 1
+}
+
+const unquoted = (schema: string): string =>
+  schema.trim().replace(/^"(.*)"$/s, (_all, name: string) => name.replaceAll('""', '"'))
 
 /** pg_catalog stays first (unnamed) or is named first; pg_temp never. */
-function isSafePath(schemas: readonly string[]): boolean {
-  const names = schemas.map((schema) => schema.trim().replace(/^"(.*)"$/s, '$1'))
-  if (names.some((name) => name.startsWith('pg_temp') || name.startsWith('pg_toast'))) return false
-  const catalog = names.indexOf('pg_catalog')
-  return catalog <= 0
-}
+const isSafePath = (schemas: readonly string[]): boolean =>
+  schemas.lastIndexOf('pg_catalog') <= 0 && !schemas.some((name) => /^pg_(temp|toast)/i.test(name))
 
-/** The schemas in a `search_path` value that was given as one string. */
+/** The schemas in a `search_path` value that was given as one string; folded to lower case unless quoted, as the server does. */
 export const splitPath = (value: string): readonly string[] =>
-  value.trim() === '' ? [] : value.split(',').map((schema) => schema.trim().replace(/^"(.*)"$/s, '$1'))
+  value.trim() === ''
+    ? []
+    : (value.match(/"(?:[^"]|"")*"|[^,"]+/g) ?? [])
+        .map((schema) => schema.trim())
+        .filter((schema) => schema !== '')
+        .map((schema) => (schema.startsWith('"') ? unquoted(schema) : schema.toLowerCase()))
 
 /**
  * Why this setting may not have these values, or undefined when it may.
- * @param values one for each item of the list; numbers and words alike as text.
+ * @param values one for each item of the list; numbers and words alike as text. Those of `search_path` are names of schemas.
  */
 export function settingReason(name: string, values: readonly string[]): string | undefined {
   const setting = name.toLowerCase()
   const [value = ''] = values
-  if (setting === 'default_transaction_read_only' || setting === 'transaction_read_only')
-    return values.length === 1 && ON.has(value.toLowerCase()) ? undefined : `${setting} stays on`
+  const isOne = values.length === 1
+  if (GUARDS.has(setting)) return isOne && ON.has(value.toLowerCase()) ? undefined : `${setting} stays on`
   if (setting === 'client_encoding')
-    return values.length === 1 && UTF8.has(value.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))
+    return isOne && UTF8.has(value.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))
       ? undefined
       : 'client_encoding stays UTF8'
-  if (setting === 'standard_conforming_strings')
-    return values.length === 1 && ON.has(value.toLowerCase()) ? undefined : 'standard_conforming_strings stays on'
   if (setting === 'search_path')
-    return isSafePath(values.length === 1 ? splitPath(value) : values)
-      ? undefined
-      : 'search_path may not put a schema before pg_catalog, nor name pg_temp'
+    return isSafePath(values) ? undefined : 'search_path may not put a schema before pg_catalog, nor name pg_temp'
   if (TIMEOUTS.has(setting))
-    return values.length === 1 && isNonZeroTime(value) ? undefined : `${setting} may only be set to a time above zero`
-  if (FREE.has(setting) || PLANNER_SWITCH.test(setting)) return undefined
+    return isOne && isNonZeroTime(value) ? undefined : `${setting} may only be set to a time above zero`
+  if (isFree(setting)) return undefined
   return `setting ${setting} may not be changed`
 }
+
+/** A setting that goes back to what the start-up packet, which holds the guard, or the role gave it. */
+export function resetReason(name: string): string | undefined {
+  const setting = name.toLowerCase()
+  const isKnown =
+    GUARDS.has(setting) ||
+    setting === 'client_encoding' ||
+    setting === 'search_path' ||
+    TIMEOUTS.has(setting) ||
+    isFree(setting)
+  return isKnown ? undefined : `setting ${setting} may not be changed`
+}
+
+const isFree = (setting: string): boolean => FREE.has(setting) || PLANNER_SWITCH.test(setting)

@@ -1,10 +1,11 @@
 /** Judges whole statements for a read-only role: a list of what may run. Everything that is not on it is refused. */
-import { child, list, type Tree, text, treeReason, type WalkContext, words } from './expressions.ts'
-import { settingReason } from './settings.ts'
+import { treeReason, type WalkContext } from './expressions.ts'
+import { resetReason, settingReason, splitPath } from './settings.ts'
+import { child, list, literal, type Tree, text, words } from './tree.ts'
 
 /** What a session has done so far, as far as a verdict depends on it. */
 export type SessionFacts = {
-  /** Names of prepared statements: Parse and SQL PREPARE share them. Each was judged when it was made. */
+  /** Names of prepared statements that may run now: Parse and SQL PREPARE share them. */
   readonly prepared: ReadonlySet<string>
   /** pg_dump says so in its start-up packet; it cannot work without settings that we refuse others. */
   readonly isDump: boolean
@@ -26,15 +27,17 @@ const TRANSACTION_STEPS = new Set(
   ['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'SAVEPOINT', 'RELEASE', 'ROLLBACK_TO'].map((step) => `TRANS_STMT_${step}`),
 )
 const TRANSACTION_OPTIONS = new Set(['transaction_isolation', 'transaction_read_only', 'transaction_deferrable'])
-const DUMP_SETTINGS = new Set([
-  'statement_timeout',
-  'lock_timeout',
-  'idle_in_transaction_session_timeout',
-  'transaction_timeout',
-  'row_security',
-])
+/** What pg_dump sets, and the values it sets it to; harmless, but no person's business. */
+const DUMP_SETTINGS: Readonly<Record<string, readonly string[]>> = {
+  statement_timeout: ['0'],
+  lock_timeout: ['0'],
+  idle_in_transaction_session_timeout: ['0'],
+  transaction_timeout: ['0'],
+  row_security: ['off', 'on'],
+  synchronize_seqscans: ['off'],
+  quote_all_identifiers: ['on', 'true'],
+}
 const ACCESS_SHARE = 1
-const NEVER_RESET = new Set(['role', 'session_authorization', 'session_replication_role'])
 
 /** @param tree one tagged statement. */
 export function judgeStatement(tree: Tree, facts: SessionFacts, context: WalkContext): StatementJudgement {
@@ -49,7 +52,7 @@ export function judgeStatement(tree: Tree, facts: SessionFacts, context: WalkCon
       const query = child(body, 'query')
       if (child(query, 'SelectStmt') !== undefined) return because(treeReason(query, context))
       if (child(query, 'ExecuteStmt') !== undefined) return judgeExecute(child(query, 'ExecuteStmt'), facts, context)
-      return refused(`EXPLAIN of anything but a query`)
+      return refused('EXPLAIN of anything but a query')
     }
     case 'PrepareStmt': {
       const query = child(body, 'query')
@@ -69,10 +72,11 @@ export function judgeStatement(tree: Tree, facts: SessionFacts, context: WalkCon
     }
     case 'DeallocateStmt':
       return { reason: undefined, effects: [{ kind: 'deallocate', name: text(child(body, 'name')) }] }
+    case 'DiscardStmt': // what the start-up packet set, the guard among it, stays
+      return { reason: undefined, effects: [{ kind: 'deallocate', name: undefined }] }
     case 'VariableShowStmt':
     case 'FetchStmt':
     case 'ClosePortalStmt':
-    case 'DiscardStmt': // what the start-up packet set, the guard among it, stays
       return allowed
     case 'LockStmt':
       if (child(body, 'mode') !== ACCESS_SHARE) return refused('LOCK in any mode but ACCESS SHARE')
@@ -132,45 +136,34 @@ function judgeSet(body: Tree, facts: SessionFacts): StatementJudgement {
     case 'VAR_RESET_ALL':
       return allowed // back to the start-up packet, which holds the guard
     case 'VAR_RESET':
-    case 'VAR_SET_DEFAULT': {
-      if (NEVER_RESET.has(name)) return refused(`${name} may not be changed`)
-      const isKnown =
-        name === 'default_transaction_read_only' ||
-        name === 'search_path' ||
-        settingReason(name, ['1ms']) === undefined ||
-        settingReason(name, ['on']) === undefined
-      return isKnown ? allowed : refused(`setting ${name} may not be changed`)
-    }
+    case 'VAR_SET_DEFAULT':
+      return because(resetReason(name))
     case 'VAR_SET_MULTI':
       if (name !== 'transaction' && name !== 'session characteristics') return refused(`SET ${name}`)
       return because(transactionReason(list(child(body, 'args'))))
     case 'VAR_SET_VALUE': {
-      const values = list(child(body, 'args')).map(constant)
-      if (values.includes(undefined)) return refused(`SET ${name} takes only a literal here`)
-      const literal = values.filter((value) => value !== undefined)
-      if (facts.isDump && DUMP_SETTINGS.has(name) && ['0', 'off'].includes(literal[0] ?? '')) return allowed
-      const why = settingReason(name, literal)
-      if (why !== undefined) return refused(why)
-      return name === 'search_path' ? { reason: undefined, effects: [{ kind: 'path', schemas: literal }] } : allowed
+      const values = list(child(body, 'args')).map(settingValue)
+      const literals = values.filter((value) => value !== undefined)
+      if (literals.length < values.length || literals.length === 0)
+        return refused(`SET ${name} takes only a literal here`)
+      const isOfDump = literals.length === 1 && (DUMP_SETTINGS[name] ?? []).includes(literals[0] ?? '')
+      if (facts.isDump && isOfDump) return allowed
+      const why = settingReason(name, literals)
+      if (why !== undefined || name !== 'search_path') return because(why)
+      const schemas = [...literals, ...literals.flatMap(splitPath)]
+      return { reason: settingReason(name, splitPath(literals.join())), effects: [{ kind: 'path', schemas }] }
     }
     default:
       return refused(`SET ${name} FROM CURRENT`)
   }
 }
 
-/** A literal as text; `SET x = 0` arrives as an ival without a number. */
-function constant(tree: Tree): string | undefined {
-  const value = child(tree, 'A_Const') ?? child(tree, 'TypeCast', 'arg', 'A_Const')
-  if (
-    child(tree, 'TypeCast') !== undefined &&
-    words(child(tree, 'TypeCast', 'typeName', 'names')).at(-1) !== 'interval'
-  )
-    return undefined
-  if (child(value, 'sval') !== undefined) return text(child(value, 'sval', 'sval')) ?? ''
-  if (child(value, 'ival') !== undefined) return JSON.stringify(child(value, 'ival', 'ival') ?? 0)
-  if (child(value, 'fval') !== undefined) return text(child(value, 'fval', 'fval'))
-  if (child(value, 'boolval') !== undefined) return child(value, 'boolval', 'boolval') === true ? 'on' : 'off'
-  return undefined
+/** A literal, or the interval that SET TIME ZONE takes. */
+function settingValue(tree: Tree): string | undefined {
+  const cast = child(tree, 'TypeCast')
+  if (cast === undefined) return literal(tree)
+  const type = words(child(cast, 'typeName', 'names')).join('.')
+  return type === 'pg_catalog.interval' ? literal(child(cast, 'arg')) : undefined
 }
 
 /** `CreateTableAsStmt` → `CREATE TABLE AS`. */

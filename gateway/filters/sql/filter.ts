@@ -1,0 +1,66 @@
+/** The judges of SQL: one for each session, with what they share. */
+import type { Clock } from '../../model/moment.ts'
+import type { Role } from '../../model/role.ts'
+import { type Ask, Database } from './database.ts'
+import { ReadOnlyJudge, type SqlJudge } from './judge.ts'
+import { createOpenJudge } from './open-judge.ts'
+import { openParser } from './parser.ts'
+import { VerdictCache } from './verdicts.ts'
+
+/** What a judge asks to know of its session. */
+export type SqlContext = {
+  readonly target: string
+  /** The database on the target. */
+  readonly database: string
+  /** The start-up parameters as the target gets them, names in lower case. */
+  readonly parameters: ReadonlyMap<string, string>
+  /** Runs statements in that database as the session's account; one list of rows for each. */
+  readonly ask: Ask
+}
+
+export type SqlFilter = {
+  /** @throws when the database's catalog cannot be read: without it a read-only session is not possible. */
+  createJudge(role: Role, context: SqlContext): SqlJudge | Promise<SqlJudge>
+  close(): Promise<void>
+}
+
+/** Databases whose catalog is kept. */
+const MAX_DATABASES = 200
+
+/** One per worker process. */
+export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promise<SqlFilter> {
+  const parser = await openParser()
+  const cache = new VerdictCache()
+  const databases = new Map<string, Database>()
+
+  const databaseOf = ({ target, database }: SqlContext): Database => {
+    const key = JSON.stringify([target, database])
+    const found = databases.get(key) ?? new Database(clock, parser)
+    databases.delete(key)
+    databases.set(key, found)
+    const [oldest] = databases.keys()
+    if (databases.size > MAX_DATABASES && oldest !== undefined) databases.delete(oldest)
+    return found
+  }
+
+  const readOnly = async (role: Role, context: SqlContext): Promise<SqlJudge> => {
+    const { allowFunctions, denyFunctions, schemas } = role.postgres
+    const database = databaseOf(context)
+    const { ask } = context
+    return new ReadOnlyJudge(parser, cache, {
+      rules: { allow: allowFunctions, deny: denyFunctions, schemas },
+      database,
+      start: await database.enter(role.name, ask),
+      isDump: context.parameters.get('application_name') === 'pg_dump',
+      leave: () => database.leave(ask),
+    })
+  }
+
+  return {
+    createJudge: (role, context) =>
+      role.postgres.mode === 'read-only'
+        ? readOnly(role, context)
+        : createOpenJudge(parser, cache, role.postgres.denyFunctions),
+    close: () => parser.close(),
+  }
+}
