@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startShellHost } from '../../agents/shell.ts'
+import { message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.ts'
 import { finished, sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
+import { execRequest, newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { freePort, missingClient, type Teardown } from '../fixtures/sshd.ts'
 
 const skip = missingClient() ?? false
@@ -36,7 +38,7 @@ const isRunning = (pid: number) =>
   existsSync(`/proc/${pid}`) && !/State:\s+Z/.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 
 t.test('commands and terminals', { skip }, async (t) => {
-  const { client, recorder } = await house(t)
+  const { client, gateway, recorder } = await house(t)
 
   await t.test('two outputs, an exit code, a signal', async (t) => {
     const ran = await client.ssh([ME, 'echo out; echo err >&2; exit 7'])
@@ -66,6 +68,20 @@ t.test('commands and terminals', { skip }, async (t) => {
     const env = { PATH: process.env['PATH'] ?? '', HOME: client.directory, TERM: 'xterm-256color' }
     const ran = await finished(spawn('script', ['-qec', `stty rows 31 cols 97; ${inner}`, '/dev/null'], { env }))
     t.match(ran.stdout.toString(), /\/dev\/pts\/\d+\s+31 97\s+xterm-256color/)
+  })
+
+  await t.test('a signal of the client reaches the program', async (t) => {
+    const raw = await rawClient(t, gateway.port)
+    const key = newKey()
+    gateway.allowed.add(key.fingerprint)
+    await signIn(raw, 'alice%prod-db', key)
+    raw.send(openSessionChannel(0))
+    const id = new Reader((await raw.nextOf(91)) ?? Buffer.alloc(0), 5).uint32()
+    raw.send(execRequest(id, 'trap "echo got; exit 9" USR1; echo ready; while :; do sleep 0.05; done'))
+    await raw.nextOf(94)
+    raw.send(message(98, uint32(id), string('signal'), Buffer.from([0]), string('USR1')))
+    t.match((await raw.nextOf(94))?.toString(), /got/)
+    raw.destroy()
   })
 
   await t.test('a typed shell', async (t) => {

@@ -293,6 +293,7 @@ t.test('the library underneath', async (t) => {
       /bufferParser\.init\(modesBinary, 1\)/,
       'terminal modes are read from the second byte',
     )
+    t.match(source('crypto.js'), /randomFillSync\(packet, 5 \+ payloadLen/, 'random bytes packet by packet')
     t.notMatch(source('kex.js'), /mlkem/, 'no post-quantum key exchange')
     t.notMatch(source('keyParser.js'), /cert-v01/, 'no certificates')
   })

@@ -5,8 +5,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { byte, message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.ts'
 import { finished, sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
+import { execRequest, newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
 
 const missing = missingSshd() ?? missingClient()
@@ -132,6 +134,45 @@ t.test('terminals', { skip }, async (t) => {
     t.match(shown, /-ixon/)
     t.match(shown, /xterm-256color/)
     t.same(recorder.sessions.at(-1)?.start.terminal, { columns: 97, rows: 31, type: 'xterm-256color' })
+  })
+})
+
+t.test('what a client asks for while a program runs', { skip }, async (t) => {
+  const { gateway, recorder } = await house(t, { allowAll: true })
+  const start = async (command: string) => {
+    const raw = await rawClient(t, gateway.port)
+    await signIn(raw, 'alice%prod-db', newKey())
+    raw.send(openSessionChannel(0))
+    const id = new Reader((await raw.nextOf(91)) ?? Buffer.alloc(0), 5).uint32()
+    const size = [uint32(80), uint32(24), uint32(0), uint32(0)]
+    raw.send(message(98, uint32(id), string('pty-req'), byte(1), string('vt100'), ...size, string(byte(0))))
+    raw.send(execRequest(id, command))
+    await raw.nextOf(94)
+    const request = (type: string, ...fields: readonly Buffer[]) =>
+      raw.send(message(98, uint32(id), string(type), byte(0), ...fields))
+    const data = async () => new Reader((await raw.nextOf(94)) ?? Buffer.alloc(0), 5).text()
+    return { raw, request, data }
+  }
+
+  t.test('another size of its window', async (t) => {
+    const { raw, request, data } = await start('echo ready; read line; stty size')
+    request('window-change', uint32(120), uint32(50), uint32(0), uint32(0))
+    t.ok(await until(() => recorder.bytes('r').toString() === '120x50'))
+    raw.send(message(94, uint32(0), string('\n')))
+    let shown = ''
+    while (!shown.includes('50 120')) shown += await data()
+    t.pass('the program sees it')
+    raw.destroy()
+  })
+
+  const isRoot = process.getuid?.() === 0 ? 'sshd passes no signals on to programs of root' : false
+  t.test('a signal', { skip: isRoot }, async (t) => {
+    const { raw, request, data } = await start('trap "echo got; exit 9" USR1; echo ready; while :; do sleep 0.05; done')
+    request('signal', string('USR1'))
+    t.match(await data(), /got/)
+    t.ok(await until(() => recorder.sessions.at(-1)?.end?.exitCode === 9))
+    t.match(recorder.bytes('m').toString(), /signal USR1/)
+    raw.destroy()
   })
 })
 
