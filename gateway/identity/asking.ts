@@ -1,18 +1,20 @@
 /** The terminal's side of a sign-in by browser: asks, shows or takes the code, and waits. */
 import type { Identity } from '../model/identity.ts'
-import type { Moment } from '../model/moment.ts'
+import { after, type Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { ReverseSignIn, SignInQuestion, WaitingSignIn } from '../session/session.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import { isCode, newCode } from './code.ts'
 import type { Keys } from './keys.ts'
+import type { Leases } from './leases.ts'
 import type { News } from './news.ts'
-import { type IdentityParts, PATHS } from './parts.ts'
+import { type IdentityParts, MOST_KEY_MS, PATHS } from './parts.ts'
 import { changed } from './change.ts'
 import { find, finish, insert, spendTry, take, type Waiting } from './waiting.ts'
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'log' | 'settings' | 'hooks'> & {
   readonly keys: Keys
+  readonly leases: Leases
   readonly news: News
 }
 
@@ -34,9 +36,18 @@ export class Asking {
   }
 
   /** @throws {Refusal} TOO_MANY. */
-  async askReverse(question: SignInQuestion): Promise<ReverseSignIn> {
+  async askReverse(question: SignInQuestion, gone?: AbortSignal): Promise<ReverseSignIn> {
     const { id, expiresAt, url } = await this.#insert(question, 'show', undefined)
-    return { url, expiresAt, attempt: (code) => this.#attempt(id, code) }
+    // A place in the queue that nobody waits in must not turn others away.
+    const leave = () => void finish(this.#parts.state, { id }, 'The client has gone.').catch(() => false)
+    if (gone?.aborted === true) leave()
+    else gone?.addEventListener('abort', leave, { once: true })
+    return {
+      url,
+      expiresAt,
+      attempt: (code) => this.#attempt(id, code),
+      still: () => this.#parts.leases.get(leaseOf(id)),
+    }
   }
 
   async #insert(question: SignInQuestion, direction: 'type' | 'show', code: string | undefined) {
@@ -106,7 +117,7 @@ export class Asking {
   }
 
   async #attempt(id: string, code: string): Promise<Identity | undefined> {
-    const { state, clock, hooks, keys, news } = this.#parts
+    const { state, clock, hooks, settings, keys, leases, news } = this.#parts
     const waiting = await find(state, id)
     if (waiting === undefined) throw over()
     if (waiting.state === 'over') throw new Refusal('NOT_SIGNED_IN', waiting.detail, { next: 'Connect again.' })
@@ -123,10 +134,12 @@ export class Asking {
       if (await finish(state, { id }, refusal.message)) this.#refused(waiting, refusal)
       throw refusal
     }
+    const until = after(clock.now(), Math.min(settings.keyBoundForMs, MOST_KEY_MS))
     const identity = await state.tx(async (tx) => {
       const taken = await take(tx, id, 'shown', waiting.codeHash, clock.now())
-      if (taken !== undefined && waiting.keyFingerprint !== undefined)
-        await keys.bind(tx, taken, waiting.keyFingerprint)
+      if (taken === undefined) return undefined
+      await leases.put(leaseOf(id), taken, until, tx)
+      if (waiting.keyFingerprint !== undefined) await keys.bind(tx, taken, waiting.keyFingerprint)
       return taken
     })
     if (identity === undefined) throw over()
@@ -156,6 +169,9 @@ export class Asking {
     })
   }
 }
+
+/** A connection without a key has nothing else that stands for its person. */
+const leaseOf = (id: string): string => `connection ${id}`
 
 export const placeOf = (question: SignInQuestion) => ({
   address: question.sourceAddress,

@@ -111,11 +111,11 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   )
   const sessions = new BrowserSessions(parts)
   const keys = new Keys({ ...parts, news })
-  const asking = new Asking({ ...parts, keys, news })
+  const leases = new Leases(parts)
+  const asking = new Asking({ ...parts, keys, leases, news })
   const approval = new Approval({ ...parts, keys, news })
   const signIn = new SignIn({ ...parts, providers, sessions, news })
   const tokens = new Tokens({ ...parts, news })
-  const leases = new Leases(parts)
   const forgetAll: LogoutParts['forgetAll'] = async (who, why) => {
     await tokens.revoke(who)
     await leases.revoke(who)
@@ -149,7 +149,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
       tidy()
       return asking.ask(question)
     },
-    askReverse: (question) => asking.askReverse(question),
+    askReverse: (question, gone) => asking.askReverse(question, gone),
     forget: (identity) => forgetAll(identity, 'they signed out'),
     keys: (identity) => keys.list(identity),
     forgetKey: (identity, fingerprint) => keys.forget(identity, fingerprint),

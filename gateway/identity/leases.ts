@@ -3,6 +3,7 @@ import type { Identity, Subject } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import { hashOf } from './cookie-secret.ts'
+import type { Statements } from '../state/state.ts'
 import type { IdentityParts } from './parts.ts'
 import { identityOf, proofText, type Row } from './row.ts'
 
@@ -29,8 +30,9 @@ export class Leases {
     return identity
   }
 
-  async put(key: string, who: Identity, expiresAt: Moment): Promise<void> {
-    await this.#parts.state.run(
+  /** `on`: within that transaction. */
+  async put(key: string, who: Identity, expiresAt: Moment, on: Statements = this.#parts.state): Promise<void> {
+    await on.run(
       `insert into sign_in_leases (id, subject, provider, proof, expires_at) values ($1, $2, $3, $4, $5)
        on conflict (id) do update set subject = excluded.subject, provider = excluded.provider, proof = excluded.proof,
          expires_at = excluded.expires_at`,

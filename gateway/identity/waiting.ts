@@ -17,7 +17,10 @@ import { identityOf, number, proofText, type Row, text, textOrNone } from './row
 
 export const TRIES = 5
 
-/** Questions under way: of one person, from one address, and in all. Connections that one approval lets in count once, up to a point. */
+/**
+ * Questions under way: of one person at one address, of one address, and in all. Connections that one approval lets in count once, up to a point.
+ * Never of one person anywhere: whoever knows a name could keep its owner out.
+ */
 const MOST = { ofPerson: 8, fromAddress: 16, inAll: 2000, joint: 64 }
 /** How long it is remembered what became of a question. */
 const KEPT_MS = 10 * 60_000
@@ -85,7 +88,7 @@ function jointOf(question: SignInQuestion, direction: Direction, id: string): st
 async function refuseCrowd(tx: Statements, question: SignInQuestion, joint: string, now: Moment): Promise<void> {
   const [counted] = await tx.all<Row>(
     `select count(*) as in_all,
-            count(distinct case when username = $1 and joint <> $3 then joint end) as of_person,
+            count(distinct case when username = $1 and source_address = $2 and joint <> $3 then joint end) as of_person,
             count(distinct case when source_address = $2 and joint <> $3 then joint end) as from_address,
             coalesce(sum(case when joint = $3 then 1 else 0 end), 0) as joint
      from waiting_sign_ins where state in ('waiting', 'shown') and expires_at > $4`,

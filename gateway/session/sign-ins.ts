@@ -30,6 +30,11 @@ export type ReverseSignIn = {
   readonly expiresAt: Moment
   /** One try; undefined when the code is wrong. @throws {Refusal} after five tries, a timeout, or when nobody signed in. */
   attempt(code: string): Promise<Identity | undefined>
+  /**
+   * For a connection that stays open: who signed in, for as long as a key would stand for them and no logout has ended it.
+   * @throws {Refusal} LOCKED.
+   */
+  still(): Promise<Identity | undefined>
 }
 
 export type SignIns = {
@@ -40,8 +45,8 @@ export type SignIns = {
   bound(username: Username, keyFingerprint: string): Promise<Identity | undefined>
   /** The key (when there is one) is bound to the person for the configured time once the sign-in succeeds. @throws {Refusal} TOO_MANY. */
   ask(question: SignInQuestion): Promise<WaitingSignIn>
-  /** @throws {Refusal} TOO_MANY. */
-  askReverse(question: SignInQuestion): Promise<ReverseSignIn>
+  /** `gone` aborts when the client has left: nobody waits any more. @throws {Refusal} TOO_MANY. */
+  askReverse(question: SignInQuestion, gone?: AbortSignal): Promise<ReverseSignIn>
   /** Forgets every bound key of that person; returns how many. */
   forget(identity: Identity): Promise<number>
 }

@@ -322,6 +322,56 @@ await t.test('a crowd at the door is turned away, others are not', async (t) => 
   t.same(w.audit, [], 'auditors are not flooded')
 })
 
+await t.test('strangers elsewhere who know a name do not keep its owner out', async (t) => {
+  const { w } = await withAlice(t)
+  for (let n = 0; n < 20; n += 1)
+    t.equal(
+      await refusalOf(
+        w.room.ask(sshQuestion('alice', { keyFingerprint: `SHA256:${n}`, sourceAddress: `198.51.100.${n % 4}` })),
+      ),
+      'none',
+    )
+  t.equal(await refusalOf(w.room.ask(sshQuestion())), 'none')
+})
+
+await t.test('who hangs up before the code was typed leaves no crowd behind', async (t) => {
+  const { w, here } = await withAlice(t)
+  const left: string[] = []
+  for (let n = 0; n < 20; n += 1) {
+    const gone = new AbortController()
+    const { url } = await w.room.askReverse(sshQuestion('alice', { keyFingerprint: undefined }), gone.signal)
+    gone.abort()
+    left.push(url.split('/').at(-1) ?? '')
+    await new Promise((wake) => setTimeout(wake, 5))
+  }
+  for (const id of left) t.equal(await refusalOf(w.room.revealCode(id, here)), 'NOT_FOUND', 'nothing to reveal either')
+})
+
+await t.test(
+  'a sign-in without a key stands as long as a key would: not after a logout, a lock or its time',
+  async (t) => {
+    const { w, identity, here } = await withAlice(t)
+    const enter = async () => {
+      const reverse = await w.room.askReverse(sshQuestion('alice', { keyFingerprint: undefined }))
+      t.equal(await reverse.still(), undefined, 'nobody yet')
+      const { code } = await w.room.revealCode(reverse.url.split('/').at(-1) ?? '', here)
+      await reverse.attempt(code)
+      t.same(await reverse.still(), identity)
+      return reverse
+    }
+    const first = await enter()
+    await w.room.forget(identity)
+    t.equal(await first.still(), undefined, 'after a logout')
+    const second = await enter()
+    w.locked.set(identity.subject, 'alice is locked')
+    t.equal(await refusalOf(second.still()), 'LOCKED')
+    w.locked.clear()
+    t.same(await second.still(), identity)
+    w.later(8 * 3_600_000)
+    t.equal(await second.still(), undefined, 'after its time')
+  },
+)
+
 await t.test('what a client says about itself cannot draw on the page', async (t) => {
   const { w, here } = await withAlice(t)
   const hostile = `SSH-2.0-x\u001b[2J\r\n\u202e\u0000<script>${'y'.repeat(1000)}`
