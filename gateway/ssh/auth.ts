@@ -18,8 +18,8 @@ export type Person = {
   readonly named: NamedPerson
   /** Undefined after a sign-in without a key. */
   readonly keyFingerprint: string | undefined
-  /** Whether the key was bound when it was looked at last. */
-  isBound: boolean
+  /** Who stands behind this connection now, by whatever let it in; undefined once that is over. @throws {Refusal} LOCKED. */
+  readonly still: () => Promise<Identity | undefined>
 }
 
 export type AuthParts = {
@@ -31,6 +31,8 @@ export type AuthParts = {
   /** Called while an approval is waited for: time to sign in starts anew. */
   readonly stillWaiting: (connection: Connection) => void
 }
+
+type SignedIn = Pick<Person, 'identity' | 'still'>
 
 const METHODS = ['publickey', 'keyboard-interactive'] as const
 /** A client with `ServerAliveInterval 1` gives up after three silent seconds. */
@@ -62,14 +64,15 @@ export class Authentication {
     if (named === undefined || this.#over) return this.#no()
     const key = attempt.method === 'publickey' ? attempt.key : undefined
     try {
-      const identity =
+      const signedIn =
         attempt.method === 'publickey'
           ? await this.#byKey(named, attempt.key, signal)
           : await this.#byCode(named, attempt.ask, signal)
-      if (identity === undefined || signal.aborted) return this.#no()
+      if (signedIn === undefined || signal.aborted) return this.#no()
+      const { identity, still } = signedIn
       // Who signed in must be who ssh named; identity/ has looked, and this is the place where it would matter.
       if (identity.username !== named.username) return this.#no()
-      this.#accepted({ identity, named, keyFingerprint: key?.fingerprint, isBound: false })
+      this.#accepted({ identity, still, named, keyFingerprint: key?.fingerprint })
       return { accept: true }
     } catch (failure) {
       if (signal.aborted) return this.#no()
@@ -93,10 +96,12 @@ export class Authentication {
     return { accept: false, methods: METHODS }
   }
 
-  async #byKey(named: NamedPerson, key: ProvenKey, signal: AbortSignal): Promise<Identity | undefined> {
+  async #byKey(named: NamedPerson, key: ProvenKey, signal: AbortSignal): Promise<SignedIn | undefined> {
     const { signIns, clock, boundForMs } = this.#parts
-    const known = await signIns.bound(named.username, key.fingerprint)
-    if (known !== undefined || signal.aborted) return known
+    const still = () => signIns.bound(named.username, key.fingerprint)
+    const known = await still()
+    if (signal.aborted) return undefined
+    if (known !== undefined) return { identity: known, still }
     const waiting = await signIns.ask(this.#question(named, key.fingerprint))
     this.#connection.sendBanner(signInBanner(waiting, named.username, clock.now()))
     const stop = new AbortController()
@@ -108,7 +113,7 @@ export class Authentication {
       const now = clock.now()
       const until = boundForMs === undefined ? undefined : after(now, boundForMs)
       if (!signal.aborted) this.#connection.sendBanner(signedInBanner(identity, now, until))
-      return identity
+      return { identity, still }
     } finally {
       stop.abort()
     }
@@ -128,16 +133,28 @@ export class Authentication {
     named: NamedPerson,
     ask: (Attempt & { readonly method: 'keyboard-interactive' })['ask'],
     signal: AbortSignal,
-  ): Promise<Identity | undefined> {
-    const reverse = await this.#parts.signIns.askReverse(this.#question(named, undefined))
-    let text = reverseText(reverse, named.username)
-    for (let tries = 0; tries < CODE_TRIES && !signal.aborted; tries += 1) {
-      const [code = ''] = await this.#meanwhile(
-        ask('Sallyport', text, [{ prompt: 'The code that the browser shows: ', echo: true }]),
-      )
-      const identity = await reverse.attempt(code.trim().slice(0, 64))
-      if (identity !== undefined) return identity
-      text = 'That is not the code.'
+  ): Promise<SignedIn | undefined> {
+    const { signIns, clock } = this.#parts
+    const stop = new AbortController()
+    const reverse = await signIns.askReverse(this.#question(named, undefined), AbortSignal.any([signal, stop.signal]))
+    // Who never answers must not keep a place on the doorstep for ever.
+    const late = setTimeout(
+      () => this.#connection.disconnect('Nobody signed in, in time.'),
+      Math.max(0, reverse.expiresAt - clock.now()),
+    )
+    try {
+      let text = reverseText(reverse, named.username)
+      for (let tries = 0; tries < CODE_TRIES && !signal.aborted; tries += 1) {
+        const [code = ''] = await this.#meanwhile(
+          ask('Sallyport', text, [{ prompt: 'The code that the browser shows: ', echo: true }]),
+        )
+        const identity = await reverse.attempt(code.trim().slice(0, 64))
+        if (identity !== undefined) return { identity, still: () => reverse.still() }
+        text = 'That is not the code.'
+      }
+    } finally {
+      clearTimeout(late)
+      stop.abort()
     }
     throw new Refusal('NOT_SIGNED_IN', 'None of these was the code.', { next: 'Connect again for a new one.' })
   }
@@ -175,14 +192,13 @@ export class Authentication {
  *
  * @throws {Refusal} LOCKED, NOT_SIGNED_IN.
  */
-export async function stillSignedIn(signIns: SignIns, person: Person): Promise<void> {
-  if (person.keyFingerprint === undefined) return
-  const identity = await signIns.bound(person.identity.username, person.keyFingerprint)
-  if (identity?.subject === person.identity.subject) {
-    person.identity = identity
-    person.isBound = true
-  } else if (person.isBound || identity !== undefined)
+export async function stillSignedIn(person: Person): Promise<void> {
+  const identity = await person.still()
+  if (identity === undefined || identity.subject !== person.identity.subject)
     throw new Refusal('NOT_SIGNED_IN', 'Your sign-in has ended.', { next: 'Close this connection and connect again.' })
+  // A second sign-in on this connection may be fresher than the one that let it in.
+  const { proof } = person.identity
+  person.identity = proof.authTime > identity.proof.authTime ? { ...identity, proof } : identity
 }
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>

@@ -1,4 +1,5 @@
 /** One session channel of a person: our command line, the menu, or a target. */
+import { Refusal } from '../model/refusal.ts'
 import { type Person, stillSignedIn } from './auth.ts'
 import type { Context } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
@@ -14,7 +15,7 @@ import { type Guest, visitTarget } from './target-session.ts'
 export async function serveChannel(parts: SshParts, guest: Guest): Promise<void> {
   const { connection, channel, person } = guest
   try {
-    await stillSignedIn(parts.people.signIns, person)
+    await stillSignedIn(person)
   } catch (failure) {
     const denied = denial(failure, parts.notes.log)
     await new Console(channel).note(denialText(denied))
@@ -26,12 +27,38 @@ export async function serveChannel(parts: SshParts, guest: Guest): Promise<void>
     case 'menu':
       return atMenu(parts, guest, context)
     case 'command':
-      return channel.end(await runCommand(context, route.line, parts.notes.log))
+      return atCommand(parts, guest, context, route.line)
     case 'target':
       return visitTarget(parts, { ...guest, context, target: route.target, request: route.request })
     case 'nowhere':
       await context.console.note(`${route.why}\n`)
       return channel.end(WRONG_USAGE)
+  }
+}
+
+/** How often somebody who goes on looking is looked at, besides at each change of grants and locks. */
+const LOOK_EVERY_MS = 15_000
+
+/** Who is locked out or signed out while a command runs (`watch` can run for hours) sees no more of it. */
+async function atCommand(parts: SshParts, guest: Guest, context: Context, line: string): Promise<void> {
+  const { channel, person } = guest
+  const look = async () => {
+    try {
+      await stillSignedIn(person)
+    } catch (failure) {
+      if (!(failure instanceof Refusal) || failure.code === 'UNAVAILABLE') return
+      const denied = denial(failure, parts.notes.log)
+      await context.console.note(denialText(denied))
+      await channel.end(denied.exitCode)
+    }
+  }
+  const stop = parts.people.desk.onChange(() => void look())
+  const timer = setInterval(() => void look(), LOOK_EVERY_MS)
+  try {
+    await channel.end(await runCommand(context, line, parts.notes.log))
+  } finally {
+    clearInterval(timer)
+    stop()
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Grant } from '../model/grant.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { TargetView } from '../session/session.ts'
+import { stillSignedIn } from './auth.ts'
 import { type Context, typed } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
 import { decide } from './commands/decide.ts'
@@ -26,6 +27,8 @@ export async function atMenu(parts: SshParts, guest: Guest, context: Context): P
   try {
     const target = await chosenTarget(context)
     if (target === undefined) return await channel.end(DONE)
+    // A menu can stand open for hours.
+    await stillSignedIn(guest.person)
     return await visitTarget(parts, { ...guest, context, target, request: { kind: 'shell' } })
   } catch (failure) {
     if (channel.closed.aborted) return channel.end(BROKEN)

@@ -1,7 +1,7 @@
 /** One channel on a target: admission, recording, the engine's relay, and what the person is told meanwhile. */
 import { Refusal } from '../model/refusal.ts'
 import { type Admission, admit, type GrantNotice, openSession, type Session } from '../session/session.ts'
-import type { Person } from './auth.ts'
+import { type Person, stillSignedIn } from './auth.ts'
 import { signInBanner } from './auth-words.ts'
 import { askForAccess, noGrant } from './commands/ask-access.ts'
 import { type Context, typed } from './commands/command.ts'
@@ -61,6 +61,8 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
       } else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
         asked = true
         await askForAccess({ ...context, identity: person.identity }, target, role)
+        // An approval can be long in coming.
+        await stillSignedIn(person)
       } else if (code === 'NO_GRANT') throw await noGrant(context, target, role)
       else throw failure
     }

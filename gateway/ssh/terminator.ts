@@ -189,7 +189,7 @@ class House {
   async #forward(connection: Connection, person: Person, request: TcpipRequest, target: string): Promise<void> {
     const { road, engine, notes } = this.#parts
     try {
-      await stillSignedIn(this.#parts.people.signIns, person)
+      await stillSignedIn(person)
       const { identity, named } = person
       const admission = await admit(road.admit, { identity, target, protocol: 'ssh', role: named.role })
       const session = await openSession(road.open, admission, {

@@ -151,6 +151,60 @@ await t.test(
   },
 )
 
+await t.test('a key that was forgotten before the first channel opens none', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf, configure, target } = await openDoor(t)
+  const { alice } = people()
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  configure('alice', ['BatchMode yes', `ControlPath ${target.directory}/mux`])
+  const master = ssh('-M', '-N', 'alice@127.0.0.1')
+  t.teardown(() => master.child.kill())
+  for (let tries = 0; tries < 100 && !existsSync(`${target.directory}/mux`); tries += 1)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  signIns.keys.clear()
+  const first = await ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', 'whoami').done
+  t.match(first, { code: 1, out: '', errors: /Your sign-in has ended/ })
+})
+
+await t.test('a connection without a key is over with its sign-in', { skip }, async (t) => {
+  const { ssh, sshOnTerminal, signIns, configure, target } = await openDoor(t)
+  configure(undefined, [`ControlPath ${target.directory}/mux`])
+  signIns.answer = people().alice
+  const master = sshOnTerminal('-M', 'alice@127.0.0.1')
+  await master.shows('The code that the browser shows:')
+  master.type('K7QF-22MX\n')
+  await master.shows('where to?')
+  const through = () => ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', 'whoami').done
+  t.match(await through(), { code: 0 })
+  signIns.standing = undefined
+  t.match(await through(), { code: 1, out: '', errors: /Your sign-in has ended/ })
+})
+
+await t.test('who never types the code does not hold a place for ever', { skip }, async (t) => {
+  const { ssh, sshOnTerminal, signIns, fingerprintOf, configure } = await openDoor(t, {
+    unsigned: { all: 1, perAddress: 1, patienceMs: 3000 },
+  })
+  signIns.keys.set(fingerprintOf('alice'), people().alice)
+  configure(undefined)
+  signIns.patienceMs = 700
+  const silent = sshOnTerminal('alice@127.0.0.1', 'whoami')
+  await silent.shows('The code that the browser shows:')
+  configure('alice')
+  t.match(await ssh('alice@127.0.0.1', 'whoami').done, { code: 0 }, 'the place is free again')
+  silent.child.kill()
+})
+
+await t.test('who is locked or signed out while watching sees no more', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf, desk } = await openDoor(t)
+  const { alice, admin } = people()
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'operator', reason: 'INC-42' })
+  const waiting = ssh('alice@127.0.0.1', 'request', 'prod-web', '--role', 'operator', '--reason', 'INC-43', '--wait')
+  await waiting.shows('equest 2')
+  signIns.keys.clear()
+  await desk.grants.lock(admin, 'erin', 'any change is a look')
+  t.match(await waiting.done, { code: 1, errors: /Your sign-in has ended/ })
+})
+
 await t.test('a connection has so many channels, so many tries, and so much time to sign in', { skip }, async (t) => {
   const settings = { channels: 1, maxFailures: 3, graceMs: 400 }
   const { ssh, signIns, keyOf, fingerprintOf, configure, desk, target, sshOnTerminal } = await openDoor(t, settings)
