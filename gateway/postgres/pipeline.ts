@@ -63,6 +63,11 @@ export class Pipeline {
     return this.#groups
   }
 
+  /** Messages that are not answered yet. */
+  get length(): number {
+    return this.#owed.length
+  }
+
   get idle(): boolean {
     return this.#owed.length === 0
   }

@@ -32,6 +32,7 @@ export type RelayEnd = Omit<SessionEnd, 'endedAt'>
 
 /** Messages that wait for their turn, before the client is paused. */
 const MAX_WAITING_BYTES = 1024 * 1024
+const MAX_WAITING = 5_000
 /** The last frame under way gets this long to be read by the client. */
 const FAREWELL_MS = 2_000
 /** A backend whose client has left may finish this long. */
@@ -194,6 +195,7 @@ export class Relay {
   }
 
   #isFull(): boolean {
+    if (this.#inbox.length + this.#pipeline.length > MAX_WAITING) return true
     return this.#inboxBytes + this.#gates.waitingBytes > MAX_WAITING_BYTES
   }
 
