@@ -11,7 +11,8 @@ import type { Place } from './place.ts'
 export const OWN_PREFIX = '/.sallyport/'
 export const ENTER_PATH = `${OWN_PREFIX}enter`
 export const SIGN_OUT_PATH = `${OWN_PREFIX}sign-out`
-const LONGEST_RETURN = 2048
+/** Encoded; what signs in keeps no longer way back. */
+const LONGEST_RETURN = 1200
 
 export type HandOver = {
   /** The portal's address that hands this browser over. */
@@ -25,7 +26,7 @@ export function beginHandOver(asked: Asked, place: Place, settings: HttpParts['s
   const nonce = nonceOf(asked) ?? randomBytes(32).toString('base64url')
   const query = new URLSearchParams({
     target: place.target,
-    returnTo: returnTo.length > LONGEST_RETURN ? '/' : returnTo,
+    returnTo: encodeURIComponent(returnTo).length > LONGEST_RETURN ? '/' : returnTo,
     state: createHash('sha256').update(nonce).digest('base64url'),
   })
   return {

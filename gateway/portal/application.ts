@@ -26,6 +26,7 @@ import { sessionRoutes } from './session-routes.ts'
 import { signInPages } from './sign-in-pages.ts'
 import { signInRoutes } from './sign-in-routes.ts'
 import { createGuard, nothingHere } from './visitor.ts'
+import { webRoutes } from './web-routes.ts'
 
 const BODY_BYTES = 64 * 1024
 const LONGEST_PARAMETER = 256
@@ -113,6 +114,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   )
   void app.register(async (pages: App) => {
     signInPages(pages, { identity, clock, settings })
+    if (parts.web !== undefined) webRoutes(pages, { identity, desk, role, settings, web: parts.web })
     applicationPages(pages, { identity, desk, role, assets: new Assets(settings.dist), publicUrl })
   })
   return { app, endStreams: () => streams.close() }

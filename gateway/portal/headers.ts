@@ -28,6 +28,10 @@ export const pagePolicy = (nonce: string): string =>
     'frame-ancestors': "'none'",
   })
 
+/** A page with a form for us; what we answer may send the browser on to `onward`, which browsers count as part of the form. */
+export const formPolicy = (nonce: string, onward: string): string =>
+  pagePolicy(nonce).replace("form-action 'none'", `form-action 'self' ${onward}`)
+
 /** Everything that is not a page. */
 const NO_PAGE_POLICY = policy({ 'default-src': "'none'", 'base-uri': "'none'", 'frame-ancestors': "'none'" })
 

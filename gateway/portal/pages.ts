@@ -13,6 +13,13 @@ h1 { margin: 0 0 .5rem; font-size: 1.35rem; line-height: 1.25; }
 p { margin: .5rem 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: .9rem; }
 a.button { display: block; margin-top: 1rem; padding: .65rem 1rem; border: 1px solid var(--go); border-radius: .25rem; color: var(--go); text-align: center; text-decoration: none; font-weight: 600; }
+label { display: block; margin-top: 1rem; font-weight: 600; }
+label small { display: block; font-weight: 400; color: var(--soft); }
+input, select { width: 100%; margin-top: .25rem; padding: .55rem; border: 1px solid var(--line); border-radius: .25rem; background: var(--ground); color: inherit; font: inherit; }
+button { width: 100%; margin-top: 1.5rem; padding: .65rem 1rem; border: 0; border-radius: .25rem; background: var(--go); color: var(--on); font: inherit; font-weight: 600; cursor: pointer; }
+[role=alert] { color: #b3261e; font-weight: 600; }
+@media (prefers-color-scheme: dark) { [role=alert] { color: #f2b8b5; } }
+:focus-visible { outline: 3px solid var(--go); outline-offset: 2px; }
 a.button:hover, a.button:focus-visible { background: var(--go); color: var(--on); }
 `
 
@@ -25,6 +32,10 @@ export type Page = {
   readonly text: readonly string[]
   readonly links?: readonly { readonly label: string; readonly href: string }[]
   readonly small?: string | undefined
+  /** HTML, escaped already: stands after the text. */
+  readonly form?: string
+  /** Where the browser goes at once. */
+  readonly onward?: string
 }
 
 /** `nonce` goes with the policy of {@link file://./headers.ts}. */
@@ -39,7 +50,7 @@ export function html(page: Page, nonce: string): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>${escape(page.title)} · Sallyport</title>
+${page.onward === undefined ? '' : `<meta http-equiv="refresh" content="0; url=${escape(page.onward)}">\n`}<title>${escape(page.title)} · Sallyport</title>
 <link rel="icon" href="data:,">
 <style nonce="${nonce}">${STYLE}</style>
 </head>
@@ -47,7 +58,7 @@ export function html(page: Page, nonce: string): string {
 <p class="brand">${MARK}Sallyport</p>
 <h1>${escape(page.title)}</h1>
 ${page.text.map((text) => `<p>${escape(text)}</p>`).join('\n')}
-${links.join('\n')}
+${page.form ?? ''}${links.join('\n')}
 ${small}
 </main></body>
 </html>
@@ -69,5 +80,5 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Not available at the moment',
 }
 
-const escape = (text: string): string =>
+export const escape = (text: string): string =>
   text.replace(/\p{Cc}/gu, '\ufffd').replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)

@@ -83,6 +83,19 @@ export type Elsewhere = {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
 
+/** What identity/ does for browsers on the host names of web targets. */
+export type WebHandOver = {
+  /** A code for the browser behind our cookie, worth one use on that target with the nonce behind `state`. @throws {Refusal} NOT_SIGNED_IN, TOO_MANY. */
+  mint(ask: {
+    readonly portalCookie: string
+    readonly target: string
+    readonly returnTo: string
+    readonly state: string
+  }): Promise<string>
+  /** Public keys of what web targets are told about people: JSON texts. */
+  publicKeys(): Promise<readonly string[]>
+}
+
 export type PortalSettings = {
   /** `https://gateway.example`, without a path. Its host is the portal's own name; every other name goes elsewhere. */
   readonly publicUrl: string
@@ -108,6 +121,8 @@ export type PortalParts = {
   /** A role of the config, to show what a waiting request is about. */
   readonly role: (name: string) => Role | undefined
   readonly elsewhere?: Elsewhere | undefined
+  /** Web targets are at `https://<target>.<domain>`, on our port; undefined: there are none. */
+  readonly web?: { readonly sessions: WebHandOver; readonly domain: string } | undefined
   readonly settings: PortalSettings
   readonly audit: Audit
   readonly clock: Clock

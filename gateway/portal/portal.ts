@@ -5,7 +5,16 @@ import { createListener, renewCertificate, startListening, stopListening, watchC
 import type { PortalParts, PortalSettings } from './parts.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
-export type { BrowserSession, Elsewhere, FrontDesk, PortalParts, PortalSettings, Question } from './parts.ts'
+export { WEB_PATHS } from './web-routes.ts'
+export type {
+  BrowserSession,
+  Elsewhere,
+  FrontDesk,
+  PortalParts,
+  PortalSettings,
+  Question,
+  WebHandOver,
+} from './parts.ts'
 
 /** How long answers under way may take when the portal closes. */
 const GRACE_MS = 2000

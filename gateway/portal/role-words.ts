@@ -37,7 +37,13 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const no = postgres.mode === 'read-only' ? ' Statements that change something are refused.' : ''
     return [`${deed} ${where}${schemas}.${no}`]
   },
-  http: () => ['The web application.'],
+  http: ({ http }) => {
+    if (http === undefined) return []
+    const deed = http.mode === 'read-only' ? 'Look at' : 'Use'
+    const where = http.paths.length === 0 ? '' : `, paths ${list(http.paths, 'and')} only`
+    const not = http.denyPaths.length === 0 ? '' : `, not ${list(http.denyPaths, 'and')}`
+    return [`${deed} the web application${where}${not}.`]
+  },
 }
 
 function approvalWords(rule: ApprovalRule): string {
