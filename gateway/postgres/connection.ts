@@ -7,6 +7,7 @@ import type { PostgresEndpoint } from '../model/target.ts'
 import { type Admission, openSession, type Session, type Wish } from '../session/session.ts'
 import type { CancelKeys } from './cancel.ts'
 import type { SqlJudge } from './judge.ts'
+import { noteRefused } from './deny.ts'
 import { admitTo, type GrantWaitParts, waitForGrant, withNext } from './grant-wait.ts'
 import type { Greeted } from './greeting.ts'
 import { backendKeyData, parameterStatus, readyForQuery, report } from './message.ts'
@@ -98,10 +99,13 @@ export class Connection {
       const role = name.role === undefined ? {} : { role: name.role }
       const wish: Wish = { identity, target: name.target, protocol: 'postgres', ...role }
       const waiting = this.#waiting()
-      if (this.#isPerson(how)) return waitForGrant(waiting, wish, name, say, this.#gone.signal)
-      return admitTo(parts.access.admit, wish, name).catch((why: unknown) => {
+      try {
+        if (this.#isPerson(how)) return await waitForGrant(waiting, wish, name, say, this.#gone.signal)
+        return await admitTo(parts.access.admit, wish, name)
+      } catch (why) {
+        noteRefused(parts.edge.audit, parts.open.clock.now(), wish, why)
         throw withNext(why, waiting, wish)
-      })
+      }
     }
     try {
       return { admission: await admit(first), name }

@@ -1,7 +1,10 @@
 /** A "no" in PostgreSQL's own words: severity, SQLSTATE, message, hint. */
-import { Fault, MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { Audit } from '../model/event.ts'
+import type { Moment } from '../model/moment.ts'
+import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
 import type { Role } from '../model/role.ts'
 import type { Verdict } from '../model/statement.ts'
+import type { Wish } from '../session/session.ts'
 import { report } from './message.ts'
 
 /** The last message before the connection ends. */
@@ -26,6 +29,25 @@ export function refused(verdict: Exclude<Verdict, { decision: 'allow' }>, role: 
     code: readOnly ? '25006' : '42501',
     message: readOnly ? `read-only session: ${verdict.reason}` : verdict.reason,
     hint: verdict.decision === 'deny' ? verdict.next : 'A second person would have to allow it.',
+  })
+}
+
+/** A person was not let through; that a target was out of reach is another thing. */
+const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'MFA_MISSING', 'NOT_ALLOWED', 'LOCKED', 'NOT_SIGNED_IN'])
+
+/** Belongs into the audit log, once it is known who asked. */
+export function noteRefused(audit: Audit, at: Moment, { identity, target }: Wish, failure: unknown): void {
+  if (!(failure instanceof Refusal) || !TELLING.has(failure.code)) return
+  audit({
+    id: crypto.randomUUID(),
+    at,
+    kind: 'session.refused',
+    actor: identity.username,
+    grant: undefined,
+    session: undefined,
+    target,
+    text: failure.message,
+    details: { protocol: 'postgres', code: failure.code, subject: identity.subject },
   })
 }
 

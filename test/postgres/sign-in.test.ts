@@ -270,6 +270,7 @@ t.test('without a grant a program is told at once how to ask; psql waits until i
     await told.error(),
     'FATAL 28000 No live grant for prod-db. Ask for one: ssh alice@gateway.example request prod-db --role readonly --reason "..."',
   )
+  t.match(door.audit, [{ kind: 'session.refused', actor: 'alice', target: 'prod-db', details: { code: 'NO_GRANT' } }])
   const socket = await tls(door)
   const reading = new Reading(socket)
   socket.write(startup('alice', 'prod-db', { application_name: 'psql' }))
