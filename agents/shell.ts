@@ -20,7 +20,7 @@ export type ShellHostOptions = {
 
 export type ShellHost = { readonly port: number; readonly hostKey: string; close(): Promise<void> }
 
-const ENVIRONMENT = /^(LANG|LC_[A-Z]+|COLORTERM)$/
+const ENVIRONMENT = /^(LANG|LC_[A-Z_]+|COLORTERM)$/
 
 export async function startShellHost(options: ShellHostOptions): Promise<ShellHost> {
   const { hostKey, line } = ensureHostKey(options.keyDirectory)

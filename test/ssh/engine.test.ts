@@ -203,7 +203,7 @@ t.test('the end of a grant', { skip }, async (t) => {
     t.test(`${name}: a sentence, and the remote process is gone`, async (t) => {
       const { client, gateway, recorder } = await house(t)
       const pidFile = join(client.directory, 'pid')
-      const child = client.start([...args, ME, `echo $$ > ${pidFile}; sh -c 'sleep 600 & wait' & yes`])
+      const child = client.start([...args, ME, `sleep 600 & echo $! > ${pidFile}-2; echo $$ > ${pidFile}; yes`])
       child.stdout?.resume()
       let said = ''
       child.stderr?.on('data', (chunk: Buffer) => {
@@ -217,6 +217,8 @@ t.test('the end of a grant', { skip }, async (t) => {
       t.equal(await gone, 255)
       t.match(said, /\[sallyport\] Grant 7 was revoked by bob\./)
       t.ok(await until(() => !isRunning(pid)))
+      const background = Number(readFileSync(`${pidFile}-2`, 'utf8'))
+      t.ok(await until(() => !isRunning(background)), 'what it left in the background is gone, too')
       t.ok(await until(() => recorder.sessions.at(-1)?.end !== undefined))
       t.match(recorder.sessions.at(-1)?.end, { cause: 'cut', detail: 'Grant 7 was revoked by bob.' })
       t.match(recorder.bytes('m').toString(), /revoked by bob/)

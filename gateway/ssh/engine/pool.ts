@@ -11,6 +11,9 @@ import { type Credential, certificateCredential, keyCredential } from './login.t
 import type { Ssh2 } from './ssh2.ts'
 import { connectUpstream, type Upstream } from './upstream.ts'
 
+/** A client that leaves because its session was cut must not take the last command to the target along. */
+const LINGER_MS = 400
+
 export type PoolParts = {
   readonly ssh2: Ssh2
   readonly ident: string
@@ -84,7 +87,7 @@ export function createPool(parts: PoolParts): Pool {
 async function keep(connection: Connection, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
   try {
     const upstream = await fresh
-    const close = () => upstream.close()
+    const close = () => setTimeout(() => upstream.close(), LINGER_MS)
     upstream.closed.addEventListener('abort', () => {
       forget()
       connection.closed.removeEventListener('abort', close)

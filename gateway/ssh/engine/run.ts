@@ -1,4 +1,5 @@
 /** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
+import type { SessionId } from '../../model/event.ts'
 import { Refusal } from '../../model/refusal.ts'
 import type { Admission } from '../../session/session.ts'
 import type { Channel } from './channel.ts'
@@ -7,6 +8,7 @@ import type { Pool } from './pool.ts'
 import { bytesLane, Relay } from './relay.ts'
 import { ClientChannel } from './session-channel.ts'
 import { type FileRule, sftpLane } from './sftp-lane.ts'
+import { MARK, sweep } from './sweep.ts'
 import { writeTerminal } from './terminal.ts'
 import { string } from './wire.ts'
 
@@ -38,7 +40,7 @@ export async function run(
   relay.attach(target)
   const asked = client.terminal
   try {
-    await inTime(start(target, client, request), session.ended)
+    await inTime(start(target, client, request, session.id), session.ended)
   } catch (failure) {
     target.closeNow()
     throw failure
@@ -47,6 +49,10 @@ export async function run(
   client.take(relay.client)
   if (client.terminal !== undefined && client.terminal !== asked) relay.resize(client.terminal)
   const stops = [client.onResize((size) => relay.resize(size)), client.onSignal((name) => relay.signal(name))]
+  const clean = () => void sweep(upstream, session.id)
+  if (session.ended.aborted) clean()
+  else session.ended.addEventListener('abort', clean, { once: true })
+  stops.push(() => session.ended.removeEventListener('abort', clean))
   try {
     return await outcome
   } finally {
@@ -54,8 +60,9 @@ export async function run(
   }
 }
 
-async function start(target: Channel, client: ClientChannel, request: SessionRequest): Promise<void> {
+async function start(target: Channel, client: ClientChannel, request: SessionRequest, id: SessionId): Promise<void> {
   const { environment, terminal } = client
+  target.tell('env', string(MARK), string(id))
   for (const [name, value] of environment) target.tell('env', string(name), string(value))
   if (terminal !== undefined && !(await target.ask('pty-req', writeTerminal(terminal))))
     throw new Refusal('TARGET_UNREACHABLE', 'The target gave no terminal.')
