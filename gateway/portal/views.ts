@@ -106,7 +106,7 @@ type Door = { readonly host: string; readonly port: number }
 type Mine = { readonly name: string; readonly username: string }
 
 const sshLine = ({ host, port }: Door, { name, username }: Mine): string =>
-  `ssh ${port === 22 ? '' : `-p ${port} `}${username}@${host} ${name}`
+  `ssh -t ${port === 22 ? '' : `-p ${port} `}${username}@${host} ${name}`
 const psqlLine = ({ host, port }: Door, { name, username }: Mine): string =>
   `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}`
 

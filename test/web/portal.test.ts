@@ -75,7 +75,7 @@ if (browser === undefined) {
     await his.page.getByText(/^Request \d+ is decided: Approved/).waitFor()
 
     await hers.page.getByRole('heading', { name: 'Live now' }).waitFor()
-    t.ok(await hers.page.getByText('ssh -p 2222 alice@gateway.example prod-db').isVisible(), 'the line to type')
+    t.ok(await hers.page.getByText('ssh -t -p 2222 alice@gateway.example prod-db').isVisible(), 'the line to type')
     await hers.page.getByRole('button', { name: 'Release' }).click()
     await hers.page.getByRole('button', { name: 'Release now' }).click()
     await hers.page.getByRole('heading', { name: 'Live now' }).waitFor({ state: 'detached' })
