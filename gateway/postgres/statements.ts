@@ -192,7 +192,9 @@ export class Statements {
     this.#unrecorded = []
     if (waiting.length === 1 && waiting[0] === except) return
     const gate = this.#parts.gates.gate()
-    for (const prepared of waiting) this.#record({ text: prepared.text }, prepared.judgement, ALLOW, gate)
+    // Only the last of them opens the gate: the others are in the journal then, too.
+    for (const prepared of waiting)
+      this.#record({ text: prepared.text }, prepared.judgement, ALLOW, prepared === waiting.at(-1) ? gate : 0)
   }
 
   #record(sql: Sql, { fingerprint, tables }: Judgement, verdict: Verdict, gate: number): number {
