@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { GrantId } from '../../gateway/model/grant.ts'
+import type { Subject } from '../../gateway/model/identity.ts'
 import { Entrance, sourceOf } from '../../gateway/ssh/auth-limits.ts'
 import { namedPerson } from '../../gateway/ssh/auth-name.ts'
 import { reservedWords } from '../../gateway/ssh/commands/commands.ts'
@@ -393,6 +394,18 @@ await t.test(
     t.match(desk.audited.at(-1), { kind: 'session.exported', actor: 'carol' })
   },
 )
+
+await t.test('who got the user name of somebody before does not get their sessions', async (t) => {
+  const desk = await openDesk(t)
+  const { alice } = people()
+  const before = recorded('alice', [['o', 'secret of the first alice']], {
+    subject: 'https://idp.test|gone' as Subject,
+  })
+  const hers = commandLine(desk, alice, shelf(before))
+  t.same((await hers.type('sessions --json')).json, [])
+  for (const name of [before.start.id, before.start.id.slice(0, 13)])
+    t.match(await hers.type(`replay ${name}`), { code: 1, out: '', errors: /There is no session/ })
+})
 
 await t.test('whoami, explain-role, ssh-config and logout say it plainly', async (t) => {
   const desk = await openDesk(t)

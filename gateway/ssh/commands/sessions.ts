@@ -97,7 +97,16 @@ async function known(context: Context, search: Search): Promise<readonly Found[]
   const rows = new Map(stored.map((row) => [row.id, row]))
   const alive = running.map((session) => rows.get(session.id) ?? session)
   const rest = live ? [] : stored.filter(({ id }) => !ids.has(id))
-  return [...alive, ...rest].toSorted((a, b) => b.startedAt - a.startedAt).slice(0, limit)
+  return [...alive, ...rest]
+    .filter((session) => maySee(context, session))
+    .toSorted((a, b) => b.startedAt - a.startedAt)
+    .slice(0, limit)
+}
+
+/** One's own sessions are those of the subject: a user name can be given to somebody else. */
+function maySee({ desk, identity }: Context, { subject, username }: Found): boolean {
+  const isNamesake = username === identity.username && subject !== identity.subject
+  return desk.maySeeSession(identity, username) && (desk.isAuditor(identity) || desk.isAdmin(identity) || !isNamesake)
 }
 
 /** @throws {Refusal} NOT_FOUND, also for a session that this person may not see. */
@@ -108,13 +117,13 @@ export async function sessionNamed(context: Context, text: string): Promise<Foun
   const { desk, identity } = context
   const sees = desk.isAuditor(identity) || desk.isAdmin(identity)
   const found = await known(context, { person: sees ? undefined : identity.username, limit: MOST })
-  const matching = found.filter(({ id, username }) => id.startsWith(wanted) && desk.maySeeSession(identity, username))
+  const matching = found.filter(({ id }) => id.startsWith(wanted))
   if (matching.length > 1)
     throw new WrongUsage(`${wanted} is the beginning of ${matching.length} sessions; type more of the id.`)
   const [only] = matching
   if (only !== undefined) return only
   const older = wanted.length === 36 ? await context.library.session(wanted as SessionStart['id']) : undefined
-  if (older !== undefined && desk.maySeeSession(identity, older.username)) return older
+  if (older !== undefined && maySee(context, older)) return older
   throw new Refusal('NOT_FOUND', `There is no session ${wanted} that you may see.`, {
     next: 'Type `sessions` to see which there are.',
   })
