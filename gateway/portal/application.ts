@@ -117,7 +117,14 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     if (parts.web !== undefined) webRoutes(pages, { identity, desk, role, settings, web: parts.web })
     applicationPages(pages, { identity, desk, role, assets: new Assets(settings.dist), publicUrl })
   })
-  return { app, endStreams: () => streams.close() }
+  const deaf = desk.onChange(() => void streams.look())
+  return {
+    app,
+    endStreams: () => {
+      deaf()
+      streams.close()
+    },
+  }
 }
 
 const isApi = (path: string): boolean => path === '/api' || path.startsWith('/api/')

@@ -21,7 +21,12 @@ export type StreamWriter = {
   readonly send: (event: ServerEvent) => Promise<void>
 }
 
-type Open = { readonly cookie: string; unknownBeats: number; end(last?: ServerEvent): void }
+type Open = {
+  readonly cookie: string
+  readonly isRecording: boolean
+  unknownBeats: number
+  end(last?: ServerEvent): void
+}
 
 export class EventStreams {
   readonly #parts: { readonly identity: Pick<FrontDesk, 'session'>; readonly heartbeatMs: number; readonly log: Log }
@@ -35,8 +40,8 @@ export class EventStreams {
     this.#parts = parts
   }
 
-  /** The stream ends when `produce` does. @throws {Refusal} TOO_MANY. */
-  open(visitor: Visitor, produce: (writer: StreamWriter) => Promise<void>): Readable {
+  /** The stream ends when `produce` does. `isRecording`: it shows what people do, see {@link EventStreams.look}. @throws {Refusal} TOO_MANY. */
+  open(visitor: Visitor, produce: (writer: StreamWriter) => Promise<void>, isRecording = false): Readable {
     const { cookie } = visitor
     if ([...this.#open].filter((stream) => stream.cookie === cookie).length >= MOST_STREAMS)
       throw new Refusal('TOO_MANY', 'Too many pages are open.', { next: 'Close some of them.' })
@@ -45,6 +50,7 @@ export class EventStreams {
     const { signal } = gone
     const open: Open = {
       cookie,
+      isRecording,
       unknownBeats: 0,
       end: (last) => {
         if (last !== undefined && out.writable) out.write(frame(last))
@@ -81,6 +87,12 @@ export class EventStreams {
   /** Ends the streams of a browser that has signed out. */
   signedOut(cookie: string): void {
     for (const stream of this.#open) if (stream.cookie === cookie) stream.end(SIGNED_OUT)
+  }
+
+  /** Call when anybody may have been locked out: whoever was sees no more of a recording, without waiting for the next beat. */
+  async look(): Promise<void> {
+    for (const stream of [...this.#open].filter(({ isRecording }) => isRecording))
+      if ((await this.#state(stream)) === 'over') stream.end(SIGNED_OUT)
   }
 
   close(): void {

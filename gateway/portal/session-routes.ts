@@ -112,12 +112,16 @@ export function sessionRoutes(app: App, parts: Parts): void {
       const last = Number.parseInt(String(request.headers['last-event-id'] ?? ''), 10)
       const after = Number.isSafeInteger(last) && last >= 0 ? last : request.query.after
       const views = new EventViews(row)
-      const stream = parts.streams.open(visitor, async ({ send, signal }) => {
-        const events = library.events(row.id, { ...(after === undefined ? {} : { after }), follow: true, signal })
-        for await (const event of events) await send({ event: 'event', id: event.seq, data: views.view(event) })
-        const end = (await library.session(row.id))?.end
-        await send({ event: 'end', data: sessionEndView(end) })
-      })
+      const stream = parts.streams.open(
+        visitor,
+        async ({ send, signal }) => {
+          const events = library.events(row.id, { ...(after === undefined ? {} : { after }), follow: true, signal })
+          for await (const event of events) await send({ event: 'event', id: event.seq, data: views.view(event) })
+          const end = (await library.session(row.id))?.end
+          await send({ event: 'end', data: sessionEndView(end) })
+        },
+        true,
+      )
       openings.note('watched', visitor, row)
       return await reply.type('text/event-stream').send(stream)
     },

@@ -22,6 +22,8 @@ export function signInPages(app: App, { identity, settings, clock }: Parts): voi
   const publicUrl = new URL(settings.publicUrl)
   const { callback, backchannelLogout, signedOut } = settings.paths
   const perAddress = new Limiter({ clock, tries: 60, perMinutes: 1 })
+  // A provider signs out a whole company in a minute, and says so once: what is turned away here goes on for hours.
+  const perProvider = new Limiter({ clock, tries: 3000, perMinutes: 1 })
 
   app.get(SIGN_IN_PATH, { ...open, schema: { hide: true, querystring: signInQuery } }, async (request, reply) => {
     const { provider, fresh } = request.query
@@ -69,7 +71,7 @@ export function signInPages(app: App, { identity, settings, clock }: Parts): voi
     async (_: unknown, body: string) => Object.fromEntries(new URLSearchParams(body)),
   )
   app.post(backchannelLogout, open, async (request, reply) => {
-    perAddress.take(addressOf(request))
+    perProvider.take(addressOf(request))
     const token = (request.body as { readonly logout_token?: unknown } | undefined)?.logout_token
     if (typeof token !== 'string') throw new Refusal('BAD_INPUT', 'There is no logout_token.')
     await identity.backchannelLogout(token)

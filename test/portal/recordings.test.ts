@@ -184,6 +184,21 @@ t.test('pages hear of changes, of silence, and of the sign-out', async (t) => {
   t.match(await others('signed-out'), { event: 'signed-out' }, 'a sign-out anywhere else is noticed at the next beat')
 })
 
+t.test('who is locked out while watching sees no more, long before the next beat', async (t) => {
+  const portal = await testPortal(t, everybody, async (settings) => ({
+    settings: { ...settings, heartbeatMs: 3_600_000 },
+  }))
+  const row = portal.library.add(sessionOf(alice), [['o', 'one']])
+  const auditor = await portal.as(carol)
+  const next = events(auditor.stream(`${portal.origin}/api/v1/sessions/${row.id}/live`))
+  t.match(await next(), { data: { text: 'one' } })
+  portal.identity.sessions.clear()
+  await portal.desk.grants.lock(anna, 'carol', 'left the company')
+  t.match(await next(), { event: 'signed-out' })
+  portal.library.play(row.id, 'o', 'two')
+  t.equal(await next(), undefined)
+})
+
 t.test('a store that does not answer sends nobody away, and lets nobody listen for long', async (t) => {
   const { identity } = await testPortal(t, everybody)
   const store = { isDown: false }
