@@ -128,9 +128,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     version: parts.version,
     keyDirectory: join(dataDir, 'keys'),
     userAuthorities: i.user_authorities,
-    hostNames: [publicHost, ...config.targets.map((target) => target.name)],
+    hostNames: [publicHost],
     upstreams,
   })
+  log({ level: 'info', room: 'ssh', message: 'engine', details: engine.report })
   const ssh = createSshTerminator({
     engine,
     people: { signIns: identity, desk: grants, library },
