@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { join } from 'node:path'
 import type { Log } from '../model/log.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
+import type { Protocol, Target } from '../model/target.ts'
 import type { Admission } from '../session/session.ts'
 
 const CONNECT_MS = 10_000
@@ -15,9 +16,8 @@ export async function dialTcp(log: Log, admission: Admission, signal?: AbortSign
   const over = admission.over()
   if (over !== undefined) throw over
   const { target } = admission
-  const where = endpoint(admission)
   const ended = signal === undefined ? admission.ended : AbortSignal.any([admission.ended, signal])
-  const socket = connect(where)
+  const socket = connect(endpoint(admission.protocol, target))
   try {
     await connected(socket, ended)
   } catch (failure) {
@@ -39,7 +39,28 @@ export async function dialTcp(log: Log, admission: Admission, signal?: AbortSign
   return socket
 }
 
-function endpoint({ protocol, target }: Admission): TcpNetConnectOpts | IpcNetConnectOpts {
+/**
+ * A line for the gateway's own upkeep of a target (making and dropping database roles, cancelling a query): it has no Admission,
+ * because no person is on it and no byte of a person may ever go this way. The caller closes it.
+ *
+ * @throws {Refusal} TARGET_UNREACHABLE, or the signal's reason.
+ */
+export async function reachTcp(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex> {
+  const socket = connect(endpoint(protocol, target))
+  try {
+    await connected(socket, signal)
+  } catch (failure) {
+    socket.destroy()
+    if (failure instanceof Refusal || signal.aborted) throw failure
+    throw new Refusal('TARGET_UNREACHABLE', `${target.name} cannot be reached: ${why(failure)}`, { cause: failure })
+  }
+  const cut = () => socket.destroy()
+  signal.addEventListener('abort', cut, { once: true })
+  socket.once('close', () => signal.removeEventListener('abort', cut))
+  return socket
+}
+
+function endpoint(protocol: Protocol, target: Target): TcpNetConnectOpts | IpcNetConnectOpts {
   if (protocol === 'ssh' && target.ssh !== undefined)
     return { host: target.ssh.host, port: target.ssh.port, noDelay: true, keepAlive: true }
   if (protocol === 'postgres' && target.postgres !== undefined) {

@@ -1,9 +1,9 @@
 /** Front door: opens a byte stream to a target, and resolves references to secrets. Nobody gets a stream without an Admission. */
 import type { Duplex } from 'node:stream'
 import type { Log } from '../model/log.ts'
-import type { SecretRef } from '../model/target.ts'
+import type { Protocol, SecretRef, Target } from '../model/target.ts'
 import type { Admission } from '../session/session.ts'
-import { dialTcp } from './dial-tcp.ts'
+import { dialTcp, reachTcp } from './dial-tcp.ts'
 import { type Environment, resolveSecret } from './secrets.ts'
 
 export type UpstreamsParts = {
@@ -20,6 +20,8 @@ export type Upstreams = {
    * @throws {Refusal} TARGET_UNREACHABLE, or the reason why the admission is over.
    */
   dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
+  /** For upkeep only; see {@link reachTcp}. The caller is the gateway itself, never a person's session. */
+  reach(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex>
   /** The bytes behind `env:NAME` or `file:/path` (mode 0600 or stricter). @throws {Fault} without the value in its text. */
   secret(ref: SecretRef): Promise<Buffer>
 }
@@ -27,6 +29,7 @@ export type Upstreams = {
 export function createUpstreams(parts: UpstreamsParts): Upstreams {
   return {
     dial: (admission, signal) => dialTcp(parts.log, admission, signal),
+    reach: reachTcp,
     secret: (ref) => resolveSecret(parts.environment, ref),
   }
 }
