@@ -1,5 +1,4 @@
 /** The PostgreSQL door with a real server behind it, and small parts of ours around it: people, grants, a recorder in memory. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'node:net'
 import type { EventKind, OutcomeRecord, SessionEnd, SessionStart, StatementRecord } from '../../gateway/model/event.ts'
@@ -29,11 +28,11 @@ import { selfSigned } from '../fixtures/postgres.ts'
 
 type Test = { teardown(handler: () => unknown): unknown }
 
-export type Recorded = { readonly kind: EventKind; readonly data: string }
-export type Tape = { readonly start: SessionStart; readonly events: Recorded[]; end: SessionEnd | undefined }
+type Recorded = { readonly kind: EventKind; readonly data: string }
+type Tape = { readonly start: SessionStart; readonly events: Recorded[]; end: SessionEnd | undefined }
 
 /** Keeps everything, and can be told to fail. `log` notes the order in which things happened. */
-export class MemoryRecorder {
+class MemoryRecorder {
   readonly tapes: Tape[] = []
   broken = false
   /** Takes events, and then cannot write them. */
@@ -152,7 +151,7 @@ export const wordJudge = (role: Role): SqlJudge => {
 type Held = { grant: LiveGrant; readonly stop: AbortController; readonly listeners: Set<(notice: GrantNotice) => void> }
 
 /** Grants in memory. */
-export class MemoryGrants {
+class MemoryGrants {
   readonly held: Held[] = []
   readonly #watchers = new Set<() => void>()
   #next = 17
@@ -215,7 +214,7 @@ export class MemoryGrants {
   }
 }
 
-export type Asked = {
+type Asked = {
   readonly question: SignInQuestion
   readonly answer: (who: Identity | Refusal) => void
   readonly left: AbortSignal
@@ -397,5 +396,3 @@ export async function demoServer(t: Test, version: 18 | 15 = 18): Promise<DemoPo
   if (demo !== undefined) t.teardown(() => demo.stop())
   return demo
 }
-
-export const readText = (path: string): Promise<string> => readFile(path, 'utf8')

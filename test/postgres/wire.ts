@@ -1,7 +1,7 @@
 /** A PostgreSQL client made of bytes, for what no real client would send. */
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { cstring, int32, readReport } from '../../gateway/postgres/message.ts'
+import { int32, readReport } from '../../gateway/postgres/message.ts'
 import { sslRequest, startupMessage } from '../../gateway/postgres/startup.ts'
 import type { Door } from './door.ts'
 
@@ -111,5 +111,3 @@ export async function session(
 
 export const cancelPacket = (processId: number, key: Buffer): Buffer =>
   Buffer.concat([int32(12 + key.length), int32(80877102), int32(processId), key])
-
-export { cstring }

@@ -38,7 +38,7 @@ ANALYZE;
 `
 
 /** Fills a fresh server, or finds it filled. The guide for DBAs is what is run, so that it stays true. */
-export async function fillDemo(server: PostgresServer): Promise<void> {
+async function fillDemo(server: PostgresServer): Promise<void> {
   const login = { host: '127.0.0.1', port: server.port, user: 'postgres', password: server.password }
   const root = new Client({ ...login, database: 'postgres' })
   await root.connect()
