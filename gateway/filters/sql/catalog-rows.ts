@@ -59,10 +59,11 @@ export function readCatalog(rows: readonly Rows[]): Catalog {
       isShadowed: isTrue(shadowed),
       runs: runs ?? '',
     })
-  const types = typeRows.map(([, schema, name, extension]) => ({
+  const types = typeRows.map(([, schema, name, extension, kind]) => ({
     schema: schema ?? '',
     name: name ?? '',
     extension: extension ?? undefined,
+    isRow: kind === 'c',
   }))
   const reach = reachOf({ functions, operators, typeRows, relationRows, inherits, needs })
   return {

@@ -16,6 +16,9 @@ export type UserFunction = Owned & {
   readonly isShadowed: boolean
 }
 
+/** `isRow`: of a relation or of its own; such a type's name is never a cast that looks like a call. */
+export type UserType = Owned & { readonly isRow: boolean }
+
 export type UserOperator = Owned & {
   readonly isShadowed: boolean
 }
@@ -52,7 +55,7 @@ export type Catalog = {
   /** Of pg_catalog, with their columns. */
   readonly systemRelations: ReadonlyMap<string, readonly string[]>
   readonly functions: ReadonlyMap<string, readonly UserFunction[]>
-  readonly types: ReadonlyMap<string, readonly Owned[]>
+  readonly types: ReadonlyMap<string, readonly UserType[]>
   readonly operators: ReadonlyMap<string, readonly UserOperator[]>
   readonly relations: ReadonlyMap<string, readonly Relation[]>
 }

@@ -235,7 +235,7 @@ const said = (parsed: Parsed | undefined, tables: readonly string[]): SqlJudgeme
 const refusal = (reason: string, parsed?: Parsed, tables: readonly string[] = []): Found => ({
   judgement: {
     ...said(parsed, tables),
-    verdict: { decision: 'deny', reason: `Read-only: ${reason}.`, next: NEXT },
+    verdict: { decision: 'deny', reason, next: NEXT },
   },
   effects: [],
 })

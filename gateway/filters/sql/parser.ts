@@ -47,6 +47,7 @@ export async function openParser(): Promise<Parser> {
       if (text.length > MAX_CHARACTERS)
         return { failure: `a statement may have ${MAX_CHARACTERS} characters at most here` }
       if (text.includes('\0')) return { failure: 'a NUL inside a statement' }
+      if (/^[ \t\n\r\f\v]*$/.test(text)) return { statements: [], texts: [], fingerprint: '' }
       const comments = countOf(text, '/*')
       if (comments * text.length > MAX_COMMENT_WORK)
         return { failure: 'a statement with that many comments cannot be judged' }

@@ -104,7 +104,7 @@ export class Scope {
     if (call.arguments !== 1) return undefined
     return this.catalog.types
       .get(name.bare)
-      ?.find((t) => path.schemas.has(t.schema) && t.extension === undefined && !this.allows(t))
+      ?.find((t) => path.schemas.has(t.schema) && !t.isRow && t.extension === undefined && !this.allows(t))
   }
 
   /** Whether a function of that name could be meant before pg_catalog's. */
