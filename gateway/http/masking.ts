@@ -1,7 +1,7 @@
 /** What of a request and its answer is recorded: an aid for auditors. Secrets never are. */
 import type { HttpScope } from '../model/role.ts'
 import type { Asked, Field } from './asked.ts'
-import { cookieNames } from './cookies.ts'
+import { cookieNames, forTarget } from './cookies.ts'
 
 const MASK = '***'
 const KEPT = new Set(
@@ -18,7 +18,7 @@ const LONGEST = 512
 export function recordedFields(fields: readonly Field[]): readonly Field[] {
   return fields.flatMap(([name, value]): readonly Field[] => {
     if (CREDENTIALS.has(name)) return [[name, MASK]]
-    if (name === 'cookie') return [[name, cookieNames(value)]]
+    if (name === 'cookie') return [[name, cookieNames(forTarget(value) ?? '')]]
     if (name === 'set-cookie') return [[name, cookieNames(value.split(';', 1)[0] ?? '')]]
     if (!KEPT.has(name)) return []
     return [[name, name === 'referer' || name === 'location' ? withoutQuery(value) : value.slice(0, LONGEST)]]
