@@ -107,14 +107,19 @@ export class Connection {
         throw withNext(why, waiting, wish)
       }
     }
-    try {
-      return { admission: await admit(first), name }
-    } catch (why) {
+    const admission = await admit(first).catch((why: unknown) => {
       const stale = why instanceof Refusal && why.code === 'MFA_MISSING' && first.how === 'lease'
-      if (!stale) throw why
-      const again = await signIns.identify(client, asking, say, this.#gone.signal, { fresh: true })
-      return { admission: await admit(again), name }
+      if (stale) return undefined
+      throw why
+    })
+    if (admission !== undefined && (first.how !== 'lease' || (await signIns.isFor(asking, admission.grant.id)))) {
+      if (first.how === 'browser') await signIns.remember(asking, first.identity, admission.grant.id)
+      return { admission, name }
     }
+    const again = await signIns.identify(client, asking, say, this.#gone.signal, { fresh: true })
+    const renewed = await admit(again)
+    await signIns.remember(asking, again.identity, renewed.grant.id)
+    return { admission: renewed, name }
   }
 
   /** Somebody who just used a browser is looking at psql; a program with a token is better off with an error at once. */

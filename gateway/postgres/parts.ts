@@ -28,7 +28,7 @@ export type DatabaseTokens = {
 
 /**
  * Remembers for a short while that a person signed in from an address for a target, so that the next connection of a pool does not ask again.
- * `key` holds all three. Without this part every worker remembers for itself.
+ * `key` holds all that must be equal. Without this part every worker remembers for itself.
  */
 export type SignInLeases = {
   get(key: string): Promise<Identity | undefined>

@@ -1,4 +1,5 @@
 /** Who is this: a client certificate, a token as the password, or a sign-in in the browser while the connection waits. */
+import type { GrantId } from '../model/grant.ts'
 import { type Identity, type Username, username as readUsername } from '../model/identity.ts'
 import { after, type Clock, minutesToMs } from '../model/moment.ts'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
@@ -99,6 +100,19 @@ export class SignInDoor {
     return { identity: await this.#browser(asking, say, gone), how: 'browser' }
   }
 
+  /** A sign-in in the browser has led to a session: it serves the next ones of this person, address, target and grant. */
+  async remember(asking: Asking, identity: Identity, grant: GrantId): Promise<void> {
+    const { leases, clock, leaseMinutes } = this.#parts
+    const until = after(clock.now(), minutesToMs(leaseMinutes))
+    await leases.put(`${leaseKey(asking)}|${grant}`, identity, until)
+    await leases.put(leaseKey(asking), identity, until)
+  }
+
+  /** Whether a remembered sign-in was for this grant, and not for one before it. */
+  async isFor(asking: Asking, grant: GrantId): Promise<boolean> {
+    return (await this.#parts.leases.get(`${leaseKey(asking)}|${grant}`)) !== undefined
+  }
+
   async #browser(asking: Asking, say: Say, gone: AbortSignal): Promise<Identity> {
     const key = leaseKey(asking)
     const joined = this.#joined.get(key) ?? this.#ask(key, asking)
@@ -127,7 +141,7 @@ export class SignInDoor {
   }
 
   #ask(key: string, asking: Asking): Joined {
-    const { signIns, leases, clock, leaseMinutes } = this.#parts
+    const { signIns } = this.#parts
     const stop = new AbortController()
     const asked = signIns.ask({
       kind: 'postgres',
@@ -141,7 +155,6 @@ export class SignInDoor {
       const who = await waiting.wait(stop.signal)
       if (who.username !== asking.username)
         throw new Refusal('NOT_SIGNED_IN', `The person who signed in is not ${asking.username}.`)
-      await leases.put(key, who, after(clock.now(), minutesToMs(leaseMinutes)))
       return who
     })
     identity.catch(() => undefined)
