@@ -2,32 +2,51 @@
 
 const LOOK_EVERY_MS = 50
 
+type Place = { readonly source: string; readonly giveUp: () => void }
+
 /** Counts connections that have not signed in yet, in all and by address. */
 export class Entrance {
   readonly #most: { readonly all: number; readonly perAddress: number }
-  readonly #waiting = new Map<string, number>()
+  readonly #inside = new Map<string, Set<Place>>()
   #all = 0
 
   constructor(most: { readonly all: number; readonly perAddress: number }) {
     this.#most = most
   }
 
-  /** How to leave again (call it once or more), or undefined when there is no room. */
-  enter(address: string): (() => void) | undefined {
-    const place = sourceOf(address)
-    const here = this.#waiting.get(place) ?? 0
-    if (this.#all >= this.#most.all || here >= this.#most.perAddress) return undefined
-    this.#all += 1
-    this.#waiting.set(place, here + 1)
-    let inside = true
-    return () => {
-      if (!inside) return
-      inside = false
-      this.#all -= 1
-      const left = (this.#waiting.get(place) ?? 1) - 1
-      if (left === 0) this.#waiting.delete(place)
-      else this.#waiting.set(place, left)
+  /**
+   * How to leave again (call it once or more), or undefined when there is no room. When all places are taken, the source that holds most
+   * of them loses its oldest: a crowd from a few addresses keeps nobody else out. `giveUp` is called when that place is this one.
+   */
+  enter(address: string, giveUp: () => void = () => undefined): (() => void) | undefined {
+    const source = sourceOf(address)
+    const here = this.#inside.get(source)?.size ?? 0
+    if (here >= this.#most.perAddress) return undefined
+    if (this.#all >= this.#most.all) {
+      const oldest = this.#oldestOfCrowd(here + 1)
+      if (oldest === undefined) return undefined
+      this.#leave(oldest)
+      oldest.giveUp()
     }
+    const place: Place = { source, giveUp }
+    const places = this.#inside.get(source) ?? new Set()
+    this.#inside.set(source, places.add(place))
+    this.#all += 1
+    return () => this.#leave(place)
+  }
+
+  /** Of the source that holds most places, if it holds more than `than`. */
+  #oldestOfCrowd(than: number): Place | undefined {
+    let crowd: ReadonlySet<Place> | undefined
+    for (const places of this.#inside.values()) if (places.size > Math.max(than, crowd?.size ?? 0)) crowd = places
+    return crowd?.values().next().value
+  }
+
+  #leave(place: Place): void {
+    const places = this.#inside.get(place.source)
+    if (places?.delete(place) !== true) return
+    this.#all -= 1
+    if (places.size === 0) this.#inside.delete(place.source)
   }
 }
 
@@ -35,20 +54,22 @@ export class Entrance {
 export class Doorstep {
   readonly #entrance: Entrance
   readonly #address: string
+  readonly #giveUp: () => void
   #leave: (() => void) | undefined
   #isGone = false
 
-  constructor(entrance: Entrance, address: string) {
+  constructor(entrance: Entrance, address: string, giveUp: () => void) {
     this.#entrance = entrance
     this.#address = address
-    this.#leave = entrance.enter(address)
+    this.#giveUp = giveUp
+    this.#leave = entrance.enter(address, giveUp)
   }
 
   /** Whether there was room within that time. */
   async room(ms: number): Promise<boolean> {
     for (let left = ms; this.#leave === undefined && !this.#isGone && left > 0; left -= LOOK_EVERY_MS) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-      if (!this.#isGone) this.#leave ??= this.#entrance.enter(this.#address)
+      if (!this.#isGone) this.#leave ??= this.#entrance.enter(this.#address, this.#giveUp)
     }
     return this.#leave !== undefined
   }

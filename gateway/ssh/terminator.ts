@@ -46,6 +46,7 @@ export function createSshTerminator(parts: SshParts): SshTerminator {
 }
 
 const LAST_WORDS_MS = 2000
+const CROWDED = 'Too many are signing in just now. Try again later.'
 const FULL = 'Too many channels are open on this connection.'
 
 /** Who is inside through one listening door. */
@@ -74,7 +75,10 @@ class House {
 
   receive(connection: Connection): void {
     if (this.#closing.signal.aborted) return connection.disconnect('The gateway is closing.')
-    const doorstep = connection.jump === undefined ? new Doorstep(this.#entrance, connection.origin.address) : undefined
+    const doorstep =
+      connection.jump === undefined
+        ? new Doorstep(this.#entrance, connection.origin.address, () => connection.disconnect(CROWDED))
+        : undefined
     const grace = new Grace(this.#settings.graceMs, () => connection.disconnect('Signing in took too long.'))
     this.#guests.set(connection, { grace, busy: 0, person: undefined })
     connection.onReady(() => {
@@ -163,7 +167,7 @@ class House {
     connection.onAuthentication(async (attempt, signal) => {
       if ((await doorstep?.room(this.#settings.unsigned.patienceMs)) !== false)
         return authentication.attempt(attempt, signal)
-      connection.disconnect('Too many are signing in just now. Try again later.')
+      connection.disconnect(CROWDED)
       return { accept: false, methods: [] }
     })
   }

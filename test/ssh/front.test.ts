@@ -236,6 +236,19 @@ await t.test('a connection has so many channels, so many tries, and so much time
   master.child.kill()
 })
 
+await t.test('a crowd from one address keeps nobody else out', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf, configure } = await openDoor(t, {
+    unsigned: { all: 4, perAddress: 4, patienceMs: 300 },
+  })
+  signIns.keys.set(fingerprintOf('alice'), people().alice)
+  configure('stranger', ['BatchMode yes'])
+  const crowd = [1, 2, 3, 4].map(() => ssh('-b', '127.0.0.2', 'alice@127.0.0.1', 'whoami'))
+  for (const client of crowd) await client.shows('type this code there')
+  configure('alice', ['BatchMode yes'])
+  for (let n = 0; n < 3; n += 1) t.equal((await ssh('alice@127.0.0.1', 'whoami').done).code, 0)
+  t.equal(crowd.filter(({ child }) => child.exitCode === 255).length, 1, 'one place was enough')
+})
+
 await t.test('a burst of connections with a known key gets through one after the other', { skip }, async (t) => {
   const { ssh, signIns, fingerprintOf } = await openDoor(t, { unsigned: { all: 2, perAddress: 1, patienceMs: 10_000 } })
   signIns.keys.set(fingerprintOf('alice'), people().alice)
