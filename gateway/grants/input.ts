@@ -2,8 +2,8 @@
 import { Refusal } from '../model/refusal.ts'
 import type { Role } from '../model/role.ts'
 
-/** Control characters, halves of pairs, and marks that turn the direction of the text around them. */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u
+/** Control characters, halves of pairs, and all that is there and cannot be seen, but for the joiners that words of some scripts need. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]|(?![\u200c\u200d])\p{Cf}/u
 const MOST = 500
 const LEAST_MINUTES = 0.05
 

@@ -105,6 +105,8 @@ t.test('what is typed has limits', async (t) => {
     { reason: 'x'.repeat(1_000_000) },
     { reason: 'red \u001b[31m text' },
     { reason: 'turned \u202e round' },
+    { reason: 'hidden \u{e0041} word' },
+    { reason: 'no\u200bthing' },
     { minutes: 0 },
     { minutes: 0.01 },
     { minutes: -5 },
@@ -118,7 +120,7 @@ t.test('what is typed has limits', async (t) => {
   ]
   for (const more of bad) t.equal((await refusal(ask(more))).code, 'BAD_INPUT', JSON.stringify(more).slice(0, 60))
   t.match(await refusal(ask({ role: undefined })), { message: /logs, operator, owner/ })
-  t.match(await ask({ minutes: 0.05 }), { state: 'live' })
+  t.match(await ask({ minutes: 0.05, reason: 'می\u200cخواهم 👩\u200d🔧' }), { state: 'live' })
   t.match(await ask({ endpoints: ['postgres'] }), { endpoints: ['postgres'] })
   t.equal(await grants.live(alice.subject, 'prod-db', 'http'), undefined)
 })
