@@ -3,10 +3,9 @@ import { Refused } from './words.ts'
 
 export const MAX_LINE = 8 * 1024
 
-const CONTROL = /[\0-\x08\x0a-\x1f\x7f-\x9f]/
+const CONTROL = /(?!\t)\p{Cc}/u
 /** Formatting characters (bidi, zero width), every space but the plain one, line separators, surrogates, private and unassigned ones. */
-const INVISIBLE =
-  /[\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]|(?! )\p{Zs}|[\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b-\u180f]/u
+const INVISIBLE = /[\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}]|(?! )\p{Zs}/u
 /** Stand for a dash, a quote, a slash, a semicolon… without being one: the shell would take them for letters. */
 const LOOKALIKE =
   /[\uff01-\uff5e\u2010-\u2015\u2212\ufe58\ufe63\u02d7\u2018-\u201f\u2032-\u2037\u00b4\u02b9-\u02bc\u2044\u2215\u29f8\u2223\uff5c\u01c0\u037e\u204f\ufe54\u2024\u2026\ufe50-\ufe6b\u2039\u203a\u02c2\u02c3\u3008\u3009]/u

@@ -83,7 +83,7 @@ function scp(argv: readonly Word[]): Copy {
   const letters = new Set<string>()
   let at = 0
   for (; at < argv.length; at++) {
-    const text = argv[at] === undefined ? undefined : textOf(argv[at] as Word)
+    const text = textOf(argv[at])
     if (text === '--') {
       at += 1
       break
@@ -112,7 +112,7 @@ const RSYNC_LONG =
 
 /** `rsync --server --sender -vlogDtpre.iLsfxCIvu . path…`: the side that is read from. */
 function rsync(argv: readonly Word[]): Copy {
-  const text = (at: number) => (argv[at] === undefined ? undefined : textOf(argv[at] as Word))
+  const text = (at: number) => textOf(argv[at])
   if (text(0) !== '--server')
     throw new Refused('rsync may only be the other side of a copy (--server).', 'Start rsync on your own machine.')
   const isSender = text(1) === '--sender'
@@ -158,8 +158,7 @@ function judgePath(
 
 /** The pattern again, on the plain path: literal characters quoted one by one. */
 function patternAt(word: Word, path: string): string {
-  const literals = new Set(word.parts.flatMap((part) => ('literal' in part ? [...part.literal] : [])))
-  if (['*', '?', '[', ']'].some((sign) => literals.has(sign)))
+  if (word.parts.some((part) => 'literal' in part && /[*?[\]]/.test(part.literal)))
     throw new Refused('A path with quoted pattern characters is not allowed here.')
   return path.replaceAll(/[^\w*?[\]!^./-]/g, (sign) => `\\${sign}`)
 }

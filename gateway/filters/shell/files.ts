@@ -45,7 +45,7 @@ export function judgeFile(
     verdict: { decision: 'deny', reason },
     path: plain,
   })
-  if (/[\0-\x1f\x7f]/.test(path)) return refuse('A path with control characters in it is not allowed.')
+  if (/\p{Cc}/u.test(path)) return refuse('A path with control characters in it is not allowed.')
   if (path.length > MAX_PATH) return refuse(`A path may have ${MAX_PATH} characters at most.`)
   const isRelative = !path.startsWith('/')
   const start = path === '~' || path.startsWith('~/') ? path.slice(2) : path

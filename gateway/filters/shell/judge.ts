@@ -10,7 +10,7 @@ import { PROGRAMS } from './programs/programs.ts'
 import type { SimpleCommand } from './reading.ts'
 import { type ShellRules, Use } from './rules.ts'
 import { readTwice } from './second-reading.ts'
-import { type Command, hasGlob, headOf, type Plan, Refused, type Step, textOf, type Word } from './words.ts'
+import { asText, type Command, hasGlob, headOf, type Plan, Refused, type Step, textOf, type Word } from './words.ts'
 
 export type Judgement = {
   readonly verdict: Verdict
@@ -76,7 +76,7 @@ function judge(
   rules: ShellRules,
   directory: string | undefined,
 ): Command {
-  const [command, ...argv] = words
+  const [command, ...written] = words
   if (command === undefined || plainName === undefined)
     throw new Refused(
       'The name of a command must be written plainly, without quotes, patterns or variables.',
@@ -87,6 +87,7 @@ function judge(
   const use = new Use(rules, name)
   if (program === undefined || !use.isAllowed || (program.isBuiltin && name !== 'pwd' && plainName !== name))
     throw notListed(plainName, rules)
+  const argv = program.takesPatternsAsText ? written.map(asText) : written
   for (const word of argv)
     if (hasGlob(word) && headOf(word).startsWith('-') && !headOf(word).includes('='))
       throw new Refused(

@@ -46,7 +46,8 @@ export type Step =
 export type Plan = { readonly steps: readonly Step[] }
 
 /** The text of a word that needs no expansion; undefined when a part of it is only known on the target. */
-export function textOf(word: Word): string | undefined {
+export function textOf(word: Word | undefined): string | undefined {
+  if (word === undefined) return undefined
   let text = ''
   for (const part of word.parts) {
     if (!('literal' in part)) return undefined
@@ -62,6 +63,21 @@ export function headOf(word: Word): string {
 }
 
 export const hasGlob = (word: Word): boolean => word.parts.some((part) => 'glob' in part)
+
+/** The same word with its patterns taken as text. */
+export function asText(word: Word): Word {
+  let literal = ''
+  const parts: Part[] = []
+  for (const part of word.parts)
+    if ('literal' in part) literal += part.literal
+    else if ('glob' in part) literal += part.glob
+    else {
+      if (literal !== '') parts.push({ literal })
+      literal = ''
+      parts.push(part)
+    }
+  return { parts: literal === '' ? parts : [...parts, { literal }] }
+}
 
 /** A word for people: patterns and variables as they were meant. */
 export const shown = (word: Word): string =>

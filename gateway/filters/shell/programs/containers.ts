@@ -1,5 +1,5 @@
 /** docker and kubectl: sub-commands that show, each with the flags that are known to show only. */
-import { type Flags, flags, readOptions } from '../options.ts'
+import { type Flags, flags, type Given, readOptions } from '../options.ts'
 import type { Use } from '../rules.ts'
 import { Refused, textOf, type Word } from '../words.ts'
 import type { Program } from './program.ts'
@@ -80,12 +80,13 @@ function judgeKubectl(argv: readonly Word[], use: Use): void {
     throw new Refused('kubectl needs a command.', 'kubectl get pods')
   }
   const words = before.operands
-  const isTop = words[0] !== undefined && textOf(words[0]) === 'top'
+  const isTop = textOf(words[0]) === 'top'
   const [command, rest] = isTop ? (['top pod', words.slice(1)] as const) : subCommand(words, KUBECTL, 'kubectl', use)
   if (isTop && !use.word('top')) throw new Refused("Your role's list has no kubectl top.")
   const { given, operands } = readOptions(rest, {
     known: KUBECTL.get(command) ?? new Map(),
     shortens: false,
+    booleans: true,
     allows: use.flag,
   })
   noBooleanValues(given)
@@ -108,8 +109,8 @@ function subCommand(
   program: string,
   use: Use,
 ): readonly [command: string, rest: readonly Word[]] {
-  const one = argv[0] === undefined ? undefined : textOf(argv[0])
-  const two = argv[1] === undefined ? undefined : textOf(argv[1])
+  const one = textOf(argv[0])
+  const two = textOf(argv[1])
   const pair = `${one ?? ''} ${two ?? ''}`
   const command = one !== undefined && list.has(one) ? one : list.has(pair) && two !== undefined ? pair : undefined
   if (command === undefined || one === undefined) {
@@ -130,21 +131,13 @@ function subCommand(
 
 const first = (list: ReadonlyMap<string, Flags>): string => list.keys().next().value ?? ''
 
-/** `--no-stream=false` would turn it round; only what people write to mean yes or no is taken, where it does not matter. */
-function noBooleanValues(
-  given: readonly {
-    readonly flag: { readonly takes: string; readonly names: readonly string[] }
-    readonly hasValue: boolean
-    readonly value: string | undefined
-  }[],
-): void {
+/** `--no-stream=false` would turn it round; elsewhere yes and no do not matter. */
+function noBooleanValues(given: readonly Given[]): void {
   for (const { flag, hasValue, value } of given)
-    if (
-      flag.takes === 'nothing' &&
-      hasValue &&
-      !(/^(?:true|false)$/.test(value ?? '') && !flag.names.includes('--no-stream'))
-    )
-      throw new Refused(`${flag.names.at(-1) ?? ''} takes no value.`)
+    if (flag.takes === 'nothing' && hasValue) {
+      const isFine = flag.names.includes('--no-stream') ? value === 'true' : value === 'true' || value === 'false'
+      if (!isFine) throw new Refused(`${flag.names.at(-1) ?? ''} takes no value.`)
+    }
 }
 
 export const containerPrograms: readonly Program[] = [

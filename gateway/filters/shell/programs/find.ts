@@ -22,19 +22,21 @@ function each(arity: number, names: string): [string, number][] {
   return names.split(' ').map((name) => [`-${name}`, arity])
 }
 
-const startsExpression = (word: Word): boolean => /^(?:-|\(|\)|!|,)/.test(headOf(word))
+const startsExpression = (word: Word | undefined): boolean =>
+  word !== undefined && /^(?:-|\(|\)|!|,)/.test(headOf(word))
 
 function judge(argv: readonly Word[], use: Use): void {
   let at = 0
   for (; at < argv.length; at++) {
-    const text = argv[at] === undefined ? undefined : textOf(argv[at] as Word)
+    const text = textOf(argv[at])
     if (text === '-H' || text === '-L' || text === '-P' || (text !== undefined && /^-O[0-3]$/.test(text))) continue
     if (text === '-D') at += 1
     else break
   }
-  while (argv[at] !== undefined && !startsExpression(argv[at] as Word)) at += 1
+  while (at < argv.length && !startsExpression(argv[at])) at += 1
   for (; at < argv.length; at++) {
-    const word = argv[at] as Word
+    const word = argv[at]
+    if (word === undefined) break
     if (hasGlob(word)) throw new Refused('A pattern among the tests of find would be spread by the shell.', QUOTE_HINT)
     const primary = textOf(word)
     if (primary === undefined) throw new Refused('The tests of find must be written out.', QUOTE_HINT)

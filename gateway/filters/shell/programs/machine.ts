@@ -1,6 +1,6 @@
 /** date, top, dmesg, env: programs that show the machine, and could also change its clock, its processes or its messages. */
 import { flags, readOptions } from '../options.ts'
-import { headOf, Refused } from '../words.ts'
+import { headOf, Refused, textOf } from '../words.ts'
 import type { Program } from './program.ts'
 import { NO_PAGER } from './systemd.ts'
 
@@ -43,7 +43,8 @@ export const machinePrograms: readonly Program[] = [
     judge: (argv, use) => {
       const { given, operands } = readOptions(argv, { known: TOP, allows: use.flag })
       const names = new Set(given.flatMap(({ flag }) => flag.names))
-      if (operands.length > 0) throw new Refused('top takes options only.', 'top -b -n 1')
+      if (operands.some((word) => !/^\d+$/.test(textOf(word) ?? '')))
+        throw new Refused('top takes options only.', 'top -b -n 1')
       if (!['-b', '-h', '-V', '-O'].some((name) => names.has(name)))
         throw new Refused('top can kill and renice while it runs; only its batch mode is allowed.', 'top -b -n 1')
     },

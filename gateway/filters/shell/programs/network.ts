@@ -108,6 +108,7 @@ export const networkPrograms: readonly Program[] = [
   {
     name: 'curl',
     reads: false,
+    takesPatternsAsText: true,
     /** Without it the account's own .curlrc could add anything. */
     first: ['-q'],
     judge: (argv, use) => {

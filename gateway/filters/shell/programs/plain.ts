@@ -12,7 +12,7 @@ const readers = 'last du cat head tail wc grep cut tr cmp md5sum sha256sum nl ta
   .map((name) => plain(name))
 
 const number = (word: Word | undefined): number | undefined => {
-  const text = word === undefined ? undefined : textOf(word)
+  const text = textOf(word)
   return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined
 }
 
@@ -31,8 +31,7 @@ const words: readonly Program[] = [
     name: 'printf',
     reads: false,
     judge: (argv) => {
-      const first = argv[0]
-      const text = first === undefined ? '' : textOf(first)
+      const text = argv.length === 0 ? '' : textOf(argv[0])
       if (text === undefined || (text.startsWith('-') && text !== '--' && text !== '-'))
         throw new Refused('printf takes a format first; options such as -v are not allowed.', "printf '%s\\n' …")
     },

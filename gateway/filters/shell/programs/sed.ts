@@ -22,8 +22,7 @@ export const sed: Program = {
     })
     const scripts = given.filter(({ flag }) => flag.names.includes('-e')).map(({ value }) => value)
     if (scripts.length === 0 && operands.length > 0) {
-      const first = operands[0]
-      scripts.push(first === undefined ? undefined : textOf(first))
+      scripts.push(textOf(operands[0]))
     }
     if (
       scripts.length === 0 &&

@@ -23,7 +23,7 @@ const JOURNALCTL = flags(
   'system user m,merge D,directory= file= namespace= S,since= U,until= c,cursor= after-cursor= b,boot? u,unit= user-unit= t,identifier= ' +
     'T,exclude-identifier= p,priority= facility= g,grep= case-sensitive? k,dmesg o,output= output-fields= n,lines? r,reverse show-cursor utc x,catalog ' +
     'no-hostname l,full no-full a,all f,follow no-tail q,quiet no-pager e,pager-end h,help version N,fields F,field= list-boots disk-usage verify ' +
-    'verify-key= header list-catalog dump-catalog truncate-newline list-namespaces list-invocations I invocation=',
+    '0 1 2 3 4 5 6 7 8 9 verify-key= header list-catalog dump-catalog truncate-newline list-namespaces list-invocations I invocation=',
 )
 const JOURNALCTL_REFUSED = flags(
   'M,machine= root= image= image-policy= cursor-file= interval= force vacuum-size= vacuum-files= vacuum-time= sync relinquish-var ' +

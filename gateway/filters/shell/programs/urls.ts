@@ -41,6 +41,8 @@ function isForbidden4(octets: readonly number[]): boolean {
   return a === 168 && b === 63 && c === 129 && d === 16
 }
 
+const holds4 = (high = 0, low = 0): boolean => isForbidden4([high >> 8, high & 255, low >> 8, low & 255])
+
 /** `host` as the URL standard writes it: lower case, compressed. */
 function isForbidden6(host: string): boolean {
   const groups = expand(host)
@@ -49,15 +51,16 @@ function isForbidden6(host: string): boolean {
   if ((first & 0xffc0) === 0xfe80 || (first & 0xffc0) === 0xfec0) return true
   if (first === 0xfd00 && (second === 0x0ec2 || second === 0x0a9f)) return true
   if (first === 0xfd20 && second === 0x00ce) return true
-  const four = (high = 0, low = 0) => isForbidden4([high >> 8, high & 255, low >> 8, low & 255])
-  if (first === 0x2002 && four(second, third)) return true
+  if (first === 0x2002 && holds4(second, third)) return true
   const isEmbedded = groups.slice(0, 5).every((group) => group === 0) || (first === 0x64 && second === 0xff9b)
-  return isEmbedded && four(groups[6], groups[7])
+  return isEmbedded && holds4(groups[6], groups[7])
 }
+
+const numbers = (side: string): readonly number[] =>
+  side === '' ? [] : side.split(':').map((group) => Number.parseInt(group, 16))
 
 function expand(host: string): readonly number[] {
   const [left = '', right] = host.split('::')
-  const numbers = (side: string) => (side === '' ? [] : side.split(':').map((group) => Number.parseInt(group, 16)))
   const before = numbers(left)
   const after = right === undefined ? [] : numbers(right)
   return right === undefined
