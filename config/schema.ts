@@ -1,6 +1,7 @@
 /** What a configuration may say. Parsing gives the plain, complete, frozen object that the rest of the house takes. */
 import { z } from 'zod'
 import { httpEndpoint, httpScope } from './http.ts'
+import { sshScope } from './ssh.ts'
 import { duration, groups, hostPort, name, secretRef } from './words.ts'
 
 const sshEndpoint = z
@@ -97,12 +98,7 @@ const role = z.strictObject({
   max: duration.default(60 * 60_000),
   mfa_within: duration.default(12 * 3_600_000),
   account: z.string().min(1).optional(),
-  ssh: z
-    .strictObject({
-      shell: z.enum(['full', 'read-only', 'none']).default('none'),
-      forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
-    })
-    .optional(),
+  ssh: sshScope.optional(),
   postgres: z
     .strictObject({
       mode: z.enum(['read-only', 'read-write']),

@@ -6,11 +6,62 @@ export type ApprovalRule =
   | { readonly kind: 'auto' }
   | { readonly kind: 'people'; readonly count: number; readonly groups: readonly string[] }
 
+/** What a parameter of a granted command may be. `name`: letters, digits, dot, hyphen, underscore; never an option, never a path. */
+export type CommandParameter = {
+  readonly name: string
+  readonly type:
+    | { readonly kind: 'int'; readonly least: number; readonly most: number }
+    | { readonly kind: 'enum'; readonly values: readonly string[] }
+    | { readonly kind: 'name' }
+  /** Undefined: it must be given. */
+  readonly fallback: string | undefined
+}
+
+/** One exact command. It is run without a shell where that is possible; no value can become a second word. */
+export type CommandGrant = {
+  readonly name: string
+  readonly description: string
+  /** As the operator wrote it, for people. */
+  readonly template: string
+  /** One entry per word of the command; pieces of text and of parameters. The first word has no parameter. */
+  readonly argv: readonly (readonly ({ readonly text: string } | { readonly parameter: string })[])[]
+  readonly parameters: readonly CommandParameter[]
+  readonly timeoutMs: number
+  readonly maxBytes: number
+}
+
+/** A program with all that is known to be harmless about it, or with these flags and sub-commands of it only. */
+export type CommandList = readonly (string | Readonly<Record<string, readonly string[]>>)[]
+
+/** What a read-only shell has to offer; sftp, scp and rsync go by `files`. Deny wins. */
+export type ReadOnlyScope = {
+  /** Undefined: the whole preset `unix-read-only`. */
+  readonly commands: CommandList | undefined
+  readonly deny: CommandList
+  /** Globs over absolute paths: `**` any depth, `*` and `?` within one name. */
+  readonly files: {
+    readonly read: readonly string[]
+    readonly write: readonly string[]
+    readonly deny: readonly string[]
+  }
+}
+
+/** Where a role says nothing: every command of the preset, every file the account can read, none to write. */
+export const READ_ONLY_DEFAULTS: ReadOnlyScope = {
+  commands: undefined,
+  deny: [],
+  files: { read: ['/**'], write: [], deny: [] },
+}
+
 export type SshScope = {
   /** `full`: a recorded, unfiltered shell. `read-only`: the gateway's own reader and judge. `none`: no shell and no commands. */
   readonly shell: 'full' | 'read-only' | 'none'
+  /** Undefined: the defaults of a read-only shell. Nothing for other shells. */
+  readonly readOnly?: ReadOnlyScope | undefined
   /** `host:port` patterns that -L may reach from the target; empty: no forwarding. */
   readonly forward: readonly string[]
+  /** Commands that may be run whatever {@link shell} says. */
+  readonly commands?: readonly CommandGrant[] | undefined
 }
 
 export type PostgresScope = {
