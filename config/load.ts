@@ -1,5 +1,5 @@
 /** Reads a configuration: parsed once, checked, frozen. Every complaint is `file:line:column: what, and what is allowed`. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { isNode, LineCounter, parseDocument } from 'yaml'
 import { type RawConfig, schema } from './schema.ts'
 
@@ -107,6 +107,12 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
         path: ['targets', target],
         message: `"${target}" is a command of the ssh command line; choose another name`,
       }
+  for (const [target, { postgres }] of Object.entries(raw.targets))
+    if (postgres?.tls.mode === 'verify' && postgres.tls.ca !== undefined && !existsSync(postgres.tls.ca))
+      yield {
+        path: ['targets', target, 'postgres', 'tls', 'ca'],
+        message: `${postgres.tls.ca} is not there; give the PEM file of the CA that signed the server's certificate`,
+      }
   for (const [name, role] of Object.entries(raw.roles)) {
     for (const target of role.targets.names)
       if (raw.targets[target] === undefined)
@@ -151,7 +157,7 @@ function complete(raw: RawConfig) {
     description: t.description,
     labels: t.labels,
     ssh: t.ssh,
-    postgres: t.postgres,
+    postgres: t.postgres === undefined ? undefined : { ...t.postgres, tls: withCertificate(t.postgres.tls) },
     http: t.http,
   }))
   const roles = Object.entries(raw.roles).map(([name, r]) => ({
@@ -188,6 +194,11 @@ function complete(raw: RawConfig) {
   }))
   const providers = Object.entries(raw.identity.providers).map(([name, p]) => ({ name, ...p }))
   return { ...raw, targets, roles, identity: { ...raw.identity, providers } }
+}
+
+/** A CA is named by its file and used by its content. */
+function withCertificate<T extends { readonly mode: 'verify' | 'off' }>(tls: T): T {
+  return 'ca' in tls && typeof tls.ca === 'string' ? { ...tls, ca: readFileSync(tls.ca, 'utf8') } : tls
 }
 
 function freeze<T>(value: T): T {

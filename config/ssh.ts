@@ -1,6 +1,5 @@
 /** What a role may say about ssh. */
 import { z } from 'zod'
-import { READ_ONLY_DEFAULTS } from '../gateway/model/role.ts'
 import { commands as granted } from './commands.ts'
 
 const program = z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, 'the name of a program, without a path')
@@ -15,7 +14,7 @@ const programs = z
   )
   .min(1)
 const paths = z.array(z.string().startsWith('/', 'an absolute path; ** is any depth'))
-const { files } = READ_ONLY_DEFAULTS
+const EVERY_FILE = { read: ['/**'], write: [], deny: [] }
 
 export const sshScope = z
   .strictObject({
@@ -31,9 +30,9 @@ export const sshScope = z
     deny: programs.optional(),
     files: z
       .strictObject({
-        read: paths.default([...files.read]),
-        write: paths.default([...files.write]),
-        deny: paths.default([...files.deny]),
+        read: paths.default(['/**']),
+        write: paths.default([]),
+        deny: paths.default([]),
       })
       .optional(),
     forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
@@ -41,9 +40,9 @@ export const sshScope = z
   .refine((s) => s.shell === 'read-only' || (s.commands?.list ?? s.deny ?? s.files) === undefined, {
     message: 'a list of commands, deny and files belong to shell: read-only; nothing else would keep to them',
   })
-  .transform(({ commands, deny = [], files: rules = files, forward, shell }) => ({
+  .transform(({ commands, deny = [], files = EVERY_FILE, forward, shell }) => ({
     shell,
     forward,
     commands: commands?.granted ?? [],
-    ...(shell === 'read-only' ? { readOnly: { commands: commands?.list, deny, files: rules } } : {}),
+    ...(shell === 'read-only' ? { readOnly: { commands: commands?.list, deny, files } } : {}),
   }))

@@ -39,7 +39,7 @@ export async function takeDataDirectory(given: string): Promise<DataDirectory> {
 }
 
 /** Start time of a process in clock ticks since boot: with the pid it names a process for ever. */
-function birthOf(pid: number): string | undefined {
+export function birthOf(pid: number): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'latin1')
       .replace(/^.*\) /s, '')

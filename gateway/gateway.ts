@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
-import { createGrants, type Policy } from './grants/grants.ts'
+import { createGrants, type Policy, RoleIntents } from './grants/grants.ts'
 import { createIdentity, PATHS } from './identity/identity.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
+import { openPostgresDoor } from './postgres-door.ts'
 import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
 import { createEngine, createSshTerminator } from './ssh/ssh.ts'
 import { openState } from './state/state.ts'
@@ -144,8 +145,25 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     notes: { clock, log, audit },
   })
   const sshDoor = await ssh.listen({ ...parts.listen.ssh, reusePort: true })
-  let sshGrace = 0
-  opened.defer(() => sshDoor.close(sshGrace))
+  let grace = 0
+  opened.defer(() => sshDoor.close(grace))
+
+  const postgresDoor =
+    parts.listen.postgres === undefined
+      ? undefined
+      : await openPostgresDoor({
+          config: () => config,
+          dataDir,
+          worker: parts.worker.number,
+          where: parts.listen.postgres,
+          tls: parts.tls,
+          ownLine: engine.keys.userAuthority,
+          sshPort: sshDoor.port,
+          rooms: { identity, grants, intents: new RoleIntents(state), upstreams },
+          road: { admit, open },
+          notes: { log, audit },
+        })
+  if (postgresDoor !== undefined) opened.defer(() => postgresDoor.close(grace))
 
   const portal = createPortal({
     identity,
@@ -155,7 +173,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     settings: {
       publicUrl: config.public_url,
       tls: parts.tls,
-      doors: { ssh: { host: publicHost, port: sshDoor.port }, postgres: undefined },
+      doors: {
+        ssh: { host: publicHost, port: sshDoor.port },
+        postgres: postgresDoor === undefined ? undefined : { host: publicHost, port: postgresDoor.port },
+      },
       dist: join(import.meta.dirname, '../web-terminal/dist'),
       paths: PATHS,
     },
@@ -168,14 +189,14 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
 
   const closing = opened.move()
   return {
-    ports: { ssh: sshDoor.port, https: web.port, postgres: undefined },
+    ports: { ssh: sshDoor.port, https: web.port, postgres: postgresDoor?.port },
     counters,
     keys: engine.keys,
     reload: (next) => {
       config = next
     },
     close: async (graceMs) => {
-      sshGrace = graceMs
+      grace = graceMs
       await closing.disposeAsync()
     },
   }

@@ -32,6 +32,7 @@ const hall = [
   'explain',
   'admin',
   'inner-door',
+  'postgres-door',
 ].map((name) => `gateway/${name}.ts`)
 /** Package → rooms that may import it. A second key needs a decision record. */
 const keys: Record<string, readonly string[]> = {

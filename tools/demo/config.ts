@@ -1,5 +1,7 @@
 /** The configuration of the demo: an ordinary one, written as a file that people may read and change. */
+import { dirname } from 'node:path'
 import type { DemoHost } from './hosts.ts'
+import { logCommands } from './logs.ts'
 
 export type DemoConfigParts = {
   readonly ports: { readonly ssh: number; readonly https: number; readonly postgres: number; readonly admin: number }
@@ -7,14 +9,31 @@ export type DemoConfigParts = {
   readonly dataDir: string
   readonly secretFile: string
   readonly hosts: readonly DemoHost[]
+  /** Undefined where there is no PostgreSQL for this machine. */
+  readonly database?: DemoDatabase | undefined
 }
 
-export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoConfigParts): object {
+export type DemoDatabase = {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  /** A PEM file. */
+  readonly caFile: string
+  readonly provisioner: string
+  readonly passwordFile: string
+}
+
+export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database }: DemoConfigParts): object {
   const scope = { targets: { labels: { env: 'prod' } }, requesters: ['engineers'] }
   return {
     public_url: `https://localhost:${ports.https}`,
     data: dataDir,
-    listen: { ssh: `127.0.0.1:${ports.ssh}`, https: `127.0.0.1:${ports.https}`, admin: `127.0.0.1:${ports.admin}` },
+    listen: {
+      ssh: `127.0.0.1:${ports.ssh}`,
+      https: `127.0.0.1:${ports.https}`,
+      admin: `127.0.0.1:${ports.admin}`,
+      ...(database === undefined ? {} : { postgres: `127.0.0.1:${ports.postgres}` }),
+    },
     workers: 2,
     journal: { max_megabytes: 4096, min_free_megabytes: 64 },
     identity: {
@@ -38,6 +57,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoCo
           description: host.name === 'prod-db' ? 'The orders database and its host' : 'The web shop',
           labels: { env: 'prod', kind: host.name === 'prod-db' ? 'database' : 'web' },
           ssh: { address: `127.0.0.1:${host.port}`, account: host.account, host_keys: [host.hostKey] },
+          ...(host.name === 'prod-db' && database !== undefined ? { postgres: postgresOf(database) } : {}),
         },
       ]),
     ),
@@ -49,6 +69,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoCo
         default: '30m',
         max: '2h',
         ssh: { shell: 'full', forward: ['127.0.0.1:*'] },
+        postgres: { mode: 'read-write', template: 'app_readwrite' },
       },
       readonly: {
         description: 'Look, and change nothing',
@@ -57,6 +78,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoCo
         default: '30m',
         max: '4h',
         ssh: { shell: 'read-only' },
+        postgres: { mode: 'read-only', template: 'app_readonly', schemas: ['public'] },
       },
       logs: {
         description: "Read the application's logs on one node",
@@ -64,8 +86,15 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts }: DemoCo
         approval: 'auto',
         default: '30m',
         max: '1h',
-        ssh: { shell: 'none' },
+        ssh: { shell: 'none', commands: logCommands(dirname(dataDir)) },
       },
     },
   }
 }
+
+const postgresOf = (database: DemoDatabase): object => ({
+  address: `${database.host}:${database.port}`,
+  database: database.database,
+  tls: { ca: database.caFile },
+  provisioner: { username: database.provisioner, password: `file:${database.passwordFile}` },
+})

@@ -1,8 +1,8 @@
 /** `npm run demo`: an identity provider, hosts and people beside an ordinary gateway, all on loopback, all gone at the end. */
-import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 import { loadConfig } from '../../config/load.ts'
@@ -10,10 +10,11 @@ import type { Log } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { ensureKeys, reservedWords } from '../../gateway/ssh/ssh.ts'
 import { startSupervisor } from '../../gateway/supervisor.ts'
-import { demoConfig } from './config.ts'
+import { type DemoDatabase, demoConfig } from './config.ts'
 import { startHost } from './hosts.ts'
 import { startIdp } from './idp.ts'
 import { rememberedPeople } from './people.ts'
+import { type DemoPostgres, startDemoPostgres } from './postgres.ts'
 import { welcome } from './welcome.ts'
 
 const USAGE = `Usage: npm run demo -- [--json] [--ports auto] [--data DIR]
@@ -110,14 +111,17 @@ async function main(): Promise<number> {
     ),
   )
   for (const host of hosts) opened.defer(() => host.stop())
+  const postgres = await startDemoPostgres({ directory: databaseDirectory(dataDir) })
+  if (postgres !== undefined) opened.defer(() => postgres.stop())
 
   progress('starting the gateway and its ClickHouse …')
   const secretFile = join(dataDir, 'client-secret')
   writeFileSync(secretFile, memory.clientSecret, { mode: 0o600 })
+  const database = postgres === undefined ? undefined : keepDatabase(dataDir, postgres)
   const configFile = join(dataDir, 'sallyport.yaml')
   writeFileSync(
     configFile,
-    stringify(demoConfig({ ports, issuer: idp.issuer, dataDir: gatewayDir, secretFile, hosts })),
+    stringify(demoConfig({ ports, issuer: idp.issuer, dataDir: gatewayDir, secretFile, hosts, database })),
   )
   const log = fileLog(dataDir)
   const supervisor = await startSupervisor({
@@ -149,6 +153,27 @@ async function main(): Promise<number> {
   await stopped
   progress('stopping …')
   return 0
+}
+
+/** PostgreSQL refuses root: its unprivileged user must be able to walk to its data, or gets a directory that is gone with the demo. */
+function databaseDirectory(dataDir: string): string {
+  if (process.getuid?.() === 0) {
+    chmodSync(dataDir, 0o711)
+    for (let parent = dirname(dataDir); parent !== dirname(parent); parent = dirname(parent))
+      if ((statSync(parent).mode & 0o001) === 0) return mkdtempSync(join(tmpdir(), 'sallyport-demo-postgres-'))
+  }
+  const directory = join(dataDir, 'postgres')
+  mkdirSync(directory, { recursive: true })
+  return directory
+}
+
+/** What the gateway's configuration refers to: the CA that the server's certificate is checked against, the provisioner's password. */
+function keepDatabase(dataDir: string, { host, port, database, ca, provisioner }: DemoPostgres): DemoDatabase {
+  const caFile = join(dataDir, 'postgres-ca.pem')
+  const passwordFile = join(dataDir, 'postgres-provisioner')
+  writeFileSync(caFile, ca)
+  writeFileSync(passwordFile, provisioner.password, { mode: 0o600 })
+  return { host, port, database, caFile, provisioner: provisioner.username, passwordFile }
 }
 
 try {

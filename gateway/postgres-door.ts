@@ -1,0 +1,116 @@
+/** Hangs the PostgreSQL door of one worker: its judge, its tokens, the roles it makes, and the way to other workers' cancel keys. */
+import { createHash } from 'node:crypto'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Config } from '../config/load.ts'
+import { birthOf } from './data-directory.ts'
+import { openSqlFilter } from './filters/filters.ts'
+import type { Grants, RoleIntent, RoleIntents } from './grants/grants.ts'
+import type { IdentityRoom } from './identity/identity.ts'
+import { openInnerDoor } from './inner-door.ts'
+import type { Audit } from './model/event.ts'
+import type { Log } from './model/log.ts'
+import { createPostgresTerminator } from './postgres/postgres.ts'
+import type { AdmitParts, OpenParts } from './session/session.ts'
+import type { Upstreams } from './upstreams/upstreams.ts'
+
+export type PostgresDoorParts = {
+  readonly config: () => Config
+  readonly dataDir: string
+  readonly worker: number
+  readonly where: { readonly host: string; readonly port: number }
+  readonly tls: { readonly key: string; readonly cert: string }
+  /** Tells this deployment's roles on a target from another one's: a public line of its own keys. */
+  readonly ownLine: string
+  readonly sshPort: number
+  readonly rooms: {
+    readonly identity: IdentityRoom
+    readonly grants: Grants
+    readonly intents: RoleIntents
+    readonly upstreams: Upstreams
+  }
+  readonly road: { readonly admit: AdmitParts; readonly open: OpenParts }
+  readonly notes: { readonly log: Log; readonly audit: Audit }
+}
+
+const SWEEP_MS = 30_000
+const LEASE_MINUTES = 15
+const APPROVAL_MINUTES = 5
+
+export async function openPostgresDoor(
+  parts: PostgresDoorParts,
+): Promise<{ readonly port: number; close(graceMs: number): Promise<void> }> {
+  const { config, worker, rooms, road, notes } = parts
+  const { clock } = road.open
+  const publicHost = new URL(config().public_url).hostname
+  const filter = await openSqlFilter({ clock })
+  const inner = await openInnerDoor({
+    dir: join(parts.dataDir, 'inner'),
+    worker,
+    log: notes.log,
+    onErrand: ({ processId, key }) => door.cancel(processId, key),
+  })
+  const door = createPostgresTerminator({
+    access: {
+      signIns: rooms.identity,
+      tokens: rooms.identity.tokens,
+      leases: rooms.identity.leases,
+      admit: road.admit,
+      desk: rooms.grants,
+    },
+    open: road.open,
+    createJudge: (role, context) => filter.createJudge(role, context),
+    upstream: {
+      dial: (admission, signal) => rooms.upstreams.dial(admission, signal),
+      reach: (target, signal) => rooms.upstreams.reach(target, 'postgres', signal),
+      secret: async (ref) => (await rooms.upstreams.secret(ref)).toString('utf8').trim(),
+      intents: rooms.intents,
+    },
+    edge: {
+      tls: () => parts.tls,
+      cancelElsewhere: (other, processId, key) => inner.send(other, { kind: 'cancel', processId, key }),
+      log: notes.log,
+      audit: notes.audit,
+      settings: {
+        allowPlaintext: false,
+        clientCa: undefined,
+        deployment: createHash('sha256').update(parts.ownLine).digest('hex').slice(0, 8),
+        holder: holder(),
+        worker,
+        gatewayHost: parts.sshPort === 22 ? publicHost : `${publicHost} -p ${parts.sshPort}`,
+        portalUrl: config().public_url,
+        leaseMinutes: LEASE_MINUTES,
+        approvalMinutes: APPROVAL_MINUTES,
+      },
+    },
+  })
+  const { port } = await door.listen({ ...parts.where, reusePort: true })
+
+  const sweep = async (): Promise<void> => {
+    const provisioned = config().targets.filter((target) => target.postgres?.credential.kind === 'provision')
+    const keep = async (intent: RoleIntent) =>
+      isHolderAlive(intent.holder) && (await rooms.intents.isLive(intent, clock.now()))
+    await door.sweep(provisioned, keep)
+  }
+  // One worker is enough; a target's advisory lock keeps several gateways apart.
+  const sweeping = worker === 1 ? setInterval(() => void sweep(), SWEEP_MS) : undefined
+  if (worker === 1) void sweep()
+  return {
+    port,
+    close: async (graceMs) => {
+      clearInterval(sweeping)
+      await door.close(graceMs)
+      await inner.close()
+      await filter.close()
+    },
+  }
+}
+
+/** This process for good: host, pid and the time it was born, so that a pid that was given away again is not taken for it. */
+const holder = (): string => `${hostname()}:${process.pid}:${birthOf(process.pid) ?? ''}`
+
+function isHolderAlive(of: string): boolean {
+  const [host, pid, birth] = of.split(':')
+  if (host !== hostname()) return true // another machine's affair: its own sweep knows
+  return birthOf(Number(pid)) === birth
+}
