@@ -6,8 +6,9 @@ import { signInBanner } from './auth-words.ts'
 import { askForAccess, noGrant } from './commands/ask-access.ts'
 import { type Context, typed } from './commands/command.ts'
 import { clockTime } from './commands/spans.ts'
-import { BROKEN, denial, denialText, isRefused, noteRefused } from './deny.ts'
+import { BROKEN, DONE, denial, denialText, isRefused, noteRefused, WRONG_USAGE } from './deny.ts'
 import type { Connection, Outcome, SessionChannel, SessionRequest } from './engine/contract.ts'
+import { judged, meantCommand } from './granted-command.ts'
 import type { SshParts } from './parts.ts'
 import { wrapped } from './screen/text.ts'
 
@@ -32,15 +33,19 @@ export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> 
   const { channel, context } = visit
   try {
     const admission = await enter(parts, visit)
+    const meant = await meantCommand(context.console, admission, visit.request)
+    if (meant.kind === 'left') return await channel.end(DONE)
     context.console.release()
-    await relay(parts, visit, admission)
+    if (meant.kind === 'other') return await relay(parts, visit, admission)
+    const request = { kind: 'exec', command: meant.line } as const
+    return await relay(parts, { ...visit, request }, admission, meant.line)
   } catch (failure) {
     // Nobody is there to read it: what broke is that they left.
     if (channel.closed.aborted) return channel.end(BROKEN)
     const denied = denial(failure, parts.notes.log)
     await context.console.note(denialText(denied))
     noteRefused(parts.notes, visit.person, visit.target, failure)
-    await channel.end(isRefused(failure) ? denied.exitCode : BROKEN)
+    await channel.end(isRefused(failure) || denied.exitCode === WRONG_USAGE ? denied.exitCode : BROKEN)
   }
 }
 
@@ -86,7 +91,8 @@ async function signInAgain(parts: SshParts, visit: Visit, why: Refusal): Promise
   person.identity = identity
 }
 
-async function relay(parts: SshParts, visit: Visit, admission: Admission): Promise<void> {
+/** @param granted the words of one of the role's own commands; nothing else runs then. */
+async function relay(parts: SshParts, visit: Visit, admission: Admission, granted?: string): Promise<void> {
   const { connection, channel, context, request } = visit
   const { terminal } = channel
   const session = await openSession(parts.road.open, admission, {
@@ -108,7 +114,10 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
   try {
     if (request.kind === 'shell' && terminal === undefined)
       await context.console.note(`no terminal: use ${typed(context, admission.target.name, ' -t')}\n`)
-    outcome = await parts.engine.run({ connection, channel, session, request })
+    outcome =
+      granted === undefined
+        ? await parts.engine.run({ connection, channel, session, request })
+        : await runGranted(parts, visit, session, granted)
   } catch (failure) {
     outcome = { cause: 'failed', detail: denial(failure, () => undefined).sentence, exitCode: undefined }
     throw failure
@@ -116,6 +125,27 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission): Promi
     deaf()
     visit.closing.removeEventListener('abort', atClosing)
     await session.close(outcome)
+  }
+}
+
+async function runGranted(parts: SshParts, visit: Visit, session: Session, line: string): Promise<Outcome> {
+  const { clock } = visit.context
+  const { command, n } = await judged(session, line)
+  const from = clock.now()
+  const note = (error: string | undefined) =>
+    session.road.outcome({
+      n,
+      result: error === undefined ? 'done' : 'error',
+      ms: clock.now() - from,
+      ...(error && { error }),
+    })
+  try {
+    const outcome = await parts.engine.command({ ...visit, session, command })
+    note(outcome.exitCode === 0 ? undefined : outcome.detail || `exit ${outcome.exitCode ?? 'unknown'}`)
+    return outcome
+  } catch (failure) {
+    note(failure instanceof Refusal ? failure.message : 'It could not be run.')
+    throw failure
   }
 }
 

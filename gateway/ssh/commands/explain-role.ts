@@ -1,6 +1,7 @@
 /** explain-role: what a role lets you do, in plain words. */
 import { Refusal } from '../../model/refusal.ts'
 import type { Role } from '../../model/role.ts'
+import { commandsOf, usageOf } from '../command-grants.ts'
 import { plain } from '../screen/text.ts'
 import { type Command, printJson } from './command.ts'
 import { roleJson } from './json.ts'
@@ -49,11 +50,12 @@ function sshWords(role: Role): readonly string[] {
   const shell = {
     full: '- A shell and any command on the host. Everything you type and see is recorded.',
     'read-only': '- A shell for looking only: commands that would change something are refused.',
-    none: '- No shell and no commands on the host.',
+    none: `- No shell${commandsOf(role).length === 0 ? ' and no commands' : ''} on the host.`,
   }[role.ssh.shell]
+  const commands = commandsOf(role).map((command) => `- The command ${usageOf(command)}: ${command.template}`)
   const forward =
     role.ssh.forward.length === 0 ? '- No port forwarding.' : `- Port forwarding to ${role.ssh.forward.join(', ')}.`
-  return [shell, forward, ...(role.account === undefined ? [] : [`- You are ${role.account} there.`])]
+  return [shell, ...commands, forward, ...(role.account === undefined ? [] : [`- You are ${role.account} there.`])]
 }
 
 function postgresWords({ postgres }: Role): readonly string[] {

@@ -4,6 +4,7 @@ import type { Grant } from '../../model/grant.ts'
 import type { Moment } from '../../model/moment.ts'
 import type { Role } from '../../model/role.ts'
 import { protocolsOf, type Target } from '../../model/target.ts'
+import { commandsOf, usageOf } from '../command-grants.ts'
 import type { SessionRow } from '../../session/session.ts'
 
 export const isoTime = (moment: Moment | undefined): string | null =>
@@ -42,6 +43,11 @@ export function roleJson(role: Role) {
     maxMinutes: role.maxMinutes,
     mfaWithinMinutes: role.mfaWithinMinutes,
     shell: role.ssh.shell,
+    commands: commandsOf(role).map((command) => ({
+      name: command.name,
+      usage: usageOf(command),
+      runs: command.template,
+    })),
     postgres: role.postgres.mode,
   }
 }

@@ -1,6 +1,7 @@
 /** What the front half of the room sees of SSH connections: verified proofs, channels, terminals. No word of the library behind it. */
 import type { Duplex } from 'node:stream'
 import type { Admission, Session } from '../../session/session.ts'
+import type { GrantedCommand } from '../command-grants.ts'
 
 /** Where a connection came from. IP address without port. */
 export type Origin = { readonly address: string; readonly port: number }
@@ -146,6 +147,9 @@ export type Run = {
   readonly request?: SessionRequest
 }
 
+/** One command that the role names; nothing else of the channel's request counts. */
+export type CommandRun = Pick<Run, 'connection' | 'channel' | 'session'> & { readonly command: GrantedCommand }
+
 export type Forward = { readonly connection: Connection; readonly request: TcpipRequest; readonly session: Session }
 
 export type SshServer = {
@@ -167,6 +171,8 @@ export type Engine = {
    * @throws {Refusal} TARGET_UNREACHABLE before anything was relayed; the channel is still open, so say it and `end(255)`.
    */
   run(run: Run): Promise<Outcome>
+  /** The same for a granted command, whatever shell the role has: no input, limits of time and output. @throws {Refusal} as {@link run}. */
+  command(run: CommandRun): Promise<Outcome>
   /** The same for -L. Judges `role.ssh.forward` itself and records the verdict. Refuses the request when it throws. @throws {Refusal} */
   forward(forward: Forward): Promise<Outcome>
   /** The login on the target that {@link run} will use. @throws {Refusal} NOT_ALLOWED when neither role nor endpoint names one. */

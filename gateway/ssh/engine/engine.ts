@@ -5,6 +5,7 @@ import type { Clock } from '../../model/moment.ts'
 import type { SecretRef } from '../../model/target.ts'
 import type { Admission } from '../../session/session.ts'
 import { ensureKeys } from './authority.ts'
+import { runCommand } from './command.ts'
 import type { Engine } from './contract.ts'
 import { forward } from './forward.ts'
 import { readKeyLine } from './keys.ts'
@@ -61,6 +62,7 @@ export function createEngine(parts: EngineParts): Engine {
         onConnection,
       ),
     run: (wish) => run({ pool, files: parts.files }, wish),
+    command: (wish) => runCommand(pool, wish),
     forward: (wish) => forward(pool, wish),
     account: accountOf,
     keys: {

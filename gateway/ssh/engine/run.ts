@@ -76,7 +76,7 @@ async function start(target: Channel, client: ClientChannel, request: SessionReq
 }
 
 /** A target that does not answer must not keep a session open. */
-function inTime(work: Promise<void>, ended: AbortSignal): Promise<void> {
+export function inTime(work: Promise<void>, ended: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const late = () => settle(new Refusal('TARGET_UNREACHABLE', 'The target did not answer in time.'))
     const cut = () =>

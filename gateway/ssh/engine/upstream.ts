@@ -28,6 +28,8 @@ export type UpstreamParts = {
 export type Upstream = {
   /** @throws {Refusal} TARGET_UNREACHABLE */
   open(type: 'session' | 'direct-tcpip', events: ChannelEvents, ...body: readonly Uint8Array[]): Promise<Channel>
+  /** It is an agent of ours, which runs exact words without a shell. */
+  readonly runsWords: boolean
   readonly channels: number
   readonly closed: AbortSignal
   close(): void
@@ -114,6 +116,9 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
         channels.open(type, events, ...body).catch((failure: unknown) => {
           throw unreachable(failure instanceof Error ? failure.message : 'it opened no channel.', failure)
         }),
+      get runsWords() {
+        return transport.remoteVersion.includes('-Sallyport_agent')
+      },
       get channels() {
         return channels.size
       },

@@ -1,0 +1,99 @@
+/** Granted commands: how they are written, and what may be typed for them. */
+import t from 'tap'
+import { parseTemplate } from '../../config/commands.ts'
+import type { CommandGrant, Role } from '../../gateway/model/role.ts'
+import { grantedCommand, isGrantedCommand, usageOf } from '../../gateway/ssh/command-grants.ts'
+
+const grant = (name: string, template: string): CommandGrant => ({
+  name,
+  description: '',
+  template,
+  ...parseTemplate(template),
+  timeoutMs: 1000,
+  maxBytes: 1000,
+})
+const role = {
+  name: 'logs',
+  ssh: {
+    shell: 'none',
+    forward: [],
+    commands: [
+      grant('logs', 'tail -n {lines:int 1..10000} /var/log/{app:enum orders,billing}.log'),
+      grant('restart', 'systemctl restart {unit:name = orders}.service'),
+    ],
+  },
+} as unknown as Role
+
+await t.test('the words of the operator, and values that fit', async (t) => {
+  const command = grantedCommand(role, 'logs app=orders lines=200')
+  t.same(command.argv, ['tail', '-n', '200', '/var/log/orders.log'])
+  t.equal(command.text, 'tail -n 200 /var/log/orders.log')
+  t.same(grantedCommand(role, ' restart ').argv, ['systemctl', 'restart', 'orders.service'])
+  t.equal(usageOf(command.grant), 'logs lines=1..10000 app=orders|billing')
+  t.ok(isGrantedCommand(command))
+  t.notOk(isGrantedCommand({ grant: command.grant, argv: command.argv }), 'nothing else is taken for one')
+})
+
+await t.test('everything else is refused, with the usage', async (t) => {
+  for (const line of [
+    '',
+    'sh -c id',
+    'tail -n 5 /etc/shadow',
+    'logs',
+    'logs app=orders',
+    'logs lines=200',
+    'logs app=orders lines=0',
+    'logs app=orders lines=10001',
+    'logs app=orders lines=0200',
+    'logs app=orders lines=1e3',
+    'logs app=orders lines=-5',
+    'logs app=orders lines=+5',
+    'logs app=orders lines=5;id',
+    'logs app=orders lines=$(id)',
+    'logs app=orders lines=5 lines=6',
+    'logs app=../../etc/shadow lines=5',
+    'logs app=Orders lines=5',
+    'logs app=orders lines=5 ; id',
+    'logs app=orders lines=5 | sh',
+    'logs app=orders lines=5 -f',
+    'logs --app=orders lines=5',
+    'logs app=orders lines=5\nid',
+    'logs "app=orders" lines=5',
+    'LOGS app=orders lines=5',
+    'logs;id app=orders lines=5',
+    'logs constructor=x app=orders lines=5',
+    'restart unit=--force',
+    'restart unit=../x',
+    'restart unit=a/b',
+    'restart unit=',
+    'restart unit=é',
+    'restart unit=a\u0000b',
+  ])
+    t.throws(() => grantedCommand(role, line), { name: 'Refusal' }, JSON.stringify(line))
+})
+
+await t.test('a template that only a shell could read is refused where it is written', async (t) => {
+  for (const bad of [
+    '',
+    '{x:name} y',
+    'cat $HOME',
+    'cat `id`',
+    "cat 'a b'",
+    'cat "x"',
+    'cat \\x',
+    'cat {x}',
+    'cat {x:any}',
+    'cat {x:int 5..1}',
+    'cat {x:int}',
+    'cat {x:enum}',
+    'cat {x:enum a;b}',
+    'cat {x:enum -a}',
+    'cat {x:name} {x:name}',
+    'cat {x:int 1..5=9}',
+    'cat }',
+    'cat {x:name',
+    Array.from({ length: 70 }, () => 'x').join(' '),
+  ])
+    t.throws(() => parseTemplate(bad), Error, JSON.stringify(bad))
+  t.same(parseTemplate('ls  *').argv, [[{ text: 'ls' }], [{ text: '*' }]], 'a star stays a star')
+})
