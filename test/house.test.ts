@@ -48,6 +48,7 @@ const keys: Record<string, readonly string[]> = {
   zod: ['config', 'gateway/portal'], // decision 0007
   yaml: ['config'],
   'libpg-query': ['gateway/filters'],
+  unbash: ['gateway/filters'],
   'lru-cache': ['gateway/filters'],
   '@clickhouse/client': ['gateway/recorder'],
   'ffi-rs': ['gateway/recorder'],
