@@ -46,6 +46,7 @@ export class Door implements HttpDoor {
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
+    request.on('error', () => undefined)
     response.on('error', () => response.destroy())
     const known: Knowledge = {}
     this.#request(request, response, known).catch((why: unknown) =>
@@ -54,6 +55,7 @@ export class Door implements HttpDoor {
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    request.on('error', () => undefined)
     socket.on('error', () => socket.destroy())
     const known: Knowledge = {}
     this.#upgrade(request, socket, head, known).catch((why: unknown) =>

@@ -108,6 +108,8 @@ export class Exchange {
         else done(null, chunk)
       },
     })
+    // Whoever sends it listens as long as it is being sent; after that nobody has to know.
+    body.on('error', () => undefined)
     body.once('close', () => {
       request.unpipe(body)
       if (!body.readableEnded && this.#parts.response.headersSent) request.resume()

@@ -115,23 +115,16 @@ export class Visits {
   }
 
   async #admission(known: Known, { identity }: WebVisit): Promise<Admission> {
-    const now = performance.now()
-    if (known.admission === undefined || now - known.admittedAt >= FRESH_MS) {
-      const { target } = known
-      known.admittedAt = now
-      known.admission = admit(this.#parts.road.admit, { identity, target, protocol: 'http' })
+    if (known.admission !== undefined && performance.now() - known.admittedAt < FRESH_MS) {
+      const kept = await known.admission.catch(() => undefined)
+      // One that is over, or a no, is not remembered: another grant may have become live.
+      if (kept !== undefined && kept.over() === undefined) return kept
     }
-    const mine = known.admission
-    try {
-      const admission = await mine
-      const over = admission.over()
-      if (over !== undefined) throw over
-      return admission
-    } catch (failure) {
-      // A person who waits for an approval should not wait for our memory as well.
-      if (known.admission === mine) known.admission = undefined
-      throw failure
-    }
+    const { target } = known
+    const asked = admit(this.#parts.road.admit, { identity, target, protocol: 'http' })
+    known.admission = asked
+    known.admittedAt = performance.now()
+    return asked
   }
 
   /** A visit that is over is not remembered, and its sessions end. What could not be looked up is looked up again. */

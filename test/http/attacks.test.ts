@@ -56,6 +56,8 @@ async function send(
   const said = await world.raw(Buffer.from(`${text}\r\n\r\n${body}`, 'latin1'), 150)
   return { said, got: arrived.map((entry) => entry.text).join('\n---\n') }
 }
+const allowed = (target: string) => (target === 'plain-web' ? /^x-api-version$/ : /^$/)
+const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString())
 const status = (said: string): string => said.slice(9, 12)
 const requestLines = (got: string): readonly string[] => got.match(/^[A-Z]+ \S+ HTTP\/1\.1\r?$/gm) ?? []
 const hidden = 'GET /smuggled HTTP/1.1\r\nHost: internal\r\nX-Forwarded-User: root\r\n\r\n'
@@ -221,7 +223,6 @@ await t.test('nobody can say who they are but the gateway', async (t) => {
     'Trailer: X-Forwarded-User',
     'X-Api-Version: 3',
   ]
-  const allowed = (target: string) => (target === 'plain-web' ? /^x-api-version$/ : /^$/)
   for (const target of ['prod-web', 'plain-web'])
     for (const first of ['GET /who HTTP/1.1', 'POST /who HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3']) {
       const { got, said } = await send(
@@ -305,7 +306,6 @@ await t.test('the assertion is signed, for a minute and for one target, by a key
   const { got } = await send('GET /who HTTP/1.1')
   const token = /sallyport-assertion: (\S+)/i.exec(got)?.[1] ?? ''
   const [head = '', claims = '', signature = ''] = token.split('.')
-  const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString())
   t.match(decode(head), { alg: 'ES256', typ: 'JWT' })
   const about = decode(claims)
   t.match(about, {

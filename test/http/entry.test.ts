@@ -24,6 +24,9 @@ const world = await webWorld(t, [webTarget('prod-web', { url }), webTarget('othe
 const { alice, bob } = people
 const home = world.originOf('prod-web')
 
+const plain = (text: string, name: string) =>
+  text.replaceAll(name, 'TARGET').replaceAll(/nonce-?="?[^" ;]*|Reference \w+/g, '')
+
 await t.test('a stranger signs in, asks for access, waits, and goes on to the very page', async (t) => {
   const browser = world.browser()
   const first = await world.visit(browser, `${home}/orders?page=2`, alice)
@@ -156,8 +159,6 @@ await t.test('unknown targets and targets without a role look alike to whoever m
     await world.visit(browser, `${world.originOf('prod-web')}/`, people.mallory),
     await world.visit(browser, `${world.originOf('nothing-here')}/`, people.mallory),
   ]
-  const plain = (text: string, name: string) =>
-    text.replaceAll(name, 'TARGET').replaceAll(/nonce-?="?[^" ;]*|Reference \w+/g, '')
   t.equal(a.status, 403)
   t.equal(plain(a.text, 'prod-web'), plain(b.text, 'nothing-here'))
   const misdirected = await world.raw(`GET / HTTP/1.1\r\nHost: prod-web.localhost\r\n\r\n`)
