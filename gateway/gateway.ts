@@ -135,7 +135,12 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   log({ level: 'info', room: 'ssh', message: 'engine', details: engine.report })
   const ssh = createSshTerminator({
     engine,
-    people: { signIns: identity, desk: grants, library },
+    people: {
+      signIns: identity,
+      desk: grants,
+      library,
+      tokens: parts.listen.postgres === undefined ? undefined : identity.tokens,
+    },
     road: { admit, open },
     settings: {
       address: { host: publicHost, port: parts.listen.ssh.port },

@@ -68,6 +68,7 @@ function contextOf(parts: SshParts, person: Person, channel: SessionChannel): Co
     desk: people.desk,
     library: people.library,
     signIns: people.signIns,
+    tokens: people.tokens,
     audit: notes.audit,
     clock: notes.clock,
     address: settings.address,

@@ -3,6 +3,7 @@ import type { Audit } from '../model/event.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import type { AccessDesk, AdmitParts, Library, OpenParts, SignIns } from '../session/session.ts'
+import type { DatabaseTokenDesk } from './commands/command.ts'
 import type { Engine } from './engine/contract.ts'
 
 export type SshSettings = {
@@ -32,7 +33,13 @@ export const DEFAULTS: Omit<SshSettings, 'address' | 'publicUrl'> = {
 
 export type SshParts = {
   readonly engine: Engine
-  readonly people: { readonly signIns: SignIns; readonly desk: AccessDesk; readonly library: Library }
+  readonly people: {
+    readonly signIns: SignIns
+    readonly desk: AccessDesk
+    readonly library: Library
+    /** Undefined where the gateway has no database door. */
+    readonly tokens?: DatabaseTokenDesk | undefined
+  }
   readonly road: { readonly admit: AdmitParts; readonly open: OpenParts }
   readonly settings: Pick<SshSettings, 'address' | 'publicUrl'> & Partial<SshSettings>
   readonly notes: { readonly clock: Clock; readonly log: Log; readonly audit: Audit }

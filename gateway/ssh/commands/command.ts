@@ -3,16 +3,24 @@ import { parseArgs } from 'node:util'
 import type { Audit } from '../../model/event.ts'
 import type { GrantId } from '../../model/grant.ts'
 import type { Identity } from '../../model/identity.ts'
-import type { Clock } from '../../model/moment.ts'
+import type { Clock, Moment } from '../../model/moment.ts'
 import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
 import type { Console } from '../screen/console.ts'
 import { plain } from '../screen/text.ts'
 import { minutesOf } from './spans.ts'
 
+/** Passwords for databases. identity/ fits. */
+export type DatabaseTokenDesk = {
+  issue(who: Identity, ms: number): Promise<{ readonly token: string; readonly expiresAt: Moment }>
+  revoke(who: Identity): Promise<boolean>
+}
+
 export type CommandParts = {
   readonly desk: AccessDesk
   readonly library: Library
   readonly signIns: Pick<SignIns, 'forget'>
+  /** Undefined where the gateway has no database door. */
+  readonly tokens?: DatabaseTokenDesk | undefined
   readonly audit: Audit
   readonly clock: Clock
   /** How people reach this gateway. */

@@ -10,11 +10,12 @@ import { grants, requests, roles, targets } from './listings.ts'
 import { replay, watch } from './replay.ts'
 import { sessions } from './sessions.ts'
 import { approve, deny, extend, release, request, withdraw } from './steps.ts'
+import { token } from './token.ts'
 import { logout, sshConfig, whoami } from './who.ts'
 import { words } from './words.ts'
 
 const groups: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
-  ['You', [whoami, logout, sshConfig]],
+  ['You', [whoami, token, logout, sshConfig]],
   ['Access', [targets, roles, explainRole, request, requests, grants, extend, release, withdraw]],
   ['Deciding', [approve, deny, revoke, lock, unlock]],
   ['Sessions', [sessions, replay, watch, kill]],
