@@ -6,6 +6,7 @@ import { totp } from './totp.ts'
 export type Report = {
   readonly ssh: { readonly host: string; readonly port: number }
   readonly https: { readonly url: string }
+  readonly postgres: { readonly host: string; readonly port: number | null }
   readonly dataDir: string
 }
 
@@ -41,7 +42,7 @@ ${report.dataDir}/demo.json into an authenticator app)
      ${ssh} -t alice${at} prod-db
      ${ssh} alice${at} prod-db 'df -h'
 
-4. As carol, see what happened:
+${psqlLines(report)}5. As carol, see what happened:
 
      ${ssh} carol${at} sessions
      ${ssh} -t carol${at} replay <session>
@@ -50,5 +51,16 @@ ${report.dataDir}/demo.json into an authenticator app)
 
 Hosts: ${hosts.map((h) => `${h.name} (${h.kind}, as ${h.account})`).join(', ')}. Everything listens on loopback only.
 Data: ${report.dataDir}. Ctrl-C ends all of it.
+`
+}
+
+function psqlLines({ ssh, postgres }: Report): string {
+  if (postgres.port === null) return ''
+  return `4. The database, without a password on the laptop: psql shows where to sign in, and waits. Nothing that writes gets through.
+
+     ssh -p ${ssh.port} alice@${ssh.host} request prod-db --role readonly --for 15m --reason "INC-42 look at orders"
+     ssh -p ${ssh.port} bob@${ssh.host} approve 2
+     psql "host=localhost port=${postgres.port} user=alice dbname=prod-db sslmode=require"
+
 `
 }
