@@ -157,13 +157,20 @@ export class Scope {
       if (isLocal || (schema !== undefined && SYSTEM_SCHEMAS.has(schema))) return undefined
       return missing(words)
     }
+    const closed = this.schemaReason(words, path)
+    if (closed !== undefined) return closed
     for (const relation of found) {
-      if (this.#schemas.size > 0 && !this.#schemas.has(relation.schema))
-        return `schema ${relation.schema} is not open to the role`
       const why = this.behind.reason(relation, this)
       if (why !== undefined) return why
     }
     return undefined
+  }
+
+  /** Why the relation's schema is closed to the role, whatever stands behind it. */
+  schemaReason(words: readonly string[], path: Path): string | undefined {
+    if (this.#schemas.size === 0) return undefined
+    const closed = this.relations(words, path).find((r) => !this.#schemas.has(r.schema))
+    return closed === undefined ? undefined : `schema ${closed.schema} is not open to the role`
   }
 
   /** Those that the name may mean. */

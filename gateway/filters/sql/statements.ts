@@ -1,7 +1,7 @@
 /** Judges whole statements for a read-only role: a list of what may run. Everything that is not on it is refused. */
 import { treeReason, type WalkContext } from './expressions.ts'
 import { resetReason, settingReason, splitPath } from './settings.ts'
-import { child, list, literal, type Tree, text, words } from './tree.ts'
+import { child, list, literal, relationWords, type Tree, text, words } from './tree.ts'
 
 /** What a session has done so far, as far as a verdict depends on it. */
 export type SessionFacts = {
@@ -80,7 +80,7 @@ export function judgeStatement(tree: Tree, facts: SessionFacts, context: WalkCon
       return allowed
     case 'LockStmt':
       if (child(body, 'mode') !== ACCESS_SHARE) return refused('LOCK in any mode but ACCESS SHARE')
-      return because(treeReason(child(body, 'relations'), context))
+      return because(lockReason(list(child(body, 'relations')), context))
     case 'CopyStmt':
       return judgeCopy(body, context)
     case 'TransactionStmt':
@@ -90,6 +90,15 @@ export function judgeStatement(tree: Tree, facts: SessionFacts, context: WalkCon
     default:
       return refused(`${sqlName(kind)} is not a read`)
   }
+}
+
+/** The weakest lock runs nothing that stands behind a relation; pg_dump takes it on all of them before it looks. */
+function lockReason(relations: readonly Tree[], { scope, path }: WalkContext): string | undefined {
+  for (const relation of relations) {
+    const why = scope.schemaReason(relationWords(child(relation, 'RangeVar')), path)
+    if (why !== undefined) return why
+  }
+  return undefined
 }
 
 function judgeExecute(body: Tree, facts: SessionFacts, context: WalkContext): StatementJudgement {
