@@ -38,8 +38,8 @@ export type JudgeContext = {
 export type SqlJudge = {
   /** The text of one Query message, with as many statements as it has. */
   query(text: string): Judgement | Promise<Judgement>
-  /** The text of one Parse message. `name` (empty: the unnamed statement) is one namespace with SQL PREPARE. */
-  parse(name: string, text: string): Judgement | Promise<Judgement>
+  /** The text of one Parse message. `name` (empty: the unnamed statement) is one namespace with SQL PREPARE. `types`: the parameter types it declares, by number. */
+  parse(name: string, text: string, types?: readonly number[]): Judgement | Promise<Judgement>
   /** The same text again, each time a portal made of it is executed. */
   execute(name: string, text: string): Judgement | Promise<Judgement>
   /** After each ReadyForQuery. */

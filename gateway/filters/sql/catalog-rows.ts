@@ -9,6 +9,7 @@ import type {
   SystemFunction,
   UserFunction,
   UserOperator,
+  UserType,
 } from './catalog.ts'
 
 export type Rows = readonly (readonly (string | null)[])[]
@@ -59,18 +60,21 @@ export function readCatalog(rows: readonly Rows[]): Catalog {
       isShadowed: isTrue(shadowed),
       runs: runs ?? '',
     })
-  const types = typeRows.map(([, schema, name, extension, kind]) => ({
-    schema: schema ?? '',
-    name: name ?? '',
-    extension: extension ?? undefined,
-    isRow: kind === 'c',
-  }))
+  const types = new Map<string, UserType>()
+  for (const [oid, schema, name, extension, kind] of typeRows)
+    types.set(oid ?? '', {
+      schema: schema ?? '',
+      name: name ?? '',
+      extension: extension ?? undefined,
+      isRow: kind === 'c',
+    })
   const reach = reachOf({ functions, operators, typeRows, relationRows, inherits, needs })
   return {
     version: createHash('sha256').update(JSON.stringify(rows)).digest('base64url'),
     ...readSystem(system),
     functions: grouped(functions.values()),
-    types: grouped(types),
+    types: grouped(types.values()),
+    typesByNumber: types,
     operators: grouped([...operators.values()]),
     relations: grouped(relationRows.map((row) => relation(row, reach))),
   }

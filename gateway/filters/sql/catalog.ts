@@ -56,6 +56,7 @@ export type Catalog = {
   readonly systemRelations: ReadonlyMap<string, readonly string[]>
   readonly functions: ReadonlyMap<string, readonly UserFunction[]>
   readonly types: ReadonlyMap<string, readonly UserType[]>
+  readonly typesByNumber: ReadonlyMap<string, UserType>
   readonly operators: ReadonlyMap<string, readonly UserOperator[]>
   readonly relations: ReadonlyMap<string, readonly Relation[]>
 }

@@ -11,7 +11,7 @@ import { type Found, foldNumbers, type SqlJudgement, type VerdictCache } from '.
 
 export type SqlJudge = {
   query(text: string): SqlJudgement | Promise<SqlJudgement>
-  parse(name: string, text: string): SqlJudgement | Promise<SqlJudgement>
+  parse(name: string, text: string, types?: readonly number[]): SqlJudgement | Promise<SqlJudgement>
   execute(name: string, text: string): SqlJudgement | Promise<SqlJudgement>
   close(): void
 }
@@ -67,8 +67,17 @@ export class ReadOnlyJudge implements SqlJudge {
     return this.#judge(text, undefined)
   }
 
-  parse(name: string, text: string): SqlJudgement | Promise<SqlJudgement> {
-    return this.#judge(text, name)
+  /** A declared parameter type has its input function run on the value, as a cast in the text would. */
+  parse(name: string, text: string, types: readonly number[] = []): SqlJudgement | Promise<SqlJudgement> {
+    const judged = this.#judge(text, name)
+    if (types.length === 0) return judged
+    const check = (judgement: SqlJudgement): SqlJudgement => {
+      const why = this.#scope.typeNumberReason(types)
+      if (judgement.verdict.decision !== 'allow' || why === undefined) return judgement
+      this.#forget(name)
+      return { ...judgement, ...refusal(why).judgement }
+    }
+    return judged instanceof Promise ? judged.then(check) : check(judged)
   }
 
   execute(_name: string, text: string): SqlJudgement | Promise<SqlJudgement> {

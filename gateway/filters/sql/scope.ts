@@ -33,6 +33,8 @@ const nameOf = (words: readonly string[]): Name | undefined => {
 const isReachable = (object: { schema: string }, { schema }: Name, path: Path): boolean =>
   schema === undefined ? path.schemas.has(object.schema) : object.schema === schema
 
+/** Lower numbers came with the server (FirstNormalObjectId). */
+const FIRST_OF_PEOPLE = 16_384
 const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_toast'])
 
 export class Scope {
@@ -123,6 +125,18 @@ export class Scope {
     if (isSystem && (isAllowed || (schema === undefined && path.isCatalogFirst))) return undefined
     if (!isSystem && found.length > 0 && isAllowed) return undefined
     return `type ${words.join('.')} is not PostgreSQL's own; its input or casts could run code`
+  }
+
+  /** For types that are named by number. */
+  typeNumberReason(oids: readonly number[]): string | undefined {
+    for (const oid of oids) {
+      if (oid < FIRST_OF_PEOPLE) continue
+      const type = this.catalog.typesByNumber.get(`${oid}`)
+      if (type === undefined) return `type number ${oid} is not known`
+      if (!this.allows(type))
+        return `type ${type.schema}.${type.name} is not PostgreSQL's own; its input could run code`
+    }
+    return undefined
   }
 
   operatorReason(words: readonly string[], path: Path): string | undefined {
