@@ -7,9 +7,11 @@ import type { HttpParts } from './parts.ts'
 
 /** Ends that are longer ago explain nothing. */
 const RECENT_MS = 12 * 3_600_000
+const TELLING: ReadonlySet<string> = new Set(['expired', 'revoked', 'released', 'denied'])
 const LOOK_AGAIN_SECONDS = 3
 
 type Parts = Pick<HttpParts, 'settings' | 'notes'> & { readonly desk: HttpParts['road']['desk'] }
+type Ended = Extract<Grant, { state: 'ended' }>
 type Words = { readonly no: Denial; readonly saying: Pick<Saying, 'links' | 'more' | 'title' | 'refresh'> }
 
 /** An unknown target, one that is forbidden and one without a grant differ only in what this person may ask for anyway. */
@@ -22,7 +24,7 @@ export async function noAccess(
   const mine = (grant: Grant) => grant.subject === identity.subject && grant.endpoints.includes('http')
   const ended = (await desk.grants(identity, { state: 'ended', username: identity.username, target, limit: 10 }))
     .filter(mine)
-    .flatMap((grant) => (grant.state === 'ended' && grant.liveAt !== undefined ? [grant] : []))
+    .flatMap((grant) => (grant.state === 'ended' && TELLING.has(grant.endReason) ? [grant] : []))
     .filter(({ endedAt }) => notes.clock.now() - endedAt < RECENT_MS)
     .toSorted((a, b) => b.endedAt - a.endedAt)[0]
   const story = ended === undefined ? '' : `${endWords(ended)} `
@@ -57,18 +59,24 @@ export async function noAccess(
   return {
     no: { ...no, message: `${story}You have no access to ${target} at the moment.`, next: `Ask for it: ${ask}` },
     saying: {
-      title: ended === undefined ? 'Ask for access first' : 'Your access has ended',
+      title: titleOf(ended),
       links: [{ label: 'Ask for access', href: ask }],
     },
   }
 }
 
-function endWords(grant: Extract<Grant, { state: 'ended' }>): string {
+function titleOf(ended: Ended | undefined): string {
+  if (ended === undefined) return 'Ask for access first'
+  return ended.endReason === 'denied' ? 'Your request was denied' : 'Your access has ended'
+}
+
+function endWords(grant: Ended): string {
   const note = grant.endNote === '' ? '' : `: ${grant.endNote}`
   const by = grant.endedBy === undefined ? '' : ` by ${grant.endedBy}`
   if (grant.endReason === 'expired') return `Grant ${grant.id} has expired.`
   if (grant.endReason === 'released') return `Grant ${grant.id} was given back.`
-  return `Grant ${grant.id} was ${grant.endReason === 'revoked' ? 'revoked' : 'ended'}${by}${note}.`
+  if (grant.endReason === 'denied') return `Request ${grant.id} was denied${by}${note}.`
+  return `Grant ${grant.id} was revoked${by}${note}.`
 }
 
 /** Refusals that mean "no live grant", whatever cut it. */

@@ -53,7 +53,7 @@ export class Exchange {
   start(n: number, fields: readonly string[]): void {
     const { session, asked, request, response } = this.#parts
     this.#n = n
-    if (response.destroyed) return this.#end('error', 'the client left')
+    if (response.destroyed) return this.#end('not-sent', 'the client left')
     this.#tape = tapeFor(session, n, this.#parts.scope.record.bodyBytes)
     response.once('close', () => {
       if (!response.writableFinished) this.#abandon('the client left')
@@ -122,6 +122,7 @@ export class Exchange {
   }
 
   #begin(controller: Dispatcher.DispatchController, status: number): void {
+    if (this.#isOver) return
     const { response, session, place } = this.#parts
     const raw = textsOf(controller.rawHeaders)
     const fields = towardsBrowser(raw, session.endpoint, place)
@@ -141,6 +142,7 @@ export class Exchange {
   }
 
   #down(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#isOver) return
     const { response, session } = this.#parts
     const over = session.over()
     if (over !== undefined) return this.cut(over)

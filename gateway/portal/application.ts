@@ -105,7 +105,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   void app.register(
     async (api: App) => {
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-      personRoutes(api, { identity, desk, settings, streams })
+      personRoutes(api, { identity, desk, settings, tokens: parts.tokens, streams })
       accessRoutes(api, { desk, library, role, settings })
       sessionRoutes(api, { desk, library, log, streams, openings: new Openings({ audit: parts.audit, clock }) })
       signInRoutes(api, { identity, clock })

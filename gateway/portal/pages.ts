@@ -14,8 +14,12 @@ p { margin: .5rem 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: .9rem; }
 a.button { display: block; margin-top: 1rem; padding: .65rem 1rem; border: 1px solid var(--go); border-radius: .25rem; color: var(--go); text-align: center; text-decoration: none; font-weight: 600; }
 label { display: block; margin-top: 1rem; font-weight: 600; }
+fieldset { margin: 1rem 0 0; padding: 0; border: 0; }
+legend { padding: 0; font-weight: 600; }
+label.choice { margin-top: .5rem; padding: .55rem .65rem; border: 1px solid var(--line); border-radius: .25rem; cursor: pointer; }
+label.choice input { accent-color: var(--go); }
 label small { display: block; font-weight: 400; color: var(--soft); }
-input, select { width: 100%; margin-top: .25rem; padding: .55rem; border: 1px solid var(--line); border-radius: .25rem; background: var(--ground); color: inherit; font: inherit; }
+input:not([type=radio]) { width: 100%; margin-top: .25rem; padding: .55rem; border: 1px solid var(--line); border-radius: .25rem; background: var(--ground); color: inherit; font: inherit; }
 button { width: 100%; margin-top: 1.5rem; padding: .65rem 1rem; border: 0; border-radius: .25rem; background: var(--go); color: var(--on); font: inherit; font-weight: 600; cursor: pointer; }
 [role=alert] { color: #b3261e; font-weight: 600; }
 @media (prefers-color-scheme: dark) { [role=alert] { color: #f2b8b5; } }

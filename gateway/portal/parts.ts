@@ -114,8 +114,17 @@ export type PortalSettings = {
   readonly paths: { readonly callback: string; readonly backchannelLogout: string; readonly signedOut: string }
 }
 
+/** Passwords for databases, one per person. identity/ fits. */
+export type TokenDesk = {
+  issue(who: Identity, ms: number): Promise<{ readonly token: string; readonly expiresAt: Moment }>
+  until(who: Identity): Promise<Moment | undefined>
+  revoke(who: Identity): Promise<boolean>
+}
+
 export type PortalParts = {
   readonly identity: FrontDesk
+  /** Undefined where the gateway has no database door. */
+  readonly tokens?: TokenDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
   /** A role of the config, to show what a waiting request is about. */

@@ -1,4 +1,5 @@
 /** The API about the person at the screen: who I am, my keys, what changed; and locking a person out, for administrators. */
+import { Refusal } from '../model/refusal.ts'
 import type { App } from './application.ts'
 import { goneCookie, SESSION_COOKIE } from './cookies.ts'
 import type { EventStreams, StreamWriter } from './event-streams.ts'
@@ -8,7 +9,7 @@ import { answers, keyParams, personParams, streams } from './shapes.ts'
 import { iso, meView } from './views.ts'
 import { visitorOf } from './visitor.ts'
 
-type Parts = Pick<PortalParts, 'identity' | 'desk' | 'settings'> & { readonly streams: EventStreams }
+type Parts = Pick<PortalParts, 'identity' | 'desk' | 'settings' | 'tokens'> & { readonly streams: EventStreams }
 
 export function personRoutes(app: App, parts: Parts): void {
   const { identity, desk, settings } = parts
@@ -64,6 +65,8 @@ export function personRoutes(app: App, parts: Parts): void {
       return { done: true as const }
     },
   })
+
+  tokenRoutes(app, parts)
 
   app.route({
     method: 'GET',
@@ -134,4 +137,46 @@ async function changes(desk: PortalParts['desk'], { signal, send }: StreamWriter
   quietly()
   await over
   stop()
+}
+
+/** The database password: made, looked at (never itself), made worthless. */
+function tokenRoutes(app: App, { tokens }: Pick<Parts, 'tokens'>): void {
+  const desk = () => {
+    if (tokens === undefined) throw new Refusal('NOT_FOUND', 'This gateway has no database door.')
+    return tokens
+  }
+  app.route({
+    method: 'GET',
+    url: '/token',
+    schema: { summary: 'Until when my database token is good', tags: ['me'], response: answers(words.databaseToken) },
+    handler: async (request) => {
+      const until = await desk().until(visitorOf(request).identity)
+      return { token: null, expiresAt: until === undefined ? null : iso(until) }
+    },
+  })
+  app.route({
+    method: 'POST',
+    url: '/token',
+    schema: {
+      summary: 'Make a database token',
+      description:
+        'A password for psql, drivers and pools. It takes the place of the one before, and is shown only here.',
+      tags: ['me'],
+      body: words.tokenBody,
+      response: answers(words.databaseToken),
+    },
+    handler: async (request) => {
+      const { token, expiresAt } = await desk().issue(visitorOf(request).identity, request.body.hours * 3_600_000)
+      return { token, expiresAt: iso(expiresAt) }
+    },
+  })
+  app.route({
+    method: 'DELETE',
+    url: '/token',
+    schema: { summary: 'Make my database token worthless', tags: ['me'], response: answers(words.done) },
+    handler: async (request) => {
+      await desk().revoke(visitorOf(request).identity)
+      return { done: true as const }
+    },
+  })
 }

@@ -16,6 +16,9 @@ const routes = {
   'POST /api/v1/sign-out': 'person',
   'GET /api/v1/keys': 'person',
   'DELETE /api/v1/keys/:fingerprint': 'person',
+  'GET /api/v1/token': 'person',
+  'POST /api/v1/token': 'person',
+  'DELETE /api/v1/token': 'person',
   'GET /api/v1/changes': 'person',
 
   'GET /api/v1/targets': 'desk',

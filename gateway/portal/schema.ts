@@ -368,12 +368,11 @@ export const answerResult = z.strictObject({
 })
 export const revealed = z.strictObject({ code: z.string(), expiresAt: time })
 
-export const boundKey = z.strictObject({
-  fingerprint: z.string(),
-  boundAt: time,
-  expiresAt: time,
-})
+export const boundKey = z.strictObject({ fingerprint: z.string(), boundAt: time, expiresAt: time })
 export const keyList = z.strictObject({ keys: z.array(boundKey) })
+export const tokenBody = z.strictObject({ hours: z.number().min(0.1).max(12) })
+/** A password for databases; `token` is null when it was asked for again: it is shown once. */
+export const databaseToken = z.strictObject({ token: z.string().nullable(), expiresAt: time.nullable() })
 
 // ── `GET /changes`: server-sent events `change` (ask again for what is on the screen) and `signed-out` (go to /sign-in) ──
 
@@ -398,3 +397,4 @@ export type SignInQuestionView = z.infer<typeof signInQuestion>
 export type AnswerResult = z.infer<typeof answerResult>
 export type Revealed = z.infer<typeof revealed>
 export type BoundKey = z.infer<typeof boundKey>
+export type DatabaseToken = z.infer<typeof databaseToken>

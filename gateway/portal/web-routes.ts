@@ -150,10 +150,11 @@ function fieldsFor(
     readonly wrong?: string
   },
 ): string {
-  const options = roles.map((role) => {
+  const choices = roles.map((role, i) => {
     const { name, allows, approval, maxMinutes } = roleView(role, target)
-    const words = `${name}: ${allows.join(' ')} Approval: ${approval} At most ${maxMinutes} min.`
-    return `<option value="${escape(name)}"${name === ask.role ? ' selected' : ''}>${escape(words)}</option>`
+    const words = `${allows.join(' ')} Approval: ${approval} At most ${maxMinutes} minutes.`
+    const isChosen = ask.role === undefined ? i === 0 : ask.role === name
+    return `<label class="choice"><input type="radio" name="role" value="${escape(name)}" required${isChosen ? ' checked' : ''}> ${escape(name)}<small>${escape(words)}</small></label>`
   })
   const hidden = Object.entries({ target: ask.target, returnTo: ask.returnTo, token: ask.token }).map(
     ([name, value]) => `<input type="hidden" name="${name}" value="${escape(value)}">`,
@@ -162,7 +163,7 @@ function fieldsFor(
   const most = Math.max(...roles.map(({ maxMinutes }) => maxMinutes))
   const alert = ask.wrong === undefined ? '' : `<p role="alert">${escape(ask.wrong)}</p>`
   return `${alert}<form method="post" action="${WEB_PATHS.ask}">${hidden.join('')}
-<label for="role">Role</label><select id="role" name="role">${options.join('')}</select>
+<fieldset><legend>Role</legend>${choices.join('')}</fieldset>
 <label for="minutes">Minutes<small>The clock starts when access begins.</small></label><input id="minutes" name="minutes" type="number" min="1" max="${most}" required value="${minutes}">
 <label for="reason">Reason<small>What an approver and an auditor will read.</small></label><input id="reason" name="reason" maxlength="500" required value="${escape(ask.reason ?? '')}">
 <button>Ask for access</button>

@@ -134,7 +134,7 @@ header { display: flex; justify-content: space-between; gap: 1rem; flex-wrap: wr
 h1 { font-size: 1.5rem; margin: 1rem 0 } h2 { font-size: 1.1rem; margin: 0 0 .5rem }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.25rem; margin: 1rem 0 }
 table { width: 100%; border-collapse: collapse } th, td { text-align: left; padding: .45rem .5rem; border-bottom: 1px solid var(--line) } td.number { text-align: right; font-variant-numeric: tabular-nums }
-button, input { font: inherit; padding: .35rem .8rem; border-radius: .3rem; border: 1px solid var(--line); background: transparent; color: inherit } button { cursor: pointer; color: var(--mark); border-color: var(--mark) }
+button, input { font: inherit; padding: .35rem .8rem; border-radius: .3rem; border: 1px solid var(--line); background: transparent; color: inherit } button { cursor: pointer; color: var(--mark); border-color: var(--mark) } button:disabled { opacity: .4; cursor: default }
 :focus-visible { outline: 3px solid var(--mark); outline-offset: 2px }
 .soft, output { color: var(--soft) }
 </style>
