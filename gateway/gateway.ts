@@ -172,6 +172,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
 
   const portal = createPortal({
     identity,
+    tokens: postgresDoor === undefined ? undefined : identity.tokens,
     desk: grants,
     library,
     role: admit.role,

@@ -124,6 +124,10 @@ t.test('each route lets in whom its policy names and nobody else', async (t) => 
   const expected: Record<string, readonly number[]> = {
     'GET /me': [401, 200, 200, 200, 200, 200],
     'GET /keys': [401, 200, 200, 200, 200, 200],
+    'GET /token': [401, 200, 200, 200, 200, 200],
+    'POST /token {"hours":8}': [401, 200, 200, 200, 200, 200],
+    'POST /token {"hours":13}': [401, 400, 400, 400, 400, 400],
+    'DELETE /token': [401, 200, 200, 200, 200, 200],
     'GET /targets': [401, 200, 200, 200, 200, 200],
     'GET /requests': [401, 200, 200, 200, 200, 200],
     'GET /grants': [401, 200, 200, 200, 200, 200],

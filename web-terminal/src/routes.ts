@@ -11,6 +11,7 @@ export const routes = {
   me: '/me',
   signOut: '/sign-out',
   keys: '/keys',
+  token: '/token',
   key: (fingerprint: string) => `/keys/${encodeURIComponent(fingerprint)}`,
   targets: '/targets',
   requests: '/requests',

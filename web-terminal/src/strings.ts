@@ -200,6 +200,14 @@ export const words = {
     until: 'Until',
     forget: 'Forget',
     forgetKey: (fingerprint: string) => `Forget ${fingerprint}`,
+    token: 'Database token',
+    tokenText:
+      'A password for drivers and pools. psql itself needs none: it signs you in through the browser. A new token takes the place of the one before.',
+    tokenNone: 'You have no token.',
+    tokenUntil: 'Good until',
+    tokenMake: 'Make a token for 8 hours',
+    tokenOnce: 'Copy it now: it is not shown again.',
+    tokenRevoke: 'Make it worthless',
   },
   grants: {
     title: 'Grants',
