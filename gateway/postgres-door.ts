@@ -86,10 +86,10 @@ export async function openPostgresDoor(
   })
   const { port } = await door.listen({ ...parts.where, reusePort: true })
 
+  const keep = async (intent: RoleIntent): Promise<boolean> =>
+    isHolderAlive(intent.holder) && (await rooms.intents.isLive(intent, clock.now()))
   const sweep = async (): Promise<void> => {
     const provisioned = config().targets.filter((target) => target.postgres?.credential.kind === 'provision')
-    const keep = async (intent: RoleIntent) =>
-      isHolderAlive(intent.holder) && (await rooms.intents.isLive(intent, clock.now()))
     await door.sweep(provisioned, keep)
   }
   // One worker is enough; a target's advisory lock keeps several gateways apart.
