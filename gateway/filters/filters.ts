@@ -14,4 +14,5 @@ export {
   shellRules,
   UNIX_READ_ONLY,
 } from './shell/rules.ts'
+export { shellJudge, shellRulesOf } from './shell/shell-judge.ts'
 export type { Command, Part, Plan, Step, Word } from './shell/words.ts'

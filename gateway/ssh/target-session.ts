@@ -112,7 +112,7 @@ async function relay(parts: SshParts, visit: Visit, admission: Admission, grante
   visit.closing.addEventListener('abort', atClosing)
   let outcome: Outcome = { cause: 'failed', detail: '', exitCode: undefined }
   try {
-    if (request.kind === 'shell' && terminal === undefined)
+    if (request.kind === 'shell' && terminal === undefined && admission.role.ssh.shell === 'full')
       await context.console.note(`no terminal: use ${typed(context, admission.target.name, ' -t')}\n`)
     outcome =
       granted === undefined

@@ -2,8 +2,9 @@
 import type { Duplex } from 'node:stream'
 import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
-import type { SecretRef } from '../../model/target.ts'
+import type { SecretRef, Target } from '../../model/target.ts'
 import type { Admission } from '../../session/session.ts'
+import type { JudgeOf } from '../readonly/judge.ts'
 import { ensureKeys } from './authority.ts'
 import { runCommand } from './command.ts'
 import type { Engine } from './contract.ts'
@@ -33,10 +34,14 @@ export type EngineParts = {
   readonly graceMs?: number
   /** Judges each file operation of sftp and scp; left out, a full shell's role may do all. */
   readonly files?: (admission: Admission) => FileRule
+  /** Judges what roles with a read-only shell do; left out, they do nothing. filters/ fits. */
+  readonly judge?: JudgeOf
   /** upstreams/ fits. */
   readonly upstreams: {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
     secret(ref: SecretRef): Promise<Buffer>
+    /** The pinned key of an agent's own shell. */
+    hostKey?(target: Target): Promise<string | undefined>
   }
 }
 
@@ -61,7 +66,7 @@ export function createEngine(parts: EngineParts): Engine {
         },
         onConnection,
       ),
-    run: (wish) => run({ pool, files: parts.files }, wish),
+    run: (wish) => run({ pool, files: parts.files, judge: parts.judge }, wish),
     command: (wish) => runCommand(pool, wish),
     forward: (wish) => forward(pool, wish),
     account: accountOf,

@@ -1,10 +1,13 @@
 /** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
 import type { SessionId } from '../../model/event.ts'
 import { Refusal } from '../../model/refusal.ts'
-import type { Admission } from '../../session/session.ts'
+import type { Admission, Session } from '../../session/session.ts'
+import type { JudgeOf } from '../readonly/judge.ts'
+import { runReadOnly } from '../readonly/readonly.ts'
 import type { Channel } from './channel.ts'
-import type { Outcome, Run, SessionRequest } from './contract.ts'
-import type { Pool } from './pool.ts'
+import type { Connection, Outcome, Run, SessionRequest, Terminal } from './contract.ts'
+import { inTime } from './in-time.ts'
+import { accountOf, type Pool } from './pool.ts'
 import { bytesLane, Relay } from './relay.ts'
 import { ClientChannel } from './session-channel.ts'
 import { type FileRule, sftpLane } from './sftp-lane.ts'
@@ -14,40 +17,68 @@ import { string } from './wire.ts'
 
 export type RunParts = {
   readonly pool: Pool
-  /** What may be done to which file by sftp and scp. */
+  /** What may be done to which file by sftp and scp under a full shell. */
   readonly files: ((admission: Admission) => FileRule) | undefined
+  /** Left out, roles with a read-only shell have none. */
+  readonly judge: JudgeOf | undefined
 }
 
-const START_MS = 15_000
-
-export async function run(
-  { files, pool }: RunParts,
-  { channel: client, connection, session, ...wish }: Run,
-): Promise<Outcome> {
+export async function run(parts: RunParts, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
+  const { files, judge, pool } = parts
   const { request = client.request } = wish
   const { role } = session.admission
-  if (role.ssh.shell !== 'full')
-    throw new Refusal('NOT_ALLOWED', `Role ${role.name} has no full shell: ${request.kind} is not allowed.`)
+  const carried = { client, connection, session, request, terminal: client.terminal, files: files?.(session.admission) }
+  if (role.ssh.shell === 'full') return carry(pool, carried)
+  if (role.ssh.shell === 'read-only' && judge !== undefined)
+    return runReadOnly({
+      client,
+      session,
+      request,
+      judge: judge(role.ssh),
+      account: accountOf(session.admission),
+      upstream: () => pool.connect(connection, session),
+      carry: (as) => carry(pool, { ...carried, ...as }),
+    })
+  throw new Refusal('NOT_ALLOWED', `Role ${role.name} has no full shell: ${request.kind} is not allowed.`)
+}
+
+type Carried = {
+  readonly client: ClientChannel
+  readonly connection: Connection
+  readonly session: Session
+  readonly request: SessionRequest
+  /** What the program gets; undefined also where the client has one that it is not to see. */
+  readonly terminal: Terminal | undefined
+  readonly files: FileRule | undefined
+}
+
+/** Both legs as one, until one side is done. */
+async function carry(
+  pool: Pool,
+  { client, connection, files, request, session, terminal: asked }: Carried,
+): Promise<Outcome> {
   const relay = new Relay({
     session,
     client: () => client.channel,
-    hasTerminal: client.terminal !== undefined,
-    lane: request.kind === 'sftp' ? sftpLane(session, files?.(session.admission)) : bytesLane(session),
+    hasTerminal: asked !== undefined,
+    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session),
   })
   const upstream = await pool.connect(connection, session)
   const target = await upstream.open('session', relay.target)
   relay.attach(target)
-  const asked = client.terminal
   try {
-    await inTime(start(target, client, request, session.id), session.ended)
+    await inTime(
+      start(target, { environment: client.environment, terminal: asked }, request, session.id),
+      session.ended,
+    )
   } catch (failure) {
     target.closeNow()
     throw failure
   }
   const outcome = relay.run()
   client.take(relay.client)
-  if (client.terminal !== undefined && client.terminal !== asked) relay.resize(client.terminal)
+  if (asked !== undefined && client.terminal !== undefined && client.terminal !== asked) relay.resize(client.terminal)
   const stops = [client.onResize((size) => relay.resize(size)), client.onSignal((name) => relay.signal(name))]
   const clean = () => void sweep(upstream, session.id)
   if (session.ended.aborted) clean()
@@ -60,8 +91,12 @@ export async function run(
   }
 }
 
-async function start(target: Channel, client: ClientChannel, request: SessionRequest, id: SessionId): Promise<void> {
-  const { environment, terminal } = client
+async function start(
+  target: Channel,
+  { environment, terminal }: Pick<ClientChannel, 'environment' | 'terminal'>,
+  request: SessionRequest,
+  id: SessionId,
+): Promise<void> {
   target.tell('env', string(MARK), string(id))
   for (const [name, value] of environment) target.tell('env', string(name), string(value))
   if (terminal !== undefined && !(await target.ask('pty-req', writeTerminal(terminal))))
@@ -73,23 +108,4 @@ async function start(target: Channel, client: ClientChannel, request: SessionReq
         ? target.ask('exec', string(request.command))
         : target.ask('subsystem', string('sftp'))
   if (!(await started)) throw new Refusal('TARGET_UNREACHABLE', `The target did not start the ${request.kind}.`)
-}
-
-/** A target that does not answer must not keep a session open. */
-export function inTime(work: Promise<void>, ended: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const late = () => settle(new Refusal('TARGET_UNREACHABLE', 'The target did not answer in time.'))
-    const cut = () =>
-      settle(ended.reason instanceof Refusal ? ended.reason : new Refusal('GRANT_ENDED', 'The session was ended.'))
-    const timer = setTimeout(late, START_MS)
-    const settle = (failure?: Error) => {
-      clearTimeout(timer)
-      ended.removeEventListener('abort', cut)
-      if (failure === undefined) resolve()
-      else reject(failure)
-    }
-    work.then(() => settle(), settle)
-    if (ended.aborted) cut()
-    else ended.addEventListener('abort', cut, { once: true })
-  })
 }

@@ -9,8 +9,9 @@ import { string } from './wire.ts'
 
 /** Passes where sshd accepts `LC_*`, as Debian's and Red Hat's do. */
 export const MARK = 'LC_SALLYPORT_SESSION'
+const PATIENCE_MS = 2000
 
-/** Never throws; the connection may be gone before it is done. */
+/** Resolves when it has run, or {@link PATIENCE_MS} later. Never throws; the connection may be gone before it is done. */
 export async function sweep(upstream: Upstream, id: SessionId): Promise<void> {
   if (!/^[0-9a-f-]{36}$/.test(id)) return
   const mark = `${MARK}=${id}`
@@ -23,8 +24,19 @@ export async function sweep(upstream: Upstream, id: SessionId): Promise<void> {
   }
   try {
     const channel = await upstream.open('session', quiet)
-    channel.listen({ ...quiet, closed: () => channel.closeNow() })
-    await channel.ask('exec', string(`exec /bin/sh -c '${command}'`))
+    const over = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE_MS)
+      channel.listen({
+        ...quiet,
+        closed: () => {
+          clearTimeout(timer)
+          channel.closeNow()
+          resolve()
+        },
+      })
+    })
+    if (await channel.ask('exec', string(`exec /bin/sh -c '${command}'`))) await over
+    else channel.closeNow()
   } catch {
     // No way to say anything to the target any more.
   }

@@ -16,16 +16,20 @@ export type Key =
         | 'home'
         | 'last'
     }
-  | { readonly kind: 'kill-line' | 'kill-word' | 'tab' | 'other' }
+  | { readonly kind: 'kill-line' | 'kill-rest' | 'kill-word' | 'delete' | 'clear' | 'tab' | 'other' }
 
 const CONTROLS: Readonly<Record<number, Key['kind']>> = {
   0x01: 'home',
+  0x02: 'left',
   0x03: 'interrupt',
   0x04: 'end',
   0x05: 'last',
+  0x06: 'right',
   0x08: 'backspace',
   0x09: 'tab',
   0x0a: 'enter',
+  0x0b: 'kill-rest',
+  0x0c: 'clear',
   0x0d: 'enter',
   0x10: 'up',
   0x0e: 'down',
@@ -43,6 +47,15 @@ const ARROWS: Readonly<Record<string, Key['kind']>> = {
   F: 'last',
 }
 
+/** Keys that are a number and a tilde. */
+const NUMBERED: Readonly<Record<string, Key['kind']>> = {
+  '1': 'home',
+  '3': 'delete',
+  '4': 'last',
+  '7': 'home',
+  '8': 'last',
+}
+
 /** The first key, and how many bytes it took; undefined when more bytes are needed. A lone ESC at the end of what was sent is the Escape key. */
 export function keyFrom(bytes: Uint8Array): readonly [Key | undefined, number] {
   const first = bytes[0]
@@ -57,8 +70,11 @@ export function keyFrom(bytes: Uint8Array): readonly [Key | undefined, number] {
 
 function escapeKey(bytes: Uint8Array): readonly [Key | undefined, number] {
   const text = Buffer.from(bytes.subarray(0, 32)).toString('latin1')
-  const found = /^[[O][0-9;]*([@-~])/.exec(text.slice(1))
-  if (found !== null) return [plainKey(ARROWS[found[1] ?? ''] ?? 'other'), found[0].length + 1]
+  const found = /^[[O]([0-9;]*)([@-~])/.exec(text.slice(1))
+  if (found !== null) {
+    const [whole, number = '', final = ''] = found
+    return [plainKey((final === '~' ? NUMBERED[number] : ARROWS[final]) ?? 'other'), whole.length + 1]
+  }
   return bytes.length >= 2 && text[1] !== '\u001b' && text[1] !== '[' && text[1] !== 'O'
     ? [{ kind: 'other' }, 2]
     : [{ kind: 'escape' }, 1]

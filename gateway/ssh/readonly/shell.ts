@@ -1,0 +1,230 @@
+/** The read-only shell without its face: takes lines, has them judged and recorded, runs what is allowed step by step, and knows where it stands. */
+import type { Verdict } from '../../model/statement.ts'
+import { ALLOW } from '../../model/statement.ts'
+import type { Session } from '../../session/session.ts'
+import type { Stream } from '../engine/channel.ts'
+import type { Terminal } from '../engine/contract.ts'
+import type { Upstream } from '../engine/upstream.ts'
+import type { JudgedLine, LineContext, LineStep, ShellJudge } from './judge.ts'
+import { Running } from './running.ts'
+import { targetLine } from './target-line.ts'
+
+export type ShellParts = {
+  readonly session: Session
+  readonly judge: ShellJudge
+  readonly upstream: () => Promise<Upstream>
+  readonly environment: ReadonlyMap<string, string>
+  readonly face: Face
+}
+
+/** Where words go, and who may type into what runs. */
+export type Face = {
+  /** `isRaw`: as a terminal wrote it. */
+  show(bytes: Buffer, stream: Stream, isRaw?: boolean): Promise<void>
+  /** A sentence of ours. */
+  tell(text: string): Promise<void>
+  /** What a program gets that is worth a terminal. */
+  readonly terminal: Terminal | undefined
+  /** Once for each program that runs; resolves when it is over. */
+  attend(running: Running): Promise<number>
+}
+
+const REFUSED = 1
+const MOST_ASKED = 1024 * 1024
+
+export class Shell {
+  readonly #parts: ShellParts
+  directory: string | undefined
+  home: string | undefined
+  status = 0
+  #previous: string | undefined
+  #hasGawk: boolean | undefined
+
+  constructor(parts: ShellParts) {
+    this.#parts = parts
+  }
+
+  /** Asks the target where a login starts. */
+  async settle(): Promise<void> {
+    const { code, text } = await this.ask('pwd', 'pwd')
+    if (code !== 0 || !isPlace(text)) return
+    this.directory = text.replace(/\n$/, '')
+    this.home = this.directory
+  }
+
+  /** `exit`: the line said so. */
+  async run(line: string): Promise<'exit' | undefined> {
+    const { judge } = this.#parts
+    const judged = judge.line(line, this.directory)
+    const n = await this.#state(line, judged.verdict)
+    if (n === undefined || judged.line === undefined) return undefined
+    return this.perform(judged.line, n)
+  }
+
+  /** Runs what was judged, and recorded as statement `n`. */
+  async perform(line: JudgedLine, n: number): Promise<'exit' | undefined> {
+    const { session } = this.#parts
+    const since = performance.now()
+    let bytes = 0
+    let failure: string | undefined
+    try {
+      await this.contextFor(line)
+      const isPlain = line.steps.every(({ kind }) => kind === 'pipeline')
+      const steps: readonly LineStep[] =
+        isPlain && line.steps.length > 0 ? [{ ...line, kind: 'pipeline', join: ';' }] : line.steps
+      for (const step of steps) {
+        if ((step.join === '&&' && this.status !== 0) || (step.join === '||' && this.status === 0)) continue
+        if (step.kind === 'exit') {
+          if (step.status !== undefined) this.status = step.status
+          return 'exit'
+        }
+        if (step.kind === 'cd') await this.#go(step)
+        else bytes += await this.#pipeline(step.text(this.#context), line.wantsTerminal)
+      }
+      return undefined
+    } catch (error) {
+      failure = error instanceof Error ? error.message : String(error)
+      throw error
+    } finally {
+      const error = failure ?? (this.status === 0 ? undefined : `exit ${this.status}`)
+      session.road.outcome({
+        n,
+        result: error === undefined ? 'done' : 'error',
+        ms: Math.round(performance.now() - since),
+        bytes,
+        ...(error === undefined ? {} : { error }),
+      })
+    }
+  }
+
+  /** A judged question of our own, for the prompt's sake. It is recorded under `title`; its answer is not shown. */
+  async ask(
+    title: string,
+    line: string,
+    verdict: Verdict = ALLOW,
+  ): Promise<{ readonly code: number; readonly text: string; readonly bytes: Buffer }> {
+    const n = await this.#state(title, verdict)
+    if (n === undefined) return { code: REFUSED, text: '', bytes: Buffer.alloc(0) }
+    const { bytes, code, errors, text } = await this.#answer(line)
+    this.#parts.session.road.outcome({
+      n,
+      result: code === 0 ? 'done' : 'error',
+      ms: 0,
+      ...(code === 0 ? {} : { error: errors || `exit ${code}` }),
+    })
+    return { bytes, code, text }
+  }
+
+  /** The statement's number once it may run; undefined when it was refused and the person was told. */
+  #state(text: string, verdict: Verdict): Promise<number | undefined> {
+    const { session } = this.#parts
+    return stated(session, text, verdict, async (sentence) => {
+      this.status = REFUSED
+      await this.#parts.face.tell(sentence)
+    })
+  }
+
+  /** What the line must know of the target beside its own words. */
+  async contextFor(line: JudgedLine): Promise<LineContext> {
+    if (line.usesAwk) this.#hasGawk ??= (await this.ask('command -v gawk', 'command -v gawk')).code === 0
+    return this.#context
+  }
+
+  get #context(): LineContext {
+    return {
+      lastStatus: this.status,
+      ...(this.directory === undefined ? {} : { directory: this.directory }),
+      ...(this.#previous === undefined ? {} : { previousDirectory: this.#previous }),
+      ...(this.#hasGawk === undefined ? {} : { hasGawk: this.#hasGawk }),
+    }
+  }
+
+  async #pipeline(text: string, wantsTerminal: boolean): Promise<number> {
+    const { face } = this.#parts
+    const terminal = wantsTerminal ? face.terminal : undefined
+    const running = await this.#start(text, terminal, (bytes, stream) =>
+      face.show(bytes, stream, terminal !== undefined),
+    )
+    this.status = await face.attend(running)
+    return running.bytes
+  }
+
+  async #go(step: LineStep & { readonly kind: 'cd' }): Promise<void> {
+    const { face } = this.#parts
+    if (step.isBack && this.#previous === undefined) {
+      this.status = REFUSED
+      return face.tell('cd: there is no directory before this one.\n')
+    }
+    const { code, errors, text } = await this.#answer(`${step.text(this.#context)} && pwd`)
+    this.status = code
+    const place = text.replace(/\n$/, '')
+    if (code !== 0) return face.show(Buffer.from(errors), 1)
+    if (!isPlace(place)) {
+      this.status = REFUSED
+      return face.tell('cd: the name of that directory is not UTF-8.\n')
+    }
+    this.#previous = this.directory
+    this.directory = place
+    return step.isBack ? face.show(Buffer.from(text), 0) : undefined
+  }
+
+  async #answer(
+    line: string,
+  ): Promise<{ readonly code: number; readonly bytes: Buffer; readonly text: string; readonly errors: string }> {
+    const out: Buffer[] = []
+    const errors: Buffer[] = []
+    let taken = 0
+    const running = await this.#start(line, undefined, async (bytes, stream) => {
+      taken += bytes.length
+      if (taken <= MOST_ASKED) (stream === 0 ? out : errors).push(bytes)
+      else running.interrupt()
+    })
+    const code = await this.#parts.face.attend(running)
+    const bytes = Buffer.concat(out)
+    return { bytes, code, text: bytes.toString(), errors: Buffer.concat(errors).toString() }
+  }
+
+  async #start(
+    text: string,
+    terminal: Terminal | undefined,
+    show: (bytes: Buffer, stream: Stream) => Promise<void>,
+  ): Promise<Running> {
+    const { environment, judge, session, upstream } = this.#parts
+    return Running.start({ upstream: await upstream(), session, environment, terminal, show }, targetLine(text, judge))
+  }
+}
+
+const isPlace = (text: string): boolean => text.startsWith('/') && !text.includes('\ufffd')
+
+/** Judge → journal → grant. The number once it may run; undefined when it was refused, after `refuse` was heard. @throws the reason when the session ends instead. */
+export function stated(
+  session: Session,
+  text: string,
+  verdict: Verdict,
+  refuse: (sentence: string) => Promise<void>,
+): Promise<number | undefined> {
+  const { ended } = session
+  return new Promise((resolve, reject) => {
+    const cut = () => reject(ended.reason)
+    if (ended.aborted) return cut()
+    ended.addEventListener('abort', cut, { once: true })
+    const settle = (done: () => void) => {
+      ended.removeEventListener('abort', cut)
+      done()
+    }
+    session.road.statement(
+      { statement: { kind: 'command', text }, verdict },
+      (n) => settle(() => resolve(n)),
+      (refused) =>
+        settle(() => {
+          refuse(sentenceOf(refused)).then(() => resolve(undefined), reject)
+        }),
+    )
+  })
+}
+
+function sentenceOf(verdict: Verdict): string {
+  if (verdict.decision === 'allow') return ''
+  const next = verdict.decision === 'deny' && verdict.next !== undefined ? `\n${verdict.next}` : ''
+  return `${verdict.reason}${next}\n`
+}
