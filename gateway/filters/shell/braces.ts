@@ -1,7 +1,7 @@
 /** Brace lists, `{a,b}`, spread out as bash does it, before anything else is expanded. Sequences like `{1..9}` are not allowed. */
 import { Refused } from './words.ts'
 
-/** One character of a word, or a variable; `quoted` ones have no meaning to the shell any more. */
+/** One character of a word, or a variable; `quoted` ones have no meaning to the shell any more. Empty quotes are an empty text. */
 export type Sign = { readonly text: string; readonly quoted: boolean; readonly variable?: true }
 
 const MAX_WORDS = 256
@@ -14,6 +14,8 @@ export function spread(word: readonly Sign[]): readonly (readonly Sign[])[] {
   if (!word.some((sign) => isBare(sign, '{'))) return [word]
   checkBalance(word)
   const words = spreadFirst(word)
+  if (words.length > 1 && word.some((sign) => sign.variable && !sign.quoted))
+    throw new Refused('A variable beside a brace list would change its name.', 'Put the variable into double quotes.')
   if (words.length > MAX_WORDS) throw new Refused(`Brace lists may make ${MAX_WORDS} words at most.`)
   return words
 }

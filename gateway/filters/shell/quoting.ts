@@ -26,6 +26,7 @@ export const forAnyShell = (line: string): string => `exec /bin/sh -c ${quoteTex
 /** A line for a POSIX `sh -c`. Only the plan's own words are in it, each quoted. */
 export function quote(plan: Plan, context: QuoteContext = {}): string {
   const start = context.directory === undefined ? [] : [`cd -- ${quotePath(context.directory)} || exit`]
+  if (asksForHost(plan)) start.push('HOSTNAME=$(uname -n)')
   const lines: string[] = []
   plan.steps.forEach((step, n) => {
     const text = quoteStep(step, n === 0, context)
@@ -35,6 +36,17 @@ export function quote(plan: Plan, context: QuoteContext = {}): string {
     else lines.push(`${before} ${step.join} ${text}`)
   })
   return [...start, ...lines].join('; ')
+}
+
+/** Only bash sets it by itself. */
+const asksForHost = (plan: Plan): boolean =>
+  plan.steps
+    .flatMap(wordsIn)
+    .some(({ parts }) => parts.some((part) => 'variable' in part && part.variable === 'HOSTNAME'))
+
+function wordsIn(step: Step): readonly Word[] {
+  if (step.kind === 'pipeline') return step.commands.flatMap(({ argv }) => argv)
+  return step.kind === 'cd' && typeof step.to !== 'string' ? [step.to] : []
 }
 
 function quoteStep(step: Step, isFirst: boolean, context: QuoteContext): string {
@@ -84,7 +96,6 @@ function quotePart(part: Part, isPattern: boolean, status: number | undefined): 
   if ('tilde' in part) return '"$HOME"'
   if ('literal' in part)
     return isPattern && !/^[\w./]+$/.test(part.literal) ? strictly(part.literal) : quoteText(part.literal)
-  if (part.variable === 'HOSTNAME') return '"$(uname -n)"'
   return part.variable === '?' && status !== undefined ? String(status) : `"$${part.variable}"`
 }
 

@@ -132,10 +132,9 @@ class Reader {
   #word(): void {
     const start = this.#at
     const signs: Sign[] = []
-    let hasQuotes = false
     while (this.#at < this.#line.length && !ENDS_WORD.test(this.#line[this.#at] ?? '')) {
       const here = this.#line[this.#at]
-      if (here === "'" || here === '"') hasQuotes = true
+      if (here === "'" || here === '"') signs.push({ text: '', quoted: true })
       if (here === "'") this.#single(signs)
       else if (here === '"') this.#double(signs)
       else if (here === '\\') this.#escape(signs)
@@ -152,7 +151,7 @@ class Reader {
     if (isCommandWord) this.#plainName = /^[A-Za-z0-9/._+-]+$/.test(text) ? text : undefined
     this.#spans.push([start, this.#at])
     for (const spreadSigns of isCommandWord ? [signs] : spread(signs))
-      if (hasQuotes || spreadSigns.length > 0) this.#words.push(toWord(spreadSigns))
+      if (spreadSigns.length > 0) this.#words.push(toWord(spreadSigns))
   }
 
   #single(signs: Sign[]): void {

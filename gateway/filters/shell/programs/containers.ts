@@ -142,5 +142,6 @@ function noBooleanValues(given: readonly Given[]): void {
 
 export const containerPrograms: readonly Program[] = [
   { name: 'docker', reads: false, judge: judgeDocker },
-  { name: 'kubectl', reads: false, judge: judgeKubectl },
+  /** It would keep what it learns about the cluster in the home directory. */
+  { name: 'kubectl', reads: false, environment: ['KUBECACHEDIR=/dev/null'], judge: judgeKubectl },
 ]

@@ -39,6 +39,8 @@ export const machinePrograms: readonly Program[] = [
   {
     name: 'top',
     reads: false,
+    /** It makes a directory for its settings where it can. */
+    environment: ['HOME=/dev/null', 'XDG_CONFIG_HOME=/dev/null'],
     wantsTerminal: true,
     judge: (argv, use) => {
       const { given, operands } = readOptions(argv, { known: TOP, allows: use.flag })
