@@ -6,19 +6,25 @@ import { duration, groups, hostPort, name, secretRef } from './words.ts'
 
 const sshEndpoint = z
   .strictObject({
-    address: hostPort,
+    address: hostPort.optional(),
+    /** The agent through which it is reached, in place of an address. Its own shell's key was pinned when it was enrolled. */
+    agent: name.optional(),
     account: z.string().min(1).optional(),
     host_keys: z.array(z.string()).default([]),
     known_hosts: z.array(z.string()).default([]),
     host_authorities: z.array(z.string()).default([]),
     private_key: secretRef.optional(),
   })
-  .refine((e) => e.host_keys.length + e.known_hosts.length + e.host_authorities.length > 0, {
+  .refine((e) => (e.address === undefined) !== (e.agent === undefined), {
+    message: 'give exactly one of address (direct) and agent (through the line that it holds)',
+  })
+  .refine((e) => e.agent !== undefined || e.host_keys.length + e.known_hosts.length + e.host_authorities.length > 0, {
     message: 'pin the host: give host_keys, known_hosts or host_authorities (there is no "any")',
   })
   .transform((e) => ({
-    host: e.address.host,
-    port: e.address.port,
+    host: e.address?.host ?? e.agent ?? '',
+    port: e.address?.port ?? 22,
+    agent: e.agent,
     account: e.account,
     trust: { keys: e.host_keys, knownHosts: e.known_hosts, authorities: e.host_authorities },
     credential:
@@ -30,6 +36,7 @@ const postgresEndpoint = z
     address: z.union([
       hostPort,
       z.strictObject({ socket_directory: z.string().startsWith('/'), port: z.int().default(5432) }),
+      z.strictObject({ agent: name }).transform(({ agent }) => ({ host: agent, port: 5432, agent })),
     ]),
     database: z.string().min(1),
     tls: z
@@ -43,17 +50,19 @@ const postgresEndpoint = z
   })
   .transform((e, context) => {
     const host = 'host' in e.address ? e.address.host : e.address.socket_directory
-    const loopback = host.startsWith('/') || ['127.0.0.1', '::1', 'localhost'].includes(host)
+    const agent = 'agent' in e.address ? e.address.agent : undefined
+    const loopback = agent !== undefined || host.startsWith('/') || ['127.0.0.1', '::1', 'localhost'].includes(host)
     if (e.tls === 'off' && !loopback)
       context.addIssue({
         code: 'custom',
         path: ['tls'],
-        message: 'tls: off is only for loopback addresses and unix sockets',
+        message: 'tls: off is only for loopback addresses, unix sockets and agents',
       })
     const login = e.provisioner ?? e.static
     return {
       host,
       port: e.address.port,
+      agent,
       database: e.database,
       tls:
         e.tls === 'off'

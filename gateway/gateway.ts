@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
+import { shellJudge } from './filters/filters.ts'
 import { createGrants, type Policy, RoleIntents } from './grants/grants.ts'
 import { createIdentity, PATHS } from './identity/identity.ts'
 import type { Log } from './model/log.ts'
@@ -12,6 +13,7 @@ import { openPostgresDoor } from './postgres-door.ts'
 import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
 import { createEngine, createSshTerminator } from './ssh/ssh.ts'
 import { openState } from './state/state.ts'
+import { createTunnels } from './tunnels/tunnels.ts'
 import { createUpstreams } from './upstreams/upstreams.ts'
 
 export type GatewayParts = {
@@ -85,7 +87,9 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   opened.defer(() => grants.close())
   const library = openLibrary(parts.auditor)
   opened.defer(() => library.close())
-  const upstreams = createUpstreams({ log, environment: parts.environment })
+  const tunnels = createTunnels({ state, clock, log, audit, worker: parts.worker.name })
+  opened.defer(() => tunnels.close())
+  const upstreams = createUpstreams({ log, environment: parts.environment, agents: tunnels })
   const { identity: i } = config
   const identity = createIdentity({
     state,
@@ -130,6 +134,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     keyDirectory: join(dataDir, 'keys'),
     userAuthorities: i.user_authorities,
     hostNames: [publicHost],
+    judge: shellJudge,
     upstreams,
   })
   log({ level: 'info', room: 'ssh', message: 'engine', details: engine.report })
@@ -142,6 +147,12 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
       tokens: parts.listen.postgres === undefined ? undefined : identity.tokens,
     },
     road: { admit, open },
+    agents: {
+      book: tunnels,
+      worker: () => ({ number: parts.worker.number, count: config.workers }),
+      userAuthority: engine.keys.userAuthority,
+      log,
+    },
     settings: {
       address: { host: publicHost, port: parts.listen.ssh.port },
       publicUrl: config.public_url,

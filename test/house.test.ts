@@ -12,6 +12,7 @@ const doors: Record<string, readonly string[]> = {
   'gateway/filters': ['gateway/model'],
   'gateway/recorder': ['gateway/model'],
   'gateway/upstreams': ['gateway/model'],
+  'gateway/tunnels': ['gateway/model', 'gateway/state'], // decision 0011
   'gateway/ssh': ['gateway/model', 'gateway/session'],
   'gateway/postgres': ['gateway/model', 'gateway/session'],
   'gateway/http': ['gateway/model', 'gateway/session'],

@@ -116,6 +116,7 @@ export type AuditEvent = {
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released'}`
     | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
+    | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`
   /** Who did it; empty for the clock and the gateway itself. */
   readonly actor: string

@@ -21,6 +21,8 @@ export type HostTrust = {
 export type SshEndpoint = {
   readonly host: string
   readonly port: number
+  /** Reached through this agent; host and port say nothing then. Without an own {@link trust}, the agent's shell is what answers. */
+  readonly agent?: string | undefined
   readonly trust: HostTrust
   readonly credential: SshCredential
   /** The account when the role names none. */
@@ -40,6 +42,8 @@ export type PostgresEndpoint = {
   /** A host name, or the absolute path of the directory of a unix socket. */
   readonly host: string
   readonly port: number
+  /** Reached through this agent; host and port say nothing then. */
+  readonly agent?: string | undefined
   /** The database that `psql … prod-db` means when it names none. */
   readonly database: string
   /** `verify`: TLS with CA check. `off` only for a unix socket or a loopback address. */

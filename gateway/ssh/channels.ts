@@ -66,6 +66,7 @@ function contextOf(parts: SshParts, person: Person, channel: SessionChannel): Co
   const { engine, people, settings, notes } = parts
   return {
     desk: people.desk,
+    agents: parts.agents?.book,
     library: people.library,
     signIns: people.signIns,
     tokens: people.tokens,

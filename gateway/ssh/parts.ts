@@ -4,6 +4,8 @@ import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import type { AccessDesk, AdmitParts, Library, OpenParts, SignIns } from '../session/session.ts'
 import type { DatabaseTokenDesk } from './commands/command.ts'
+import type { AgentParts } from './agents.ts'
+import type { AgentDesk } from './commands/agents.ts'
 import type { Engine } from './engine/contract.ts'
 
 export type SshSettings = {
@@ -41,6 +43,8 @@ export type SshParts = {
     readonly tokens?: DatabaseTokenDesk | undefined
   }
   readonly road: { readonly admit: AdmitParts; readonly open: OpenParts }
+  /** Undefined: no agents here. */
+  readonly agents?: (AgentParts & { readonly book: AgentDesk }) | undefined
   readonly settings: Pick<SshSettings, 'address' | 'publicUrl'> & Partial<SshSettings>
   readonly notes: { readonly clock: Clock; readonly log: Log; readonly audit: Audit }
 }

@@ -1,5 +1,6 @@
 /** The ssh door: takes connections from the engine, lets people in, and leads each channel to where it belongs. */
 import { admit, openSession } from '../session/session.ts'
+import { AgentGuest, isAgent } from './agents.ts'
 import { Authentication, type Person, stillSignedIn } from './auth.ts'
 import { Doorstep, Entrance, Grace } from './auth-limits.ts'
 import { serveChannel } from './channels.ts'
@@ -81,16 +82,19 @@ class House {
         : undefined
     const grace = new Grace(this.#settings.graceMs, () => connection.disconnect('Signing in took too long.'))
     this.#guests.set(connection, { grace, busy: 0, person: undefined })
+    const { agents } = this.#parts
+    const agent = agents === undefined || connection.jump !== undefined ? undefined : new AgentGuest(agents, connection)
     connection.onReady(() => {
       grace.end()
       doorstep?.leave()
+      agent?.ready()
     })
     connection.closed.addEventListener('abort', () => {
       grace.end()
       doorstep?.leave()
       this.#guests.delete(connection)
     })
-    this.#authenticate(connection, doorstep)
+    this.#authenticate(connection, doorstep, agent)
     connection.onSession((channel) => {
       const guest = this.#guests.get(connection)
       if (guest?.person === undefined || this.#closing.signal.aborted) {
@@ -132,7 +136,7 @@ class House {
       })
   }
 
-  #authenticate(connection: Connection, doorstep: Doorstep | undefined): void {
+  #authenticate(connection: Connection, doorstep: Doorstep | undefined, agent: AgentGuest | undefined): void {
     const { jump } = connection
     if (jump !== undefined) {
       // The inner connection of ssh -J runs inside the outer one: whoever is there, is here.
@@ -166,7 +170,9 @@ class House {
     )
     connection.onAuthentication(async (attempt, signal) => {
       if ((await doorstep?.room(this.#settings.unsigned.patienceMs)) !== false)
-        return authentication.attempt(attempt, signal)
+        return agent !== undefined && isAgent(attempt.username)
+          ? agent.attempt(attempt, signal)
+          : authentication.attempt(attempt, signal)
       connection.disconnect(CROWDED)
       return { accept: false, methods: [] }
     })

@@ -6,6 +6,7 @@ import type { Identity } from '../../model/identity.ts'
 import type { Clock, Moment } from '../../model/moment.ts'
 import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
 import type { Console } from '../screen/console.ts'
+import type { AgentDesk } from './agents.ts'
 import { plain } from '../screen/text.ts'
 import { minutesOf } from './spans.ts'
 
@@ -16,6 +17,7 @@ export type DatabaseTokenDesk = {
 }
 
 export type CommandParts = {
+  readonly agents?: AgentDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
   readonly signIns: Pick<SignIns, 'forget'>

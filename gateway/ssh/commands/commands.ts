@@ -3,6 +3,7 @@ import type { Log } from '../../model/log.ts'
 import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
 import { table } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
+import { agentRevoke, agents, agentToken } from './agents.ts'
 import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
 import { kill, lock, revoke, unlock } from './ends.ts'
 import { explainRole } from './explain-role.ts'
@@ -19,6 +20,7 @@ const groups: readonly (readonly [heading: string, commands: readonly Command[]]
   ['Access', [targets, roles, explainRole, request, requests, grants, extend, release, withdraw]],
   ['Deciding', [approve, deny, revoke, lock, unlock]],
   ['Sessions', [sessions, replay, watch, kill]],
+  ['Agents', [agents, agentToken, agentRevoke]],
 ]
 
 const help: Command = {

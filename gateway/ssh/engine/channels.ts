@@ -24,6 +24,7 @@ export class Channels {
   readonly #transport: Transport
   readonly #onOpen: (request: OpenRequest) => void
   readonly #most: number
+  readonly #onForwardIn: ((name: string, port: number) => boolean) | undefined
   readonly #channels = new Map<number, Channel>()
   readonly #opening = new Map<number, Opening>()
   #next = 0
@@ -34,10 +35,13 @@ export class Channels {
     readonly onOpen: (request: OpenRequest) => void
     /** Channels that the peer may have open at once. */
     readonly most: number
+    /** -R: left out, all are refused. */
+    readonly onForwardIn?: (name: string, port: number) => boolean
   }) {
     this.#transport = parts.transport
     this.#onOpen = parts.onOpen
     this.#most = parts.most
+    this.#onForwardIn = parts.onForwardIn
   }
 
   get size(): number {
@@ -119,10 +123,12 @@ export class Channels {
     }
   }
 
-  /** Nothing is forwarded from a target's or client's side: -R is refused, keepalives are answered by the refusal. */
+  /** RFC 4254 §7.1: -R is for agents; keepalives are answered by the refusal. */
   #global(reader: Reader): void {
-    reader.text(128)
-    if (reader.boolean()) this.#transport.send(message(82))
+    const type = reader.text(128)
+    const wantsReply = reader.boolean()
+    const isTaken = type === 'tcpip-forward' && this.#onForwardIn?.(reader.text(256), reader.uint32()) === true
+    if (wantsReply) this.#transport.send(message(isTaken ? 81 : 82))
   }
 
   #open(reader: Reader): void {

@@ -4,13 +4,16 @@ import type { Duplex } from 'node:stream'
 import { Authentication } from './authentication.ts'
 import { Channels, type OpenRequest, PROHIBITED, UNKNOWN_TYPE } from './channels.ts'
 import type { Authenticate, Connection, Jump, Origin, SessionChannel, TcpipRequest } from './contract.ts'
+import { ChannelStream } from './duplex.ts'
 import type { PublicKey } from './keys.ts'
 import { ClientChannel } from './session-channel.ts'
 import { Tcpip } from './tcpip.ts'
 import { Transport, type TransportParts } from './transport.ts'
-import { message, string } from './wire.ts'
+import { message, string, uint32 } from './wire.ts'
 
 const MAX_CHANNELS = 10
+/** Sessions wait behind an agent's line: that it is gone must be seen soon. */
+const AGENT_KEEPALIVE_MS = 8_000
 
 export type IncomingParts = {
   readonly stream: Duplex
@@ -39,6 +42,7 @@ export class Incoming implements Connection {
   #ready: (() => void) | undefined
   #session: ((channel: SessionChannel) => void) | undefined
   #tcpip: ((request: TcpipRequest) => void) | undefined
+  #forwardIn: ((name: string, port: number) => boolean) | undefined
 
   constructor(parts: IncomingParts, onReady: (connection: Incoming) => void) {
     this.#parts = parts
@@ -62,6 +66,7 @@ export class Incoming implements Connection {
       transport: this.#transport,
       onOpen: (request) => this.#open(request),
       most: MAX_CHANNELS,
+      onForwardIn: (name, port) => this.#forwardIn?.(name, port) === true,
     })
     this.#grace = this.#startGrace(parts.graceMs)
   }
@@ -92,6 +97,26 @@ export class Incoming implements Connection {
 
   onDirectTcpip(listener: (request: TcpipRequest) => void): void {
     this.#tcpip = listener
+  }
+
+  onForwardIn(listener: (name: string, port: number) => boolean): void {
+    this.#forwardIn = listener
+  }
+
+  async openForwarded(name: string, port: number): Promise<Duplex> {
+    const stream = new ChannelStream()
+    const channel = await this.#channels.open(
+      'forwarded-tcpip',
+      stream.events,
+      string(name),
+      uint32(port),
+      string('gateway'),
+      uint32(0),
+    )
+    stream.attach(channel)
+    // It may have been closed in the same breath.
+    if (stream.destroyed) channel.closeNow()
+    return stream
   }
 
   sendBanner(text: string): void {
@@ -132,7 +157,7 @@ export class Incoming implements Connection {
   #succeeded(username: string): void {
     clearTimeout(this.#grace)
     this.#username = username
-    this.#transport.keepAlive()
+    this.#transport.keepAlive(username.startsWith('agent/') ? AGENT_KEEPALIVE_MS : undefined)
     this.#parts.onSignedIn()
     this.#ready?.()
   }

@@ -72,6 +72,10 @@ export type Connection = {
   onSession(listener: (channel: SessionChannel) => void): void
   /** Without a listener every -L is refused. */
   onDirectTcpip(listener: (request: TcpipRequest) => void): void
+  /** -R: what it would offer, by name and port. Without a listener every -R is refused. */
+  onForwardIn(listener: (name: string, port: number) => boolean): void
+  /** A stream to what the client offered (RFC 4254 §7.2, forwarded-tcpip). Rejects when the client refuses. */
+  openForwarded(name: string, port: number): Promise<Duplex>
   /** Text above the prompt while signing in; nothing after success. Lines end in `\n`. */
   sendBanner(text: string): void
   /** Tells a waiting client that we live. */

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Moment } from '../../model/moment.ts'
 import { Fault, Refusal } from '../../model/refusal.ts'
-import type { SecretRef, SshEndpoint } from '../../model/target.ts'
+import type { SecretRef, SshEndpoint, Target } from '../../model/target.ts'
 import type { Admission, Session } from '../../session/session.ts'
 import type { SigningKey } from './authority.ts'
 import type { Connection } from './contract.ts'
@@ -22,6 +22,7 @@ export type PoolParts = {
   readonly upstreams: {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
     secret(ref: SecretRef): Promise<Buffer>
+    hostKey?(target: Target): Promise<string | undefined>
   }
 }
 
@@ -51,7 +52,7 @@ export function createPool(parts: PoolParts): Pool {
     const { admission } = session
     const endpoint = endpointOf(admission)
     const account = accountOf(admission)
-    const trust = trustOf(endpoint, admission.target.name)
+    const trust = await trustOf(endpoint, admission.target)
     const credential = await credentialFor(session, endpoint, account)
     const signal = AbortSignal.any([session.ended, connection.closed])
     const stream = await parts.upstreams.dial(admission, connection.closed)
@@ -64,11 +65,17 @@ export function createPool(parts: PoolParts): Pool {
     })
   }
 
-  function trustOf(endpoint: SshEndpoint, target: string) {
+  async function trustOf(endpoint: SshEndpoint, target: Target) {
+    const { authorities, keys, knownHosts } = endpoint.trust
+    const isPinned = authorities.length + keys.length + knownHosts.length > 0
+    const own = isPinned || endpoint.agent === undefined ? undefined : await parts.upstreams.hostKey?.(target)
+    if (!isPinned && endpoint.agent !== undefined && own === undefined)
+      throw new Refusal('TARGET_UNREACHABLE', `${target.name} cannot be reached: its agent is not enrolled.`)
     try {
-      return hostTrust(endpoint.trust, endpoint.host, endpoint.port, parts.now)
+      const trust = own === undefined ? endpoint.trust : { ...endpoint.trust, keys: [own] }
+      return hostTrust(trust, endpoint.host, endpoint.port, parts.now)
     } catch (cause) {
-      throw new Fault(`The host keys of ${target} are not configured well.`, { cause })
+      throw new Fault(`The host keys of ${target.name} are not configured well.`, { cause })
     }
   }
 

@@ -142,10 +142,10 @@ export class Transport {
     this.#sendPacket(write.finalize(packet))
   }
 
-  keepAlive(): void {
-    this.#every(KEEPALIVE_MS, () => {
+  keepAlive(ms = KEEPALIVE_MS): void {
+    this.#every(ms, () => {
       this.#silence += 1
-      if (this.#silence > KEEPALIVE_TRIES) this.destroy(new Error('The peer has not answered for two minutes.'))
+      if (this.#silence > KEEPALIVE_TRIES) this.destroy(new Error('The peer has not answered for a while.'))
       else this.send(KEEPALIVE)
     })
   }
