@@ -200,6 +200,7 @@ else {
 
   await t.test('who is locked out while watching sees no more', async (t) => {
     const shell = alice.start(['-tt', '@', 'prod-db', 'while :; do echo tick; sleep 0.1; done'])
+    await new Promise((resolve) => shell.stdout?.once('data', resolve))
     const live = JSON.parse(said(await carol.ssh(['@', 'sessions', '--live', '--json']))) as readonly { id: string }[]
     const watch = carol.start(['@', 'watch', live[0]?.id ?? ''])
     const closed = new Promise((resolve) => watch.once('close', resolve))
