@@ -129,6 +129,9 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
     for (const target of Object.keys(raw.targets))
       if (host === `${target}.${raw.web.domain}`)
         yield { path: ['web', 'domain'], message: `${host} is the gateway's own name and that of a target` }
+  const oauth = raw.postgres_oauth
+  if (oauth !== undefined && raw.identity.providers[oauth.provider] === undefined)
+    yield { path: ['postgres_oauth', 'provider'], message: `there is no provider "${oauth.provider}"` }
   for (const [name, provider] of Object.entries(raw.identity.providers))
     if (!provider.issuer.startsWith('https://') && !provider.insecure_http)
       yield {

@@ -182,6 +182,10 @@ export const schema = z.strictObject({
     /** Public keys of CAs whose OpenSSH user certificates are accepted as a key. */
     user_authorities: z.array(z.string()).default([]),
   }),
+  /** psql 18 and its `oauth` may bring a token of the provider, at a host name of its own and nowhere else. */
+  postgres_oauth: z
+    .strictObject({ hostname: z.string().min(1), provider: name, scope: z.string().default('openid') })
+    .optional(),
   admins: groups.default([]),
   auditors: groups.default([]),
   targets: z.record(name, target),

@@ -10,7 +10,7 @@ import type { IdentityRoom } from './identity/identity.ts'
 import { openInnerDoor } from './inner-door.ts'
 import type { Audit } from './model/event.ts'
 import type { Log } from './model/log.ts'
-import { createPostgresTerminator } from './postgres/postgres.ts'
+import { createPostgresTerminator, type PostgresParts } from './postgres/postgres.ts'
 import type { AdmitParts, OpenParts } from './session/session.ts'
 import type { Upstreams } from './upstreams/upstreams.ts'
 
@@ -55,6 +55,7 @@ export async function openPostgresDoor(
       signIns: rooms.identity,
       tokens: rooms.identity.tokens,
       leases: rooms.identity.leases,
+      ...bearerOf(config(), rooms.identity),
       admit: road.admit,
       desk: rooms.grants,
     },
@@ -104,6 +105,16 @@ export async function openPostgresDoor(
       await filter.close()
     },
   }
+}
+
+/** OAUTHBEARER, where the config names a host for it. */
+function bearerOf(config: Config, identity: IdentityRoom): Pick<PostgresParts['access'], 'bearer'> {
+  const { postgres_oauth: oauth } = config
+  const provider = config.identity.providers.find(({ name }) => name === oauth?.provider)
+  if (oauth === undefined || provider === undefined) return {}
+  const { hostname, scope } = oauth
+  const check = identity.bearer.identity.bind(identity.bearer)
+  return { bearer: { hostname, issuer: provider.issuer, scope, identity: check } }
 }
 
 /** This process for good: host, pid and the time it was born, so that a pid that was given away again is not taken for it. */

@@ -13,6 +13,7 @@ import { type IdentityParts, PATHS } from './parts.ts'
 import { type Person, person, release } from './people.ts'
 import { Provider } from './provider.ts'
 import { SignIn } from './sign-in.ts'
+import { Bearer } from './bearer.ts'
 import { sweep } from './sweep.ts'
 import { Leases } from './leases.ts'
 import { Tokens } from './tokens.ts'
@@ -79,6 +80,8 @@ export type IdentityRoom = SignIns &
   FrontDesk & {
     /** Passwords for psql, drivers and pools. */
     readonly tokens: Pick<Tokens, 'issue' | 'live' | 'until' | 'revoke'>
+    /** For clients that bring a token of the provider instead of a browser. */
+    readonly bearer: Pick<Bearer, 'identity'>
     /** For postgres/: what one sign-in serves. */
     readonly leases: Pick<Leases, 'get' | 'put'>
     /** Somebody who has signed in before. */
@@ -116,6 +119,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   const approval = new Approval({ ...parts, keys, news })
   const signIn = new SignIn({ ...parts, providers, sessions, news })
   const tokens = new Tokens({ ...parts, news })
+  const bearer = new Bearer({ ...parts, providers, news })
   const forgetAll: LogoutParts['forgetAll'] = async (who, why) => {
     await tokens.revoke(who)
     await leases.revoke(who)
@@ -154,6 +158,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     keys: (identity) => keys.list(identity),
     forgetKey: (identity, fingerprint) => keys.forget(identity, fingerprint),
     tokens,
+    bearer,
     leases,
     person: (username) => person(state, username),
     release: async (username, by) => {
