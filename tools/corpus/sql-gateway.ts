@@ -68,7 +68,7 @@ function role(needs: string, databases: readonly string[]): Role {
       recordParameters: true,
       sampleRows: 0,
     },
-  } as Role
+  }
 }
 
 /** @param needs every `needs` of the file; '' for none. @param databases that may be named. */

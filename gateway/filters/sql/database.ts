@@ -15,7 +15,7 @@ export type Ask = (statements: readonly string[]) => Promise<readonly Rows[]>
 const STALE_MS = 30_000
 const MAX_AGE_MS = 60_000
 /** A statement that names something unknown has it read again, though not more often than this. */
-const MIN_AGE_MS = 500
+const MIN_AGE_MS = 1000
 const MAX_SCOPES = 64
 const MAX_TRIES = 3
 const MAX_ASKS = 1000

@@ -46,7 +46,7 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
   const readOnly = async (role: Role, context: SqlContext): Promise<SqlJudge> => {
     const { allowFunctions, denyFunctions, schemas } = role.postgres
     const database = databaseOf(context)
-    const { ask } = context
+    const ask: Ask = (statements) => context.ask(statements) // each session's own, though it may look alike
     return new ReadOnlyJudge(parser, cache, {
       rules: { allow: allowFunctions, deny: denyFunctions, schemas },
       database,

@@ -10,12 +10,12 @@ export type Parsed =
       /** Of the whole text; empty where there is none. */
       readonly fingerprint: string
     }
-  /** The text cannot be parsed, or took too long: a sentence. */
-  | { readonly failure: string }
+  /** The text cannot be parsed: a sentence. `isCostly`: finding that out held up the thread that all sessions share. */
+  | { readonly failure: string; readonly isCostly?: boolean }
 
 export const TOO_MUCH = 'this statement is too large or too deep to be judged'
 /** Fingerprints of longer texts cost more than they tell. */
-const MAX_FINGERPRINTED = 64 * 1024
+const MAX_FINGERPRINTED = 16 * 1024
 
 type Raw = { readonly stmt?: Tree; readonly stmt_location?: number; readonly stmt_len?: number }
 
@@ -31,7 +31,7 @@ export function parseNow(text: string): { readonly parsed: Parsed; readonly isSo
     }
   } catch (error) {
     if (hasSqlDetails(error)) return { parsed: { failure: error.message }, isSound: true }
-    return { parsed: { failure: TOO_MUCH }, isSound: false }
+    return { parsed: { failure: TOO_MUCH, isCostly: true }, isSound: false }
   }
 }
 

@@ -3,7 +3,7 @@ import { ALLOW } from '../../model/statement.ts'
 import { PENDING } from './behind.ts'
 import type { StartPath } from './catalog.ts'
 import type { Database } from './database.ts'
-import type { Parsed, Parser } from './parser.ts'
+import { INLINE_CHARACTERS, type Parsed, type Parser } from './parser.ts'
 import { isAboutMissing, type Scope, type ScopeRules } from './scope.ts'
 import { type Effect, judgeStatement } from './statements.ts'
 import { child, text as textOf } from './tree.ts'
@@ -36,6 +36,7 @@ const KNOWN_TEXTS = new Set([
 const MAX_ROUNDS = 8
 const MAX_PREPARED_BYTES = 4 * 1024 * 1024
 const MAX_SCHEMAS = 1000
+const MAX_COSTLY = 3
 
 type Outcome = { readonly reason: string | undefined; readonly found: Found }
 /** A prepared statement, and under which names it was judged. */
@@ -49,6 +50,8 @@ export class ReadOnlyJudge implements SqlJudge {
   readonly #schemas: Set<string>
   readonly #prepared = new Map<string, Prepared>()
   #preparedBytes = 0
+  /** Texts that took the shared thread's time for nothing. */
+  #costly = 0
   #scope: Scope
   /** Catalog, rules and path: what a verdict depends on beside the text. */
   #prefix = ''
@@ -105,6 +108,8 @@ export class ReadOnlyJudge implements SqlJudge {
     const known = this.#cache.get(this.#prefix + foldNumbers(text))
     if (known !== undefined) return this.#conclude(text, name, known)
     if (KNOWN_TEXTS.has(text.trim())) return { verdict: ALLOW }
+    if (this.#costly >= MAX_COSTLY && text.length > INLINE_CHARACTERS)
+      return refusal('this session has sent too many texts that could not be judged in time').judgement
     const parsed = this.#parser.parse(text)
     if (parsed instanceof Promise) return parsed.then((p) => this.#decide(text, name, p))
     return this.#decide(text, name, parsed)
@@ -120,6 +125,7 @@ export class ReadOnlyJudge implements SqlJudge {
 
   /** At once when everything it needs is here. */
   #decide(text: string, name: string | undefined, parsed: Parsed): SqlJudgement | Promise<SqlJudgement> {
+    if ('failure' in parsed && parsed.isCostly === true) this.#costly += 1
     const stale = this.#staleNames(parsed)
     const { reason, found } = this.#judgeParsed(parsed, stale)
     const isOpen = reason !== undefined && (reason === PENDING || isAboutMissing(reason))
@@ -138,7 +144,9 @@ export class ReadOnlyJudge implements SqlJudge {
       else if (reason !== undefined && isAboutMissing(reason) && !hasRefreshed) {
         hasRefreshed = true
         await database.refresh()
-      } else return this.#remember(text, name, parsed, found)
+      } else if (reason !== undefined && isAboutMissing(reason))
+        return found.judgement // it may be there a moment later
+      else return this.#remember(text, name, parsed, found)
     }
     return refusal('it stands on views that stand on too many others', parsed).judgement
   }

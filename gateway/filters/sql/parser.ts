@@ -12,7 +12,7 @@ export type Parser = {
 }
 
 /** Up to here, and with few comments, the grammar needs well under a millisecond and little stack. */
-const INLINE_CHARACTERS = 4096
+export const INLINE_CHARACTERS = 4096
 const INLINE_COMMENTS = 16
 const MAX_CHARACTERS = 1024 * 1024
 /** Comments in comments cost their number times the length. */
@@ -21,7 +21,7 @@ const MAX_COMMENT_WORK = 8 * 1024 * 1024
 const DEADLINE_MS = 250
 /** Texts up to here cannot take long; when they do, it is the machine that is slow. */
 const SMALL_CHARACTERS = 64 * 1024
-const SMALL_DEADLINE_MS = 2000
+const SMALL_DEADLINE_MS = 1000
 const START_MS = 10_000
 /** Texts that wait for the thread; more are refused rather than queued for ever. */
 const MAX_WAITING = 256
@@ -133,7 +133,7 @@ class ParserThread {
     old?.removeAllListeners()
     old?.on('error', () => undefined)
     void old?.terminate()
-    this.#settle({ failure })
+    this.#settle({ failure, isCostly: true })
   }
 
   #settle(parsed: Parsed): void {
