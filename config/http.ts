@@ -1,4 +1,5 @@
 /** What a configuration may say about web targets and the roles that open them. */
+import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { secretRef } from './words.ts'
 
@@ -7,15 +8,21 @@ const origin = z.url().refine((text) => {
   return url !== null && /^https?:$/.test(url.protocol) && (text === url.origin || text === `${url.origin}/`)
 }, 'give an origin: http(s)://host:port, without path and login')
 
-const pem = z.string().startsWith('-----BEGIN CERTIFICATE-----', 'a certificate as PEM text')
+/** Named by its file and used by its content. */
+const certificateFile = z.string().transform((path, context) => {
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text
+  context.addIssue({ code: 'custom', message: `${path} is no file with a certificate (PEM)` })
+  return z.NEVER
+})
 
 const headerName = z.string().regex(/^[a-z0-9-]+\*?$/, 'a header name in lower case; * at the end for any ending')
 
 export const httpEndpoint = z
   .strictObject({
     url: origin,
-    ca: pem.optional(),
-    client_certificate: z.strictObject({ certificate: pem, key: secretRef }).optional(),
+    ca: certificateFile.optional(),
+    client_certificate: z.strictObject({ certificate: certificateFile, key: secretRef }).optional(),
     basic: z.strictObject({ username: z.string().regex(/^[^:]+$/), password: secretRef }).optional(),
     bearer: secretRef.optional(),
     host_header: z.enum(['public', 'target']).default('public'),

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { parseConfig } from '../../config/load.ts'
 import { readRequest } from '../../gateway/http/asked.ts'
 import { forTarget, fromTarget } from '../../gateway/http/cookies.ts'
 import { closeFrame, FrameReader } from '../../gateway/http/frames.ts'
@@ -10,7 +11,8 @@ import { recordedFields, recordedText } from '../../gateway/http/masking.ts'
 import { placeOf } from '../../gateway/http/place.ts'
 import { judge, matches } from '../../gateway/http/scope.ts'
 import { MalformedMessage } from '../../gateway/model/refusal.ts'
-import type { HttpScope } from '../../gateway/model/role.ts'
+import type { HttpScope, Role } from '../../gateway/model/role.ts'
+import type { Target } from '../../gateway/model/target.ts'
 import { FULL, requestsOf, until, webTarget, webWorld } from '../fixtures/web-door.ts'
 
 const asked = (line: string, headers: readonly string[] = [], encodedSlashes = false) => {
@@ -50,6 +52,53 @@ const read = (chunks: readonly Buffer[]) => {
     }
   return { frames, bytes: Buffer.concat(whole).toString('hex'), isAtBoundary: reader.isAtBoundary }
 }
+
+await t.test('the configuration of web targets and roles is read whole, and mistakes are named', async (t) => {
+  const text = (target: string, role: string, more = '') => `public_url: https://gateway.example
+${more}
+identity: { providers: { dev: { issuer: 'https://idp.example', client_id: x, mfa: { amr: [otp] } } } }
+targets: { prod-web: { labels: { env: prod }, http: ${target} } }
+roles: { web: { targets: [prod-web], requesters: [a], approval: auto, http: ${role} } }
+`
+  const read = (target: string, role: string, more = '') => parseConfig(text(target, role, more), 'g.yaml', [], {})
+  const config = read(
+    "{ url: 'http://10.0.0.7:3000/', basic: { username: svc, password: 'env:P' }, request_headers: ['x-a-*'] }",
+    "{ mode: read-only, paths: ['/api/**'], record_body_kilobytes: 1 }",
+    'web: { domain: apps.example }',
+  )
+  const targets: readonly Target[] = config.targets
+  const roles: readonly Role[] = config.roles
+  t.match(targets[0]?.http, {
+    url: 'http://10.0.0.7:3000',
+    credential: { kind: 'basic', username: 'svc' },
+    hostHeader: 'public',
+  })
+  t.match(roles[0], {
+    endpoints: ['http'],
+    http: { mode: 'read-only', websocket: false, paths: ['/api/**'], record: { bodyBytes: 1024, query: 'full' } },
+  })
+  t.equal(config.web?.domain, 'apps.example')
+  const good = "{ url: 'http://x:1' }"
+  const wrong: readonly (readonly [string, string, string, RegExp])[] = [
+    ["{ url: 'http://x:1/path' }", '{ mode: read-only }', '', /give an origin/],
+    ["{ url: 'http://me:pw@x:1' }", '{ mode: read-only }', '', /give an origin/],
+    ["{ url: 'ftp://x' }", '{ mode: read-only }', '', /give an origin/],
+    ["{ url: 'https://x', ca: /nowhere }", '{ mode: read-only }', '', /\/nowhere is no file with a certificate/],
+    ["{ url: 'http://x', basic: { username: a, password: hunter2 } }", '{ mode: read-only }', '', /by reference/],
+    [
+      "{ url: 'http://x', bearer: 'env:A', basic: { username: a, password: 'env:B' } }",
+      '{ mode: read-only }',
+      '',
+      /at most one/,
+    ],
+    ["{ url: 'http://x', request_headers: ['X_A'] }", '{ mode: read-only }', '', /header name/],
+    [good, '{}', '', /mode/],
+    [good, '{ mode: read-only, paths: [api] }', '', /begins with \//],
+    [good, '{ mode: read-only, paths: ["/a%2fb"] }', '', /without escapes/],
+    [good, '{ mode: read-only }', "web: { domain: 'https://x' }", /a domain/],
+  ]
+  for (const [target, role, more, complaint] of wrong) t.throws(() => read(target, role, more), { message: complaint })
+})
 
 await t.test('patterns: a star stays within its segment, two do not', async (t) => {
   const cases: readonly (readonly [string, string, boolean])[] = [
