@@ -233,6 +233,8 @@ else {
       t.equal((await bob.ssh(['@', 'kill', session ?? ''])).code, 0)
       process.kill(pid, 'SIGCONT')
       t.not((await late).code, 0)
+      // Time for what must not happen.
+      await new Promise((wake) => setTimeout(wake, 1000))
       t.notOk(existsSync(mark))
     },
   )
