@@ -94,7 +94,7 @@ function readMessage(bytes: Buffer): FrontendMessage {
       const stop = bytes.indexOf(0, from)
       if (stop === -1) throw new MalformedMessage('string without an end')
       const types = new FieldReader(bytes, stop + 1)
-      types.take(4 * types.int16())
+      types.skip(4 * types.int16())
       types.end()
       return { type: 'parse', name, ...readText(bytes, from, stop + 1), bytes }
     }
@@ -102,9 +102,9 @@ function readMessage(bytes: Buffer): FrontendMessage {
       // B
       const portal = fields.string()
       const statement = fields.string()
-      fields.take(2 * fields.int16())
-      for (let left = fields.int16(); left > 0; left--) fields.value()
-      fields.take(2 * fields.int16())
+      fields.skip(2 * fields.int16())
+      for (let left = fields.int16(); left > 0; left--) fields.skipValue()
+      fields.skip(2 * fields.int16())
       fields.end()
       return { type: 'bind', portal, statement, bytes }
     }
@@ -127,8 +127,8 @@ function readMessage(bytes: Buffer): FrontendMessage {
     case 0x46: {
       // F
       const oid = fields.int32() >>> 0
-      fields.take(2 * fields.int16())
-      for (let left = fields.int16(); left > 0; left--) fields.value()
+      fields.skip(2 * fields.int16())
+      for (let left = fields.int16(); left > 0; left--) fields.skipValue()
       fields.int16()
       fields.end()
       return { type: 'function-call', oid, bytes }

@@ -89,6 +89,8 @@ export class Gates {
   #write(ready: readonly Item[], size: number): boolean {
     const [first, ...more] = ready
     if (first !== undefined && more.length === 0) return this.#to.write(first.bytes)
+    if (first !== undefined && areNeighbours(ready))
+      return this.#to.write(Buffer.from(first.bytes.buffer, first.bytes.byteOffset, size))
     if (size <= JOINED_BYTES)
       return this.#to.write(
         Buffer.concat(
@@ -109,4 +111,16 @@ export class Gates {
     this.#bytes = 0
     this.#last += 1
   }
+}
+
+/** Messages of one chunk lie side by side in memory: together they are the chunk again. */
+function areNeighbours(items: readonly Item[]): boolean {
+  let end = -1
+  let memory: unknown
+  for (const { bytes } of items) {
+    if (end >= 0 && (bytes.buffer !== memory || bytes.byteOffset !== end)) return false
+    memory = bytes.buffer
+    end = bytes.byteOffset + bytes.length
+  }
+  return true
 }

@@ -113,13 +113,27 @@ export class FieldReader {
     return this.#bytes.subarray(from, this.#at)
   }
 
+  /** As {@link take}, for bytes that nobody looks at. @throws {MalformedMessage} */
+  skip(count: number): number {
+    if (count < 0 || this.#at + count > this.#bytes.length) throw new MalformedMessage('field runs over its message')
+    const from = this.#at
+    this.#at += count
+    return from
+  }
+
   int32(): number {
-    return this.take(4).readInt32BE()
+    return this.#bytes.readInt32BE(this.skip(4))
   }
 
   /** Counts are unsigned. */
   int16(): number {
-    return this.take(2).readUInt16BE()
+    return this.#bytes.readUInt16BE(this.skip(2))
+  }
+
+  /** @throws {MalformedMessage} */
+  skipValue(): void {
+    const length = this.int32()
+    if (length !== -1) this.skip(length)
   }
 
   /** A value with its length in front; -1 is null. */

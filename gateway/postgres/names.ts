@@ -66,7 +66,7 @@ export class Names {
 
   /** Portals do not outlive their transaction. */
   forgetPortals(): void {
-    this.#portals.clear()
+    if (this.#portals.size > 0) this.#portals.clear()
   }
 
   #put(name: string, prepared: Prepared | undefined): void {

@@ -13,6 +13,7 @@ import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
 import { Gates } from './gates.ts'
 import type { SqlJudge, TransactionStatus } from './judge.ts'
 import { readParameterStatus, readReport, report, TERMINATE } from './message.ts'
+import { Outcomes } from './outcomes.ts'
 import { Pipeline } from './pipeline.ts'
 import { Statements } from './statements.ts'
 import { Tripwire } from './tripwire.ts'
@@ -44,6 +45,7 @@ export class Relay {
   readonly #splitter = new FrontendSplitter()
   readonly #scanner: BackendScanner
   readonly #pipeline: Pipeline
+  readonly #outcomes: Outcomes
   readonly #gates: Gates
   readonly #statements: Statements
   readonly #tripwire: Tripwire
@@ -67,11 +69,12 @@ export class Relay {
     this.#readOnly = session.admission.role.postgres.mode === 'read-only'
     this.#tripwire = new Tripwire(upstream.parameters)
     const { sampleRows } = session.admission.role.postgres
-    this.#pipeline = new Pipeline(clock, (outcome) => session.road.outcome(outcome), sampleRows)
+    this.#outcomes = new Outcomes((outcome) => session.road.outcome(outcome))
+    this.#pipeline = new Pipeline(clock, (outcome) => this.#outcomes.add(outcome), sampleRows)
     this.#gates = new Gates(upstream.stream, () => parts.client.pause())
     const { road, admission } = session
-    const [pipeline, gates] = [this.#pipeline, this.#gates]
-    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates })
+    const [pipeline, gates, outcomes] = [this.#pipeline, this.#gates, this.#outcomes]
+    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates, outcomes })
     this.#statements.onPill = () => {
       this.#holding = true
       this.#scanner.holdErrors(true)
@@ -283,6 +286,7 @@ export class Relay {
   #tell(text: string): void {
     if (this.#end !== undefined || this.#cutting !== undefined) return
     const notice = report({ severity: 'NOTICE', code: '00000', message: text })
+    this.#outcomes.flush()
     this.#parts.session.recording.take('m', text)
     if (this.#scanner.left === 0) this.#hand([notice])
     else this.#say.push(notice)
@@ -319,6 +323,7 @@ export class Relay {
     this.#end = end
     const { client, upstream, judge } = this.#parts
     this.#pipeline.close(end.cause === 'cut' ? `cut: ${end.detail}` : 'the connection ended first')
+    this.#outcomes.close()
     judge.close?.()
     for (const leg of [client, upstream.stream]) {
       leg.resume()

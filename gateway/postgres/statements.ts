@@ -13,6 +13,7 @@ import type { Gates } from './gates.ts'
 import type { Judgement, SqlJudge } from './judge.ts'
 import { cstring, int16, message } from './message.ts'
 import { Names, type Prepared } from './names.ts'
+import type { Outcomes } from './outcomes.ts'
 import type { Pill, Pipeline } from './pipeline.ts'
 
 export type StatementParts = {
@@ -21,6 +22,7 @@ export type StatementParts = {
   readonly role: Role
   readonly pipeline: Pipeline
   readonly gates: Gates
+  readonly outcomes: Outcomes
 }
 
 type Sql = { readonly text: string; readonly parameters?: readonly (string | null)[] }
@@ -198,6 +200,7 @@ export class Statements {
   }
 
   #record(sql: Sql, { fingerprint, tables }: Judgement, verdict: Verdict, gate: number): number {
+    this.#parts.outcomes.flush()
     const open = () => this.#parts.gates.open(gate)
     const record = {
       ...(fingerprint === undefined ? {} : { fingerprint }),

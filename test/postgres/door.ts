@@ -76,7 +76,9 @@ class MemoryRecorder {
     return this.#all('s').map((data) => JSON.parse(data) as StatementRecord)
   }
 
-  outcomes(): readonly OutcomeRecord[] {
+  /** They come a few milliseconds after the fact, by a timer of this very process. */
+  async outcomes(): Promise<readonly OutcomeRecord[]> {
+    await new Promise((resolve) => setTimeout(resolve, 20))
     return this.#all('d').map((data) => JSON.parse(data) as OutcomeRecord)
   }
 
