@@ -39,9 +39,12 @@ const roleName = (needs: string): string => `reader${needs.replaceAll(/[^A-Za-z0
 const allowed = (needs: string): readonly string[] =>
   needs
     .replace(/^allowlist:/, '')
+    .replaceAll(/\([^)]*\)/g, '')
     .split(/[,\s]+/)
     .filter((entry) => entry !== '')
-    .map((entry) => (entry.includes('.') || entry.includes(':') ? entry : `extension:${entry}`))
+    .flatMap((entry) =>
+      /[.:]/.test(entry) ? [entry] : [`extension:${entry}`, `public.${entry}`, `app.${entry}`, `pg_catalog.${entry}`],
+    )
 
 function role(needs: string, databases: readonly string[]): Role {
   return {
@@ -64,7 +67,7 @@ function role(needs: string, databases: readonly string[]): Role {
       template: undefined,
       allowFunctions: allowed(needs),
       denyFunctions: [],
-      statementTimeoutMs: 30_000,
+      statementTimeoutMs: 0,
       recordParameters: true,
       sampleRows: 0,
     },

@@ -42,20 +42,20 @@ export class Database {
     })
   }
 
-  /** A session begins. @param who whose start-up settings decide about the path. */
-  async enter(who: string, ask: Ask): Promise<StartPath> {
+  /** A session begins. @param who whose start-up settings decide about the path; undefined: it is asked for each time. */
+  async enter(who: string | undefined, ask: Ask): Promise<StartPath> {
     this.#asks.add(ask)
     const [oldest] = this.#asks
     if (this.#asks.size > MAX_ASKS && oldest !== undefined) this.#asks.delete(oldest)
     try {
       if (this.#loaded === undefined) await this.#reload()
       else await this.fresh()
-      const known = this.#paths.get(who)
+      const known = who === undefined ? undefined : this.#paths.get(who)
       if (known !== undefined && this.#age(known.at) < MAX_AGE_MS) return known.path
       const at = this.#clock.now()
       const [rows = []] = await ask([PATH_SQL])
       const path = readPath(rows)
-      this.#paths.set(who, { path, at })
+      if (who !== undefined) this.#paths.set(who, { path, at })
       return path
     } catch (failure) {
       this.#asks.delete(ask)

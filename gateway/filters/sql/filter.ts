@@ -1,10 +1,12 @@
 /** The judges of SQL: one for each session, with what they share. */
 import type { Clock } from '../../model/moment.ts'
 import type { Role } from '../../model/role.ts'
+import type { StartPath } from './catalog.ts'
 import { type Ask, Database } from './database.ts'
 import { ReadOnlyJudge, type SqlJudge } from './judge.ts'
 import { createOpenJudge } from './open-judge.ts'
 import { openParser } from './parser.ts'
+import { settingReason, splitPath } from './settings.ts'
 import { VerdictCache } from './verdicts.ts'
 
 /** What a judge asks to know of its session. */
@@ -12,6 +14,8 @@ export type SqlContext = {
   readonly target: string
   /** The database on the target. */
   readonly database: string
+  /** The login there. Left out, each session costs a question more. */
+  readonly account?: string
   /** The start-up parameters as the target gets them, names in lower case. */
   readonly parameters: ReadonlyMap<string, string>
   /** Runs statements in that database as the session's account; one list of rows for each. */
@@ -22,6 +26,17 @@ export type SqlFilter = {
   /** @throws when the database's catalog cannot be read: without it a read-only session is not possible. */
   createJudge(role: Role, context: SqlContext): SqlJudge | Promise<SqlJudge>
   close(): Promise<void>
+}
+
+/** By the account's settings, the client's own on top, and `$user`. */
+async function startPath(database: Database, role: Role, context: SqlContext, ask: Ask): Promise<StartPath> {
+  const { account, parameters } = context
+  const { schemas, isCatalogFirst } = await database.enter(account === undefined ? undefined : role.name, ask)
+  const asked = splitPath(parameters.get('search_path') ?? '')
+  return {
+    schemas: [...schemas, ...asked, ...(account === undefined ? [] : [account])],
+    isCatalogFirst: isCatalogFirst && settingReason('search_path', asked) === undefined,
+  }
 }
 
 /** Databases whose catalog is kept. */
@@ -50,7 +65,7 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
     return new ReadOnlyJudge(parser, cache, {
       rules: { allow: allowFunctions, deny: denyFunctions, schemas },
       database,
-      start: await database.enter(role.name, ask),
+      start: await startPath(database, role, context, ask),
       isDump: context.parameters.get('application_name') === 'pg_dump',
       leave: () => database.leave(ask),
     })
