@@ -78,40 +78,14 @@ if (isReady) {
       'cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 /proc/net/unix 2>/dev/null | grep -v "^ *sl\\|^Num" | sed "s/^/socket: /"',
     ].join('\n')
     writeFileSync(join(workspace, '..', 'script.sh'), script)
-    const arguments_ = [
-      '--ro-bind',
-      '/',
-      '/',
-      '--dev',
-      '/dev',
-      '--proc',
-      '/proc',
-      '--tmpfs',
-      '/tmp',
-      '--tmpfs',
-      '/var/tmp',
-      '--tmpfs',
-      '/run',
-    ]
-    return spawnSync(
-      'bwrap',
-      [
-        ...arguments_,
-        ...['--tmpfs', '/home', '--bind', workspace, '/tmp/gw', '--ro-bind', join(root, 'script.sh'), '/run/script.sh'],
-        ...[
-          '--unshare-all',
-          '--cap-drop',
-          'ALL',
-          '--die-with-parent',
-          '--new-session',
-          '--setenv',
-          'HOME',
-          '/tmp/gw/home',
-        ],
-        ...['bash', '/run/script.sh'],
-      ],
-      { timeout: 240_000, encoding: 'utf8' },
-    )
+    const places =
+      `--ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /var/tmp --tmpfs /run --tmpfs /home --bind ${workspace} /tmp/gw ` +
+      `--ro-bind ${join(root, 'script.sh')} /run/script.sh --setenv HOME /tmp/gw/home`
+    const walls = '--unshare-all --cap-drop ALL --die-with-parent --new-session'
+    return spawnSync('bwrap', [...`${places} ${walls}`.split(' '), 'bash', '/run/script.sh'], {
+      timeout: 240_000,
+      encoding: 'utf8',
+    })
   }
 
   t.test('no allowed line changes a file, leaves a process behind or a socket open', async (t) => {

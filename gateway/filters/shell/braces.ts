@@ -5,6 +5,7 @@ import { Refused } from './words.ts'
 export type Sign = { readonly text: string; readonly quoted: boolean; readonly variable?: true }
 
 const MAX_WORDS = 256
+const MAX_BRACES = 32
 
 const isBare = (sign: Sign | undefined, text: string): boolean =>
   sign !== undefined && !sign.quoted && sign.variable === undefined && sign.text === text
@@ -12,6 +13,8 @@ const isBare = (sign: Sign | undefined, text: string): boolean =>
 /** @throws {Refused} for sequences, braces that are not balanced around a comma, and lists that grow too long. */
 export function spread(word: readonly Sign[]): readonly (readonly Sign[])[] {
   if (!word.some((sign) => isBare(sign, '{'))) return [word]
+  if (word.filter((sign) => isBare(sign, '{')).length > MAX_BRACES)
+    throw new Refused(`A word may have ${MAX_BRACES} braces at most.`)
   checkBalance(word)
   const words = spreadFirst(word)
   if (words.length > 1 && word.some((sign) => sign.variable && !sign.quoted))

@@ -32,11 +32,8 @@ export function checkDevices(words: readonly Word[], directory: string | undefin
     if (text === undefined && !isPattern) continue
     for (const path of text === undefined ? [] : candidates(text))
       if (ENDLESS.test(normalised(path, directory))) throw endless(path)
-    if (isPattern) {
-      const pattern = patternOf(word, directory ?? '/')
-      const sample = SAMPLES.find((path) => pattern.test(path))
-      if (sample !== undefined) throw endless(sample)
-    }
+    const sample = isPattern ? sampleOf(word, directory) : undefined
+    if (sample !== undefined) throw endless(sample)
   }
 }
 
@@ -54,31 +51,36 @@ function candidates(text: string): readonly string[] {
   ]
 }
 
-function patternOf(word: Word, directory: string): RegExp {
-  const [first] = word.parts
-  const isRooted = first !== undefined && 'literal' in first && first.literal.startsWith('/')
-  const body = word.parts
-    .map((part) =>
-      'literal' in part
-        ? part.literal.replaceAll(/[^\w/]/g, String.raw`\$&`)
-        : 'glob' in part
-          ? globSource(part.glob)
-          : '.*',
-    )
+const ONE = '\u0002'
+const MANY = '\u0001'
+
+/** The device that a pattern could become; too wide rather than too narrow: a bracket or a variable stands for anything. */
+function sampleOf(word: Word, directory: string | undefined): string | undefined {
+  let rough = word.parts
+    .map((part) => ('literal' in part ? part.literal : 'glob' in part ? roughly(part.glob) : MANY))
     .join('')
-    .replaceAll(/(?:\/(?:\\\.)?)+(?=\/)/g, '')
-  const source = isRooted ? body : `${normalised(directory).replaceAll(/[^\w/]/g, String.raw`\$&`)}/${body}`
-  return new RegExp(`^${source.replaceAll(/\/{2,}/g, '/')}$`)
+  while (rough.includes(MANY + MANY)) rough = rough.replaceAll(MANY + MANY, MANY)
+  const pattern = normalised(rough, directory)
+  return SAMPLES.find((sample) => matches(pattern, sample))
 }
 
-/** Too wide rather than too narrow: a bracket stands for any one character. */
-const globSource = (glob: string): string =>
-  glob.replaceAll(/\[.*\]|[*?]|[^\w/]/g, (match) =>
-    match === '*'
-      ? '[^/]*'
-      : match === '?' || match.startsWith('[')
-        ? match.length > 1
-          ? '[^/]*'
-          : '[^/]'
-        : `\\${match}`,
-  )
+const roughly = (glob: string): string =>
+  glob
+    .replaceAll(/\[.*\]/gs, MANY)
+    .replaceAll('*', MANY)
+    .replaceAll('?', ONE)
+
+/** Step by step over all beginnings at once: no pattern makes it slow. */
+function matches(pattern: string, text: string): boolean {
+  if (pattern.replaceAll(MANY, '').length > text.length) return false
+  let reached = new Set([0])
+  for (const sign of pattern) {
+    const next = new Set<number>()
+    for (const at of reached)
+      if (sign === MANY) for (let to = at; to <= text.length && (to === at || text[to - 1] !== '/'); to++) next.add(to)
+      else if (text[at] === sign || (sign === ONE && at < text.length && text[at] !== '/')) next.add(at + 1)
+    reached = next
+    if (reached.size === 0) return false
+  }
+  return reached.has(text.length)
+}

@@ -1,6 +1,6 @@
 /** The line that is really sent: written anew from the plan, so that nothing of what was typed is left for a shell to read in its own way. */
 import { PROGRAMS } from './programs/programs.ts'
-import { type Command, hasGlob, type Part, type Plan, type Step, type Word } from './words.ts'
+import { type Command, hasGlob, headOf, type Part, type Plan, type Step, type Word } from './words.ts'
 
 /** What the caller knows that a fresh shell on the target does not. */
 export type QuoteContext = {
@@ -54,19 +54,18 @@ function quoteStep(step: Step, isFirst: boolean, context: QuoteContext): string 
   if (step.kind === 'exit') return step.status === undefined ? 'exit' : `exit ${step.status}`
   if (step.kind === 'pipeline')
     return step.commands.map((command) => quoteCommand(command, status, context)).join(' | ')
-  const to =
-    step.to === 'home'
-      ? '"$HOME"'
-      : step.to === 'previous'
-        ? context.previousDirectory === undefined
-          ? '"$OLDPWD"'
-          : quotePath(context.previousDirectory)
-        : quoteWord(step.to, status)
-  return ['CDPATH= cd --', to, ...step.redirections].join(' ')
+  const redirections = step.redirections.map((text) => ` ${text}`).join('')
+  if (step.to === 'previous')
+    return context.previousDirectory === undefined
+      ? `cd -${redirections}`
+      : `{ CDPATH= cd -- ${quotePath(context.previousDirectory)} && pwd; }${redirections}`
+  return `CDPATH= cd -- ${step.to === 'home' ? '"$HOME"' : quoteWord(step.to, status)}${redirections}`
 }
 
 function quoteCommand(command: Command, status: number | undefined, context: QuoteContext): string {
   const program = PROGRAMS.get(command.name)
+  if (command.name === 'type' && command.argv.some((word) => headOf(word).startsWith('-')))
+    return quoteType(command, status)
   const isSandboxed = command.name === 'awk' && context.hasGawk === true
   const name = isSandboxed ? 'gawk --sandbox' : quoteText(command.written)
   const environment = program?.environment ?? (isReplaced(command.name) ? [] : undefined)
@@ -78,6 +77,14 @@ function quoteCommand(command: Command, status: number | undefined, context: Quo
     ...command.redirections,
   ].join(' ')
 }
+
+/** Only bash knows options for it. The script is ours and fixed; what was typed are its arguments. */
+const quoteType = ({ argv, redirections }: Command, status: number | undefined): string =>
+  [
+    `/usr/bin/env -u BASH_ENV bash -c 'type "$@"' bash`,
+    ...argv.map((word) => quoteWord(word, status)),
+    ...redirections,
+  ].join(' ')
 
 /** Builtins of sh that differ from shell to shell; their namesakes in /bin are the same everywhere. */
 const isReplaced = (name: string): boolean => name === 'echo' || name === 'printf'

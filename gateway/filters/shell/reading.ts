@@ -27,6 +27,10 @@ const OPERATORS: Readonly<Record<string, string>> = {
 }
 const GRAMMAR = 'A line is made of commands with arguments, joined by | ; && and ||.'
 const REDIRECTIONS: readonly Redirection[] = ['2>/dev/null', '2>&1', '>/dev/null']
+const MAX_WORDS = 1024
+const KEYWORDS = new Set(
+  'if then else elif fi case esac for select while until do done in function time coproc [[ ]]'.split(' '),
+)
 const ENDS_WORD = /^[\t ;|&<>()]/
 
 /** @throws {Refused} */
@@ -70,7 +74,7 @@ class Reader {
 
   #semicolon(): void {
     if (this.#line[this.#at + 1] === ';') throw new Refused(';; is not allowed.', GRAMMAR)
-    if (!this.#isOpen()) throw new Refused('There is no command before ;', GRAMMAR)
+    if (!this.#isOpen()) throw new Refused('There is no command before this ;.', GRAMMAR)
     this.#endPipeline()
     this.#join = ';'
     this.#at += 1
@@ -82,7 +86,7 @@ class Reader {
     if (two === '&>') throw new Refused('Redirections to files are not allowed.', REDIRECTION_HINT)
     if (two !== '&&' && two.startsWith('&')) throw new Refused(OPERATORS['&'] ?? '', GRAMMAR)
     if (!this.#isOpen())
-      throw new Refused(`There is no command before ${two === '||' || two === '&&' ? two : '|'}`, GRAMMAR)
+      throw new Refused(`There is no command before this ${two === '||' || two === '&&' ? two : '|'}.`, GRAMMAR)
     if (two === '&&' || two === '||') {
       this.#endPipeline()
       this.#join = two
@@ -148,10 +152,16 @@ class Reader {
     if (!isCommandWord && (text === '{' || text === '}'))
       throw new Refused('Groups in braces are not allowed.', `${GRAMMAR} Put quotes around a brace that is only text.`)
     if (isCommandWord && /^(?:!|\{|\})/.test(text)) throw new Refused(`\`${text}\` is not allowed here.`, GRAMMAR)
+    if (isCommandWord && KEYWORDS.has(text))
+      throw new Refused(
+        `\`${text}\` is a keyword of the shell; loops, conditions and functions are not allowed.`,
+        GRAMMAR,
+      )
     if (isCommandWord) this.#plainName = /^[A-Za-z0-9/._+-]+$/.test(text) ? text : undefined
     this.#spans.push([start, this.#at])
     for (const spreadSigns of isCommandWord ? [signs] : spread(signs))
       if (spreadSigns.length > 0) this.#words.push(toWord(spreadSigns))
+    if (this.#words.length > MAX_WORDS) throw new Refused(`A command may have ${MAX_WORDS} words at most.`)
   }
 
   #single(signs: Sign[]): void {
@@ -249,6 +259,8 @@ function toWord(signs: readonly Sign[]): Word {
       parts[parts.length - 1] = { glob: last.glob + part.glob }
     else parts.push(part)
   }
+  /** A bracket expression ends here at the latest; without it a bracket is only a bracket. */
+  const lastClose = signs.findLastIndex((sign) => sign.text === ']' && !sign.quoted && !sign.variable)
   let bracketEnd = -1
   signs.forEach((sign, at) => {
     if (sign.variable) add({ variable: sign.text as VariableName })
@@ -260,23 +272,13 @@ function toWord(signs: readonly Sign[]): Word {
       add({ tilde: true })
     } else if (sign.text === '*' || sign.text === '?' || at <= bracketEnd) add({ glob: sign.text })
     else if (sign.text === '[') {
-      const end = bracketOf(signs, at)
-      if (end === undefined) literal += sign.text
+      if (lastClose <= at + 1) literal += sign.text
       else {
-        bracketEnd = end
+        bracketEnd = lastClose
         add({ glob: sign.text })
       }
     } else literal += sign.text
   })
   if (literal !== '') parts.push({ literal })
   return { parts }
-}
-
-/** Where a bracket expression may end at the latest; undefined when it is only a bracket. */
-function bracketOf(signs: readonly Sign[], open: number): number | undefined {
-  for (let at = signs.length - 1; at > open + 1; at--) {
-    const sign = signs[at]
-    if (sign !== undefined && !sign.quoted && !sign.variable && sign.text === ']') return at
-  }
-  return undefined
 }

@@ -42,8 +42,7 @@ export const systemdPrograms: readonly Program[] = [
         because: 'it changes units or leaves the host',
         allows: use.flag,
       })
-      if (operands[0] === undefined) return
-      const verb = textOf(operands[0])
+      const verb = operands.length === 0 ? 'list-units' : textOf(operands[0])
       if (verb === undefined || !VERBS.test(verb) || !use.word(verb))
         throw new Refused(
           `systemctl ${verb ?? '…'} is not allowed.`,
