@@ -141,6 +141,27 @@ t.test('a parameter type of a person is refused by its number', { skip }, async 
   t.match(why(await of(judge, "EXECUTE b('x')")), /no prepared statement/)
 })
 
+t.test('virtual columns, sequences and the catalog itself are read', { skip }, async (t) => {
+  if (servers.has(18))
+    await database!.run('CREATE TABLE app.virtual(id int, twice int GENERATED ALWAYS AS (id * 2) VIRTUAL)')
+  else await database!.run('CREATE TABLE app.virtual(id int, twice int)')
+  ahead += 2000
+  const judge = await database!.judge()
+  t.equal(why(await of(judge, 'SELECT v.twice FROM app.virtual v')), 'allow')
+  t.equal(why(await of(judge, 'SELECT last_value FROM app.myseq')), 'allow')
+  t.equal(
+    why(
+      await of(
+        judge,
+        'SELECT c.relname, a.attname FROM pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid',
+      ),
+    ),
+    'allow',
+  )
+  t.equal(why(await of(judge, 'SELECT * FROM information_schema.tables')), 'allow')
+  t.match(why(await of(judge, 'SELECT * FROM pg_temp.x')), /is not there/)
+})
+
 t.test('a role is held to its schemas, and its lists count', { skip }, async (t) => {
   const narrow = await database!.judge({ schemas: ['app'] })
   t.equal(why(await of(narrow, 'SELECT * FROM app.accounts')), 'allow')

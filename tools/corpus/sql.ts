@@ -21,7 +21,7 @@ type Case = {
 
 type Wrong = { readonly id: string; readonly expected: string; readonly got: string; readonly server: number }
 
-const GUARD = { default_transaction_read_only: 'on' }
+const GUARD = { default_transaction_read_only: 'on', standard_conforming_strings: 'on' }
 const PROBE =
   "SELECT pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_setting('transaction_read_only')"
 
