@@ -16,6 +16,8 @@ const ran = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = 
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (failure: Ran) => failure,
   )
+const errors = ({ stderr }: Ran): readonly string[] =>
+  stderr.split('\n').filter((line) => /ERROR|FATAL|error:/.test(line))
 const works = async (command: string): Promise<boolean> => (await ran(command, ['--version'])).code === 0
 
 const directory = await mkdtemp(join(tmpdir(), 'sallyport-corpus-test-'))
@@ -81,7 +83,6 @@ t.test(
     const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'))
     const where = { PGHOST: '127.0.0.1', PGPORT: `${gateway.port}`, PGUSER: 'alice', PGSSLMODE: 'disable' }
     const env = { ...Object.fromEntries(clean), ...where, PGDATABASE: database, PSQLRC: '/dev/null', LC_ALL: 'C.UTF-8' }
-    const errors = ({ stderr }: Ran) => stderr.split('\n').filter((line) => /ERROR|FATAL|error:/.test(line))
 
     const commands = String.raw`\d|\dt *.*|\d app.accounts|\d+ app.orders|\d+ app.v_accounts|\df *.*|\dn+|\du|\l+|\dT+|\do|\dC+|\dD+ *.*|\dx+|\dv *.*|\dm+ *.*|\di+ *.*|\dp *.*|\ddp|\des+|\dew+|\deu+|\det+ *.*|\dF+|\dL+|\dP+ *.*|\dRp+|\dX|\dy|\da|\dA+|\db|\dc|\dconfig|\dd|\drds|\dl+|\sf evil.ins|\sv app.v_accounts`
     const args = commands.split('|').flatMap((command) => ['-c', command])

@@ -146,7 +146,7 @@ function setConfigReason(
 ): string | undefined {
   const isOurs = called.length === 1 || (called.length === 2 && called[0] === 'pg_catalog')
   if (sets === undefined || !isOurs) return `function ${called.join('.')}() is not on the list of harmless functions`
-  // Resolved as any function of pg_catalog: one with other argument types could be meant where the schema is not written.
+  // Resolved as every function of pg_catalog is: one with other argument types could be meant where the schema is not written.
   if (called.length === 1 && scope.isPlanted('set_config', path))
     return 'set_config() could be another one; write pg_catalog.set_config()'
   const [name, value] = args.map((arg) => (child(arg, 'A_Const', 'sval') === undefined ? undefined : literal(arg)))
