@@ -258,7 +258,8 @@ export class Door implements HttpDoor {
     const fresh = new URLSearchParams({ fresh: '1', returnTo: `${pathname}${search}` })
     const href =
       why.code === 'MFA_MISSING' ? `${settings.publicUrl}${settings.portalPaths.signIn}?${fresh.toString()}` : location
-    return { cookies: [cookie], links: [{ label: 'Sign in', href }], signIn: place.origin }
+    const title = why.code === 'MFA_MISSING' ? { title: 'Sign in again' } : {}
+    return { cookies: [cookie], links: [{ label: 'Sign in', href }], signIn: place.origin, ...title }
   }
 }
 

@@ -71,6 +71,13 @@ export class LiveSession {
     return this.#closed === undefined
   }
 
+  /** False when the configuration was changed since. */
+  hasRulesOf({ role, target }: Admission): boolean {
+    const { scope, endpoint } = this
+    if (role.http === scope && target.http === endpoint) return true
+    return JSON.stringify([role.http, target.http]) === JSON.stringify([scope, endpoint])
+  }
+
   /** Why nothing may pass any more. */
   over(): Refusal | undefined {
     return this.#session.ended.aborted ? why(this.#session.ended) : this.admission.over()

@@ -74,7 +74,9 @@ export class Visits {
     const there = known.sessions.get(id)
     if (there !== undefined) {
       const session = await there
-      if (session.isOpen) return session
+      if (session.isOpen && session.hasRulesOf(admission)) return session
+      if (session.isOpen)
+        await session.end(new Refusal('UNAVAILABLE', 'The rules of this role have changed.', { next: 'Go on.' }))
       if (known.sessions.get(id) === there) known.sessions.delete(id)
       return this.#session(known, visit, client)
     }

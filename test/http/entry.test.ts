@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { people } from '../fixtures/idp.ts'
-import { requestsOf, until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import type { Role } from '../../gateway/model/role.ts'
+import { FULL, requestsOf, roles, until, webRole, webTarget, webWorld } from '../fixtures/web-door.ts'
 
 const seen: IncomingMessage[] = []
 const app = createServer((request, response) => {
@@ -20,7 +21,12 @@ t.teardown(() => {
   app.close()
 })
 const url = `http://127.0.0.1:${(app.address() as AddressInfo).port}`
-const world = await webWorld(t, [webTarget('prod-web', { url }), webTarget('other-web', { url })])
+const changing: { -readonly [Key in keyof Role]: Role[Key] } = webRole('changing', { kind: 'auto' })
+const world = await webWorld(
+  t,
+  ['prod-web', 'other-web', 'fresh-web'].map((name) => webTarget(name, { url })),
+  { roles: [...roles, { ...webRole('fresh', { kind: 'auto' }), mfaWithinMinutes: 5 }, changing] },
+)
 const { alice, bob } = people
 const home = world.originOf('prod-web')
 
@@ -194,6 +200,33 @@ await t.test('when the grant ends, the next request shows why', async (t) => {
   t.match(api.json(), {
     error: { code: /GRANT_ENDED|NO_GRANT/, message: /enough seen/, next: /web-ask\?target=prod-web/ },
   })
+})
+
+await t.test('a role that asks for a fresh second factor sends people through the sign-in once more', async (t) => {
+  await world.live('fresh', 'fresh-web')
+  const browser = world.browser()
+  await world.signIn(browser, alice)
+  const there = `${world.originOf('fresh-web')}/x`
+  t.equal((await world.visit(browser, there, alice)).status, 200)
+  world.later(300_000)
+  const page = await browser.open(there)
+  t.equal(page.status, 401)
+  t.match(page.text, /Sign in again[\s\S]*of the last 5 minutes/)
+  const link = /class="button" href="([^"]+)"/.exec(page.text)?.[1]?.replaceAll('&#38;', '&') ?? ''
+  t.match(link, /\/sign-in\?fresh=1&returnTo=/)
+})
+
+await t.test('a changed rule counts at once, also for what is open', async (t) => {
+  const grant = await world.live('changing', 'fresh-web', 'erin')
+  t.equal(grant.state, 'live')
+  const browser = world.browser()
+  await world.signIn(browser, people.erin)
+  const there = `${world.originOf('fresh-web')}/x`
+  t.equal((await world.visit(browser, there, people.erin)).status, 200)
+  changing.http = { ...FULL, paths: ['/y'] }
+  await until('refused', async () => (await browser.open(there)).status === 403)
+  t.match((await browser.open(there)).text, /This role may not open \/x/)
+  t.equal((await browser.open(`${world.originOf('fresh-web')}/y`)).status, 200)
 })
 
 function hiddenOf(html: string): Record<string, string> {

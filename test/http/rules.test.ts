@@ -53,13 +53,14 @@ const read = (chunks: readonly Buffer[]) => {
   return { frames, bytes: Buffer.concat(whole).toString('hex'), isAtBoundary: reader.isAtBoundary }
 }
 
-await t.test('the configuration of web targets and roles is read whole, and mistakes are named', async (t) => {
-  const text = (target: string, role: string, more = '') => `public_url: https://gateway.example
+const text = (target: string, role: string, more = '') => `public_url: https://gateway.example
 ${more}
 identity: { providers: { dev: { issuer: 'https://idp.example', client_id: x, mfa: { amr: [otp] } } } }
 targets: { prod-web: { labels: { env: prod }, http: ${target} } }
 roles: { web: { targets: [prod-web], requesters: [a], approval: auto, http: ${role} } }
 `
+
+await t.test('the configuration of web targets and roles is read whole, and mistakes are named', async (t) => {
   const read = (target: string, role: string, more = '') => parseConfig(text(target, role, more), 'g.yaml', [], {})
   const config = read(
     "{ url: 'http://10.0.0.7:3000/', basic: { username: svc, password: 'env:P' }, request_headers: ['x-a-*'] }",
