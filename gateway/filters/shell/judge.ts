@@ -84,7 +84,7 @@ function judge(
   const use = new Use(rules, name)
   if (program === undefined || !use.isAllowed || (program.isBuiltin && name !== 'pwd' && plainName !== name))
     throw notListed(plainName, rules)
-  const argv = program.takesPatternsAsText ? written.map(asText) : written
+  const argv = program.takesPatternsAsText ? written.map(asText) : name === 'grep' ? withTextPattern(written) : written
   for (const word of argv)
     if (hasGlob(word) && headOf(word).startsWith('-') && !headOf(word).includes('='))
       throw new Refused(
@@ -93,7 +93,7 @@ function judge(
       )
   try {
     program.judge(argv, use)
-    if (program.reads !== false) checkDevices(withoutPattern(name, argv), directory)
+    if (program.reads !== false) checkDevices(withoutSought(name, argv), directory)
   } catch (error) {
     if (error instanceof Refused && !error.message.includes(name))
       throw new Refused(`${name}: ${error.message}`, error.next)
@@ -102,12 +102,19 @@ function judge(
   return { name, written: plainName, argv, redirections }
 }
 
+/** The word that grep looks for; -1 when it comes with an option. */
+const soughtBy = (argv: readonly Word[]): number =>
+  argv.some((word) => /^-(?:-regexp|-file|[A-Za-z]*[ef])/.test(headOf(word)))
+    ? -1
+    : argv.findIndex((word) => !headOf(word).startsWith('-'))
+
 /** What grep looks for may be the name of a device. */
-function withoutPattern(name: string, argv: readonly Word[]): readonly Word[] {
-  if (name !== 'grep' || argv.some((word) => /^-(?:-regexp|-file|[A-Za-z]*[ef])/.test(headOf(word)))) return argv
-  const pattern = argv.findIndex((word) => !headOf(word).startsWith('-'))
-  return argv.filter((_, n) => n !== pattern)
-}
+const withoutSought = (name: string, argv: readonly Word[]): readonly Word[] =>
+  name === 'grep' ? argv.filter((_, n) => n !== soughtBy(argv)) : argv
+
+/** `grep [n]ginx` does not mean files. */
+const withTextPattern = (argv: readonly Word[]): readonly Word[] =>
+  argv.map((word, n) => (n === soughtBy(argv) ? asText(word) : word))
 
 function notListed(name: string, rules: ShellRules): Refused {
   if (name.includes('/'))

@@ -31,6 +31,8 @@ export type Given = {
   /** The text of the value; undefined when there is none or it is only known on the target. */
   readonly value: string | undefined
   readonly hasValue: boolean
+  /** What the value begins with, as far as it is known. */
+  readonly head: string
 }
 export type Arguments = { readonly given: readonly Given[]; readonly operands: readonly Word[] }
 
@@ -82,7 +84,7 @@ export function readOptions(argv: readonly Word[], reading: Reading): Arguments 
         'A pattern as the value of an option might become several words.',
         'Put it into quotes, or write it out.',
       )
-    given.push({ flag: takesNext, value: textOf(value), hasValue: true })
+    given.push({ flag: takesNext, value: textOf(value), hasValue: true, head: headOf(value) })
   }
   return { given, operands }
 }
@@ -97,11 +99,11 @@ function long(head: string, text: string | undefined, reading: Reading, given: G
   check(flag, reading)
   if (equals >= 0) {
     if (flag.takes === 'nothing' && !reading.open && !reading.booleans) throw new Refused(`${name} takes no value.`)
-    given.push({ flag, value: text?.slice(equals + 1), hasValue: true })
+    given.push({ flag, value: text?.slice(equals + 1), hasValue: true, head: head.slice(equals + 1) })
     return undefined
   }
   if (flag.takes === 'value') return flag
-  given.push({ flag, value: undefined, hasValue: false })
+  given.push({ flag, value: undefined, hasValue: false, head: '' })
   return undefined
 }
 
@@ -114,12 +116,17 @@ function short(text: string | undefined, head: string, reading: Reading, given: 
     const flag = reading.known.get(name) ?? reading.refused?.get(name) ?? unknown(name, reading)
     check(flag, reading)
     if (flag.takes === 'nothing') {
-      given.push({ flag, value: undefined, hasValue: false })
+      given.push({ flag, value: undefined, hasValue: false, head: '' })
       continue
     }
     const attached = letters.slice(n + 1).join('')
     if (attached === '' && text !== undefined && flag.takes === 'value') return flag
-    given.push({ flag, value: text === undefined || attached === '' ? undefined : attached, hasValue: attached !== '' })
+    given.push({
+      flag,
+      value: text === undefined || attached === '' ? undefined : attached,
+      hasValue: attached !== '',
+      head: attached,
+    })
     return undefined
   }
   return undefined

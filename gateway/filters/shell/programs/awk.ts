@@ -39,7 +39,7 @@ export const awk: Program = {
       stopsAtOperand: true,
       allows: use.flag,
     })
-    for (const { flag, value } of given) if (flag.names.includes('-v')) checkAssignment(value)
+    for (const { flag, head } of given) if (flag.names.includes('-v')) checkAssignment(head)
     const [program, ...files] = operands
     if (program === undefined) {
       if (given.some(({ flag }) => flag.names.includes('--version'))) return
@@ -56,8 +56,9 @@ export const awk: Program = {
   },
 }
 
-function checkAssignment(value: string | undefined): void {
-  const name = value === undefined ? undefined : /^([A-Za-z_][A-Za-z0-9_]*)=/.exec(value)?.[1]
+/** The value may be anything; the name may not. */
+function checkAssignment(head: string): void {
+  const name = /^([A-Za-z_][A-Za-z0-9_]*)=/.exec(head)?.[1]
   if (name === undefined) throw new Refused('-v takes name=value, written out.', "awk -v n=3 '…'")
   const reason = FORBIDDEN.get(name)
   if (reason !== undefined) throw new Refused(`awk may not set ${name}: ${reason}.`)
@@ -65,7 +66,7 @@ function checkAssignment(value: string | undefined): void {
 
 function checkFile(file: Word): void {
   const head = headOf(file)
-  if (/^[A-Za-z_][A-Za-z0-9_]*=/.test(head)) checkAssignment(textOf(file))
+  if (/^[A-Za-z_][A-Za-z0-9_]*=/.test(head)) checkAssignment(head)
   else if (/^\/+inet/.test(head)) throw new Refused('awk would open a network connection under this name.')
 }
 

@@ -4,7 +4,7 @@ import { Refused, textOf, type Word } from '../words.ts'
 import { type Program, plain } from './program.ts'
 
 const listers =
-  'ls whoami id uptime free uname nproc lscpu lsblk w who printenv df stat basename dirname readlink realpath which getent vmstat'
+  'ls whoami id uptime free uname nproc lscpu lsblk w who printenv stat basename dirname readlink realpath which getent vmstat'
     .split(' ')
     .map((name) => plain(name, { reads: false }))
 const readers = 'last du cat head tail wc grep cut tr cmp md5sum sha256sum nl tac od'
@@ -69,6 +69,7 @@ export const plainPrograms: readonly Program[] = [
   ...readers,
   ...words,
   ps,
+  plain('df', { refused: 'sync', because: 'it makes the host write', reads: false }),
   plain('diff', {
     known:
       'C,context? U,unified? I,ignore-matching-lines= x,exclude= X,exclude-from= F,show-function-line= W,width= D,ifdef= S,starting-file= label= horizon-lines= tabsize= palette= color?',
@@ -80,8 +81,8 @@ export const plainPrograms: readonly Program[] = [
   plain('hexdump', { known: 'e,format= f,format-file= n,length= s,skip=' }),
   plain('file', {
     known: 'm,magic-file= F,separator= f,files-from= P,parameter= e,exclude= exclude-quiet=',
-    refused: 'C,compile p,preserve-date z,uncompress Z,uncompress-noreport',
-    because: 'it writes, or starts other programs',
+    refused: 'C,compile p,preserve-date',
+    because: 'it writes',
   }),
   plain('ping', {
     known: 'c,count= C e= F= G= h= i,interval= I= M= m= N= O p= Q= s,size= S= t= T= w,deadline= W,timeout=',
