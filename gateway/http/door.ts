@@ -135,7 +135,7 @@ export class Door implements HttpDoor {
 
   #assertion(session: LiveSession, place: Place): Promise<Assertion> {
     const { identity, grant } = session.admission
-    return this.#assertions.about(identity, place.target, grant.id)
+    return this.#assertions.about(session, identity, place.target, grant.id)
   }
 
   async #fields(

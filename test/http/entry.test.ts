@@ -209,6 +209,7 @@ await t.test('a role that asks for a fresh second factor sends people through th
   const there = `${world.originOf('fresh-web')}/x`
   t.equal((await world.visit(browser, there, alice)).status, 200)
   world.later(300_000)
+  await until('asked again', async () => (await browser.open(there)).status === 401)
   const page = await browser.open(there)
   t.equal(page.status, 401)
   t.match(page.text, /Sign in again[\s\S]*of the last 5 minutes/)

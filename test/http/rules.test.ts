@@ -60,9 +60,10 @@ targets: { prod-web: { labels: { env: prod }, http: ${target} } }
 roles: { web: { targets: [prod-web], requesters: [a], approval: auto, http: ${role} } }
 `
 
+const configOf = (target: string, role: string, more = '') => parseConfig(text(target, role, more), 'g.yaml', [], {})
+
 await t.test('the configuration of web targets and roles is read whole, and mistakes are named', async (t) => {
-  const read = (target: string, role: string, more = '') => parseConfig(text(target, role, more), 'g.yaml', [], {})
-  const config = read(
+  const config = configOf(
     "{ url: 'http://10.0.0.7:3000/', basic: { username: svc, password: 'env:P' }, request_headers: ['x-a-*'] }",
     "{ mode: read-only, paths: ['/api/**'], record_body_kilobytes: 1 }",
     'web: { domain: apps.example }',
@@ -98,7 +99,8 @@ await t.test('the configuration of web targets and roles is read whole, and mist
     [good, '{ mode: read-only, paths: ["/a%2fb"] }', '', /without escapes/],
     [good, '{ mode: read-only }', "web: { domain: 'https://x' }", /a domain/],
   ]
-  for (const [target, role, more, complaint] of wrong) t.throws(() => read(target, role, more), { message: complaint })
+  for (const [target, role, more, complaint] of wrong)
+    t.throws(() => configOf(target, role, more), { message: complaint })
 })
 
 await t.test('patterns: a star stays within its segment, two do not', async (t) => {
