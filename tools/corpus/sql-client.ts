@@ -7,8 +7,11 @@ import { logIn } from '../../gateway/postgres/upstream.ts'
 
 export type Answer = { readonly type: string; readonly body: Buffer }
 
-/** As the corpus writes them: `["P", "name", "sql"]`, `["B", "portal", "statement", ["1"]]`, `["S"]`… */
+/** As the corpus writes them: `["P", "name", "sql"]` (and types, by name, if need be), `["B", "portal", "statement", ["1"]]`, `["S"]`… */
 export type Step = readonly [string, ...(string | readonly string[])[]]
+
+/** The number of a function, given with its argument types, or of a type. */
+export type OidOf = (name: string) => Promise<number>
 
 export type Login = {
   readonly port: number
@@ -22,6 +25,8 @@ const text = (part: string | readonly string[] | undefined): string => (typeof p
 const texts = (part: string | readonly string[] | undefined): readonly string[] => (Array.isArray(part) ? part : [])
 const values = (parts: readonly string[]): Buffer =>
   Buffer.concat([int16(parts.length), ...parts.flatMap((p) => [int32(Buffer.byteLength(p)), Buffer.from(p)])])
+const numbers = async (names: readonly string[], oid: OidOf | undefined): Promise<Buffer> =>
+  Buffer.concat([int16(names.length), ...(await Promise.all(names.map(async (n) => int32((await oid?.(n)) ?? 0))))])
 /** Without the builder's guard: a NUL in the text is what some cases are about. */
 const raw = (words: string): Buffer => Buffer.from(`${words}\0`)
 
@@ -86,8 +91,8 @@ export class SqlClient {
     return this.run([['Q', sql], ...(data === undefined ? [] : ([['d', data], ['c']] as const))], undefined)
   }
 
-  /** @param oid numbers of the functions that `F` names. */
-  async run(steps: readonly Step[], oid: ((name: string) => Promise<number>) | undefined): Promise<readonly Answer[]> {
+  /** @param oid numbers of the functions that `F` names, and of the types that `P` declares. */
+  async run(steps: readonly Step[], oid: OidOf | undefined): Promise<readonly Answer[]> {
     const answers: Answer[] = []
     let isOpen = false
     for (const [at, step] of steps.entries()) {
@@ -138,13 +143,13 @@ export class SqlClient {
   }
 }
 
-async function encode(step: Step, oid: ((name: string) => Promise<number>) | undefined): Promise<Buffer> {
+async function encode(step: Step, oid: OidOf | undefined): Promise<Buffer> {
   const [kind, first, second, third] = step
   switch (kind) {
     case 'Q':
       return message('Q', raw(text(first)))
     case 'P':
-      return message('P', cstring(text(first)), raw(text(second)), int16(0))
+      return message('P', cstring(text(first)), raw(text(second)), await numbers(texts(third), oid))
     case 'B':
       return message('B', cstring(text(first)), cstring(text(second)), int16(0), values(texts(third)), int16(0))
     case 'E':

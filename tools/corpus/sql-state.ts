@@ -88,10 +88,17 @@ export class Laboratory {
     return { port: this.server.port, user, password, database: this.database, startup }
   }
 
-  /** By name and argument types, as the corpus writes it. */
-  async functionOid(name: string): Promise<number> {
-    const { rows } = await this.#root.query<{ oid: number }>('SELECT $1::regprocedure::oid AS oid', [name])
-    return rows[0]?.oid ?? 0
+  /** Of a function, given with its argument types, or of a type. */
+  async oid(name: string): Promise<number> {
+    const kind = name.endsWith(')') ? 'regprocedure' : 'regtype'
+    const client = admin(this.server, this.database)
+    await client.connect()
+    try {
+      const { rows } = await client.query<{ oid: number }>(`SELECT $1::${kind}::oid AS oid`, [name])
+      return rows[0]?.oid ?? 0
+    } finally {
+      await client.end()
+    }
   }
 
   async fingerprint(): Promise<string> {

@@ -139,7 +139,7 @@ class Trial {
       ['Q', sql],
       ...(copyin === undefined ? [] : ([['d', copyin], ['c']] as const)),
     ]
-    answers.push(...(await client.run(steps, (name) => this.#laboratory.functionOid(name))))
+    answers.push(...(await client.run(steps, (name) => this.#laboratory.oid(name))))
     return answers
   }
 

@@ -29,6 +29,14 @@ export class RelationTextStore {
     return known
   }
 
+  /** A short text, at once. */
+  parse(text: string): Parsed | undefined {
+    const parsed = this.#parser.parse(text)
+    if (!(parsed instanceof Promise)) return parsed
+    parsed.catch(() => undefined) // nobody waits for it
+    return undefined
+  }
+
   /** Reads what was wanted, and what stands behind that in turn. @param relationOf by number, from the catalog in use. */
   fetchWanted(relationOf: (oid: string) => Relation | undefined): Promise<void> {
     const fetched = this.#fetching.then(() => this.#fetchNow(relationOf))
@@ -96,8 +104,13 @@ export class BehindRelation {
     if (relation.reachesElsewhere) return `${shown} has a foreign table among its partitions`
     if (!['r', 'p', 'v', 'm', 'S'].includes(relation.kind)) return `${shown} is not a table or view`
     // What an administrator's extension does behind an index is its business; in a view it is named, and judged by name.
-    const ran = relation.runs.find((f) => !scope.allows(f) && f.extension === undefined)
+    const ran = relation.runs.find((f) => !scope.allows(f) && f.extension === undefined && !f.isNative)
     if (ran !== undefined) return `${shown}: reading it may run ${ran.schema}.${ran.name}()`
+    for (const check of relation.checks) {
+      const parsed = this.#texts.parse(`SELECT ${check}`)
+      const why = parsed === undefined ? 'its condition is too long' : this.#textReason(parsed, scope)
+      if (why !== undefined) return `${shown}: the condition of a domain in it: ${why}`
+    }
     if (relation.textVersion === undefined) return undefined
     const texts = this.#texts.get(relation)
     if (texts === undefined) return PENDING

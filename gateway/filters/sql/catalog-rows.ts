@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto'
 import type {
   Catalog,
-  Owned,
   Relation,
   RelationTexts,
   StartPath,
@@ -32,17 +31,10 @@ function grouped<T extends { readonly name: string }>(items: Iterable<T>): Map<s
 
 /** @param rows of `CATALOG_SQL`, in its order. */
 export function readCatalog(rows: readonly Rows[]): Catalog {
-  const [
-    system = [],
-    functionRows = [],
-    typeRows = [],
-    operatorRows = [],
-    relationRows = [],
-    inherits = [],
-    needs = [],
-  ] = rows
+  const [system = [], functionRows = [], typeRows = [], operatorRows = [], relationRows = []] = rows
+  const [inherits = [], needs = [], checkRows = []] = rows.slice(5)
   const functions = new Map<string, UserFunction>()
-  for (const [oid, schema, name, extension, one, shadowed] of functionRows)
+  for (const [oid, schema, name, extension, one, shadowed, native] of functionRows)
     functions.set(oid ?? '', {
       oid: oid ?? '',
       schema: schema ?? '',
@@ -50,6 +42,7 @@ export function readCatalog(rows: readonly Rows[]): Catalog {
       extension: extension ?? undefined,
       takesOne: isTrue(one),
       isShadowed: isTrue(shadowed),
+      isNative: isTrue(native),
     })
   const operators = new Map<string, UserOperator & { readonly runs: string }>()
   for (const [schema, name, extension, runs, shadowed, oid] of operatorRows)
@@ -68,7 +61,7 @@ export function readCatalog(rows: readonly Rows[]): Catalog {
       extension: extension ?? undefined,
       isRow: kind === 'c',
     })
-  const reach = reachOf({ functions, operators, typeRows, relationRows, inherits, needs })
+  const reach = reachOf({ functions, operators, typeRows, relationRows, inherits, needs, checkRows })
   return {
     version: createHash('sha256').update(JSON.stringify(rows)).digest('base64url'),
     ...readSystem(system),
@@ -106,15 +99,20 @@ type Raw = {
   readonly relationRows: Rows
   readonly inherits: Rows
   readonly needs: Rows
+  readonly checkRows: Rows
 }
 
 type Reach = {
-  runs(relation: string): readonly Owned[]
+  runs(relation: string): readonly UserFunction[]
+  checks(relation: string): readonly string[]
   isElsewhere(relation: string): boolean
 }
 
+/** Stands for a condition that is too long to be looked at: nothing that could be let through. */
+const TOO_LONG = ';'
+
 /** Nodes are `r<oid>` (relation), `t<oid>` (type), `o<oid>` (operator), `f<oid>` (function). */
-function reachOf({ functions, operators, typeRows, relationRows, inherits, needs }: Raw): Reach {
+function reachOf({ functions, operators, typeRows, relationRows, inherits, needs, checkRows }: Raw): Reach {
   const edges = new Map<string, string[]>()
   const edge = (from: string, to: string) => {
     const known = edges.get(from)
@@ -130,6 +128,13 @@ function reachOf({ functions, operators, typeRows, relationRows, inherits, needs
     for (const type of [rowType, ...list(columnTypes)]) edge(`r${oid}`, `t${type}`)
   }
   for (const [parent, child] of inherits) edge(`r${parent}`, `r${child}`)
+  const checks = new Map<string, string[]>()
+  for (const [domain, text] of checkRows) {
+    const known = checks.get(`t${domain}`)
+    const check = text ?? TOO_LONG
+    if (known === undefined) checks.set(`t${domain}`, [check])
+    else known.push(check)
+  }
   const reached = (from: string): ReadonlySet<string> => {
     const seen = new Set([from])
     for (const node of seen) for (const next of edges.get(node) ?? []) seen.add(next)
@@ -141,6 +146,7 @@ function reachOf({ functions, operators, typeRows, relationRows, inherits, needs
         const found = node.startsWith('f') ? functions.get(node.slice(1)) : undefined
         return found === undefined ? [] : [found]
       }),
+    checks: (oid) => [...new Set([...reached(`r${oid}`)].flatMap((node) => checks.get(node) ?? []))],
     isElsewhere: (oid) => [...reached(`r${oid}`)].some((node) => foreign.has(node)),
   }
 }
@@ -154,6 +160,7 @@ function relation([oid, schema, name, kind, , columns, , version]: Rows[number],
     kind: kind ?? '',
     columns: names(columns),
     runs: reach.runs(id),
+    checks: reach.checks(id),
     textVersion: version === null || version === undefined || version === '' ? undefined : version,
     reachesElsewhere: reach.isElsewhere(id),
   }

@@ -26,18 +26,20 @@ const EXTENSION = (table: string, object: string, owner: string): string =>
   `(SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = '${table}'::regclass AND d.objid = ${object}
      AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass AND EXISTS (SELECT FROM pg_roles u WHERE u.oid = ${owner} AND u.rolsuper) LIMIT 1)`
 
-/** oid, schema, name, extension, takes one argument, shadowed */
+/** oid, schema, name, extension, takes one argument, shadowed, compiled */
 const FUNCTIONS_SQL = `
 SELECT p.oid, n.nspname, p.proname, ${EXTENSION('pg_proc', 'p.oid', 'p.proowner')},
   (p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1) OR p.provariadic <> 0,
   p.pronargdefaults = 0 AND p.provariadic = 0 AND EXISTS (SELECT FROM pg_proc s WHERE s.oid < ${OWN} AND s.proname = p.proname
-    AND s.pronamespace = 'pg_catalog'::regnamespace AND s.proargtypes = p.proargtypes AND s.provariadic = 0)
+    AND s.pronamespace = 'pg_catalog'::regnamespace AND s.proargtypes = p.proargtypes AND s.provariadic = 0),
+  p.prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'c'))
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid >= ${OWN} ORDER BY p.oid`
 
 /** oid, schema, name, extension, kind, what it is made of */
 const TYPES_SQL = `
 SELECT t.oid, n.nspname, t.typname, ${EXTENSION('pg_type', 't.oid', 't.typowner')}, t.typtype,
   pg_catalog.concat_ws(',', NULLIF(t.typbasetype, 0), NULLIF(t.typelem, 0), (SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid),
+    CASE WHEN t.typtype = 'm' THEN (SELECT r.rngtypid FROM pg_range r WHERE pg_catalog.to_jsonb(r) ->> 'rngmultitypid' = t.oid::text) END,
     (SELECT pg_catalog.string_agg(DISTINCT a.atttypid::text, ',') FROM pg_attribute a
       WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0 AND a.atttypid >= ${OWN}))
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= ${OWN} ORDER BY t.oid`
@@ -78,7 +80,13 @@ FROM pg_depend d JOIN (
 ) w ON w.class = d.classid AND w.object = d.objid
 WHERE d.refobjid >= ${OWN} AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
 UNION SELECT 't', t.oid, 'f', k.castfunc FROM pg_cast k CROSS JOIN LATERAL (VALUES (k.castsource), (k.casttarget)) t(oid) WHERE k.castfunc >= ${OWN} AND t.oid >= ${OWN}
+UNION SELECT 't', r.rngtypid, 'f', f.oid FROM pg_range r CROSS JOIN LATERAL (VALUES (r.rngsubdiff::oid), (r.rngcanonical::oid)) f(oid) WHERE f.oid >= ${OWN}
 ORDER BY 1, 2, 3, 4`
+
+/** domain, condition */
+const CHECKS_SQL = `
+SELECT k.contypid, CASE WHEN pg_catalog.octet_length(k.conbin::text) < 100000 THEN pg_catalog.pg_get_expr(k.conbin, 0) END
+FROM pg_constraint k WHERE k.contypid >= ${OWN} AND k.contype = 'c' ORDER BY k.oid`
 
 /** In this order, after {@link EMPTY_PATH_SQL}. `catalog-rows.ts` reads what comes back. */
 export const CATALOG_SQL: readonly string[] = [
@@ -89,6 +97,7 @@ export const CATALOG_SQL: readonly string[] = [
   RELATIONS_SQL,
   INHERITS_SQL,
   NEEDS_SQL,
+  CHECKS_SQL,
 ]
 
 /** Longer texts are not judged: their view is refused. */

@@ -9,6 +9,7 @@ const NOWHERE: Path = { schemas: new Set(), isCatalogFirst: true }
 
 export function catalogTextReason(parsed: Parsed, scope: Scope): string | undefined {
   if ('failure' in parsed) return `its definition cannot be judged (${parsed.failure})`
+  if (parsed.statements.length !== 1) return 'its definition is not one query'
   let isPending = false
   for (const statement of parsed.statements) {
     if (child(statement, 'SelectStmt') === undefined) return 'its definition is not a query'

@@ -14,6 +14,8 @@ export type UserFunction = Owned & {
   readonly takesOne: boolean
   /** pg_catalog has one with the same arguments, which wins where pg_catalog comes first and arguments are not named. */
   readonly isShadowed: boolean
+  /** Compiled: only a superuser makes such a function. */
+  readonly isNative: boolean
 }
 
 /** `isRow`: of a relation or of its own; such a type's name is never a cast that looks like a call. */
@@ -38,7 +40,9 @@ export type Relation = {
   readonly kind: string
   readonly columns: readonly string[]
   /** Functions that reading may run without naming them: behind the view, indexes, constraints, policies, column types and casts. */
-  readonly runs: readonly Owned[]
+  readonly runs: readonly UserFunction[]
+  /** Conditions of domains among its column types: a literal beside such a column can become one of its values. */
+  readonly checks: readonly string[]
   /** Changes with its view query, policies and virtual columns; undefined: it has none of them. */
   readonly textVersion: string | undefined
   /** It, a partition or a child is a foreign table. */
