@@ -20,6 +20,7 @@ const errors = ({ stderr }: Ran): readonly string[] =>
   stderr.split('\n').filter((line) => /ERROR|FATAL|error:/.test(line))
 const works = async (command: string): Promise<boolean> => (await ran(command, ['--version'])).code === 0
 
+t.setTimeout(150_000)
 const directory = await mkdtemp(join(tmpdir(), 'sallyport-corpus-test-'))
 t.teardown(() => rm(directory, { recursive: true, force: true }))
 const hasFifteen = await works('/usr/lib/postgresql/15/bin/postgres')

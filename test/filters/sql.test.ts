@@ -16,6 +16,7 @@ type Case = {
   readonly pass_if?: string
 }
 
+t.setTimeout(150_000)
 let ahead = 0
 const clock = { now: () => (wallClock.now() + ahead) as Moment }
 const servers = new Map<number, JudgedDatabase>()

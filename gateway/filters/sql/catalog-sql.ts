@@ -68,17 +68,21 @@ const INHERITS_SQL = 'SELECT i.inhparent, i.inhrelid FROM pg_inherits i ORDER BY
 
 /** what has it (r relation, t type), its oid, what it needs (f function, o operator, t type), the oid of that */
 const NEEDS_SQL = `
-SELECT DISTINCT w.what, w.oid, CASE d.refclassid WHEN 'pg_proc'::regclass THEN 'f' WHEN 'pg_operator'::regclass THEN 'o' ELSE 't' END, d.refobjid
-FROM pg_depend d JOIN (
-  SELECT 'r' AS what, r.ev_class AS oid, 'pg_rewrite'::regclass AS class, r.oid AS object FROM pg_rewrite r JOIN pg_class v ON v.oid = r.ev_class WHERE v.relkind = 'v'
-  UNION ALL SELECT 'r', p.polrelid, 'pg_policy'::regclass, p.oid FROM pg_policy p
-  UNION ALL SELECT CASE WHEN k.contypid <> 0 THEN 't' ELSE 'r' END, CASE WHEN k.contypid <> 0 THEN k.contypid ELSE k.conrelid END, 'pg_constraint'::regclass, k.oid FROM pg_constraint k
-  UNION ALL SELECT 'r', f.adrelid, 'pg_attrdef'::regclass, f.oid FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE a.attgenerated = 'v'
-  UNION ALL SELECT 'r', x.indrelid, 'pg_class'::regclass, x.indexrelid FROM pg_index x
-  UNION ALL SELECT 'r', s.stxrelid, 'pg_statistic_ext'::regclass, s.oid FROM pg_statistic_ext s
-  UNION ALL SELECT 'r', t.partrelid, 'pg_class'::regclass, t.partrelid FROM pg_partitioned_table t
-) w ON w.class = d.classid AND w.object = d.objid
-WHERE d.refobjid >= ${OWN} AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+WITH d AS MATERIALIZED (
+  SELECT DISTINCT classid, objid, CASE refclassid WHEN 'pg_proc'::regclass THEN 'f' WHEN 'pg_operator'::regclass THEN 'o' ELSE 't' END AS kind, refobjid
+  FROM pg_depend WHERE refobjid >= ${OWN} AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+    AND classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass, 'pg_class'::regclass, 'pg_statistic_ext'::regclass)
+)
+SELECT 'r' AS what, r.ev_class AS oid, d.kind, d.refobjid FROM d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+  WHERE d.classid = 'pg_rewrite'::regclass AND v.relkind = 'v'
+UNION SELECT 'r', p.polrelid, d.kind, d.refobjid FROM d JOIN pg_policy p ON p.oid = d.objid WHERE d.classid = 'pg_policy'::regclass
+UNION SELECT CASE WHEN k.contypid <> 0 THEN 't' ELSE 'r' END, CASE WHEN k.contypid <> 0 THEN k.contypid ELSE k.conrelid END, d.kind, d.refobjid
+  FROM d JOIN pg_constraint k ON k.oid = d.objid WHERE d.classid = 'pg_constraint'::regclass
+UNION SELECT 'r', f.adrelid, d.kind, d.refobjid FROM d JOIN pg_attrdef f ON f.oid = d.objid
+  JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE d.classid = 'pg_attrdef'::regclass AND a.attgenerated = 'v'
+UNION SELECT 'r', x.indrelid, d.kind, d.refobjid FROM d JOIN pg_index x ON x.indexrelid = d.objid WHERE d.classid = 'pg_class'::regclass
+UNION SELECT 'r', s.stxrelid, d.kind, d.refobjid FROM d JOIN pg_statistic_ext s ON s.oid = d.objid WHERE d.classid = 'pg_statistic_ext'::regclass
+UNION SELECT 'r', t.partrelid, d.kind, d.refobjid FROM d JOIN pg_partitioned_table t ON t.partrelid = d.objid WHERE d.classid = 'pg_class'::regclass
 UNION SELECT 't', t.oid, 'f', k.castfunc FROM pg_cast k CROSS JOIN LATERAL (VALUES (k.castsource), (k.casttarget)) t(oid) WHERE k.castfunc >= ${OWN} AND t.oid >= ${OWN}
 UNION SELECT 't', r.rngtypid, 'f', f.oid FROM pg_range r CROSS JOIN LATERAL (VALUES (r.rngsubdiff::oid), (r.rngcanonical::oid)) f(oid) WHERE f.oid >= ${OWN}
 ORDER BY 1, 2, 3, 4`
