@@ -11,10 +11,11 @@ import { fillWorkspace, photograph } from '../fixtures/shell-workspace.ts'
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20_261_120)
 const WANTED = Number(process.env['ORACLE_LINES'] ?? 2000)
 const BATCH = 250
+const SANDBOX = 'bwrap'
 
 const runs = (...[program, ...argv]: [string, ...string[]]) =>
   spawnSync(program, argv, { timeout: 120_000 }).status === 0
-const hasSandbox = () => runs('bwrap', '--ro-bind', '/', '/', '--unshare-all', 'true')
+const hasSandbox = () => runs(SANDBOX, '--ro-bind', '/', '/', '--unshare-all', 'true')
 const isReady =
   hasSandbox() || (process.getuid?.() === 0 && runs('apt-get', 'install', '-y', '-qq', 'bubblewrap') && hasSandbox())
 
@@ -82,7 +83,7 @@ if (isReady) {
       `--ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /var/tmp --tmpfs /run --tmpfs /home --bind ${workspace} /tmp/gw ` +
       `--ro-bind ${join(root, 'script.sh')} /run/script.sh --setenv HOME /tmp/gw/home`
     const walls = '--unshare-all --cap-drop ALL --die-with-parent --new-session'
-    return spawnSync('bwrap', [...`${places} ${walls}`.split(' '), 'bash', '/run/script.sh'], {
+    return spawnSync(SANDBOX, [...`${places} ${walls}`.split(' '), 'bash', '/run/script.sh'], {
       timeout: 240_000,
       encoding: 'utf8',
     })

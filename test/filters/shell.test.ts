@@ -91,6 +91,8 @@ t.test('what is sent is written anew from what was judged', async (t) => {
   t.equal(sent('cd "a b" && ls', { directory: "/x'y" }), "cd -- '/x'\\''y' || exit; CDPATH= cd -- 'a b' && ls")
   t.equal(sent('cd -', { previousDirectory: '/var' }), '{ CDPATH= cd -- /var && pwd; }')
   t.equal(sent('type -a ls'), `/usr/bin/env -u BASH_ENV bash -c 'type "$@"' bash -a ls`)
+  t.equal(sent('cd -'), "{ echo 'cd: OLDPWD not set' >&2; false; }")
+  t.equal(sent('cd /a; cd -', { previousDirectory: '/var' }), 'CDPATH= cd -- /a; cd -')
   t.equal(forAnyShell("ls 'a'"), "exec /bin/sh -c 'ls '\\''a'\\'''")
   t.equal(quoteText(''), "''")
 })

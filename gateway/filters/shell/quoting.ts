@@ -29,7 +29,8 @@ export function quote(plan: Plan, context: QuoteContext = {}): string {
   if (asksForHost(plan)) start.push('HOSTNAME=$(uname -n)')
   const lines: string[] = []
   plan.steps.forEach((step, n) => {
-    const text = quoteStep(step, n === 0, context)
+    const hasMoved = plan.steps.slice(0, n).some(({ kind }) => kind === 'cd')
+    const text = quoteStep(step, n === 0, hasMoved, context)
     const before = lines.pop()
     if (before === undefined) lines.push(text)
     else if (step.join === ';') lines.push(before, text)
@@ -49,17 +50,22 @@ function wordsIn(step: Step): readonly Word[] {
   return step.kind === 'cd' && typeof step.to !== 'string' ? [step.to] : []
 }
 
-function quoteStep(step: Step, isFirst: boolean, context: QuoteContext): string {
+function quoteStep(step: Step, isFirst: boolean, hasMoved: boolean, context: QuoteContext): string {
   const status = isFirst ? (context.lastStatus ?? 0) : undefined
   if (step.kind === 'exit') return step.status === undefined ? 'exit' : `exit ${step.status}`
   if (step.kind === 'pipeline')
     return step.commands.map((command) => quoteCommand(command, status, context)).join(' | ')
   const redirections = step.redirections.map((text) => ` ${text}`).join('')
-  if (step.to === 'previous')
-    return context.previousDirectory === undefined
-      ? `cd -${redirections}`
-      : `{ CDPATH= cd -- ${quotePath(context.previousDirectory)} && pwd; }${redirections}`
+  if (step.to === 'previous') return `${back(hasMoved, context)}${redirections}`
   return `CDPATH= cd -- ${step.to === 'home' ? '"$HOME"' : quoteWord(step.to, status)}${redirections}`
+}
+
+/** A fresh shell does not know where the person was before; what this line does itself, it knows. */
+function back(hasMoved: boolean, { previousDirectory }: QuoteContext): string {
+  if (hasMoved) return 'cd -'
+  return previousDirectory === undefined
+    ? "{ echo 'cd: OLDPWD not set' >&2; false; }"
+    : `{ CDPATH= cd -- ${quotePath(previousDirectory)} && pwd; }`
 }
 
 function quoteCommand(command: Command, status: number | undefined, context: QuoteContext): string {

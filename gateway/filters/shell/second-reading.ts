@@ -20,7 +20,12 @@ const ourOutline = ({ spans, redirections }: SimpleCommand): string =>
 
 /** Undefined when there is anything in the tree that the subset does not have. */
 function theirOutline(line: string): string | undefined {
-  const script = parse(line)
+  let script: ReturnType<typeof parse>
+  try {
+    script = parse(line)
+  } catch {
+    return undefined
+  }
   if (script.errors !== undefined && script.errors.length > 0) return undefined
   let outline = ''
   for (const { command, background } of script.commands) {
