@@ -61,7 +61,8 @@ export function tlsOf(config: Config, dataDir: string, clock: Clock): { readonly
   const at = { key: join(dataDir, 'keys/tls.key'), cert: join(dataDir, 'keys/tls.crt') }
   const month = 30 * 24 * 3_600_000
   if (!existsSync(at.cert) || statSync(at.cert).mtimeMs < clock.now() - 11 * month) {
-    const made = selfSignedCertificate({ names: [new URL(config.public_url).hostname], clock })
+    const names = [new URL(config.public_url).hostname, ...(config.web === undefined ? [] : [`*.${config.web.domain}`])]
+    const made = selfSignedCertificate({ names, clock })
     writeFileSync(at.key, made.key, { mode: 0o600 })
     writeFileSync(at.cert, made.cert, { mode: 0o644 })
   }

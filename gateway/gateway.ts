@@ -5,7 +5,13 @@ import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
 import { shellJudge } from './filters/filters.ts'
 import { createGrants, type Policy, RoleIntents } from './grants/grants.ts'
-import { createIdentity, PATHS } from './identity/identity.ts'
+import {
+  createIdentity,
+  createWebSessions,
+  type IdentityHooks,
+  type IdentitySettings,
+  PATHS,
+} from './identity/identity.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
@@ -15,6 +21,7 @@ import { createEngine, createSshTerminator } from './ssh/ssh.ts'
 import { openState } from './state/state.ts'
 import { createTunnels } from './tunnels/tunnels.ts'
 import { createUpstreams } from './upstreams/upstreams.ts'
+import { openWebDoor } from './web-door.ts'
 
 export type GatewayParts = {
   readonly config: Config
@@ -91,30 +98,25 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   opened.defer(() => tunnels.close())
   const upstreams = createUpstreams({ log, environment: parts.environment, agents: tunnels })
   const { identity: i } = config
-  const identity = createIdentity({
-    state,
-    clock,
-    log,
-    audit,
-    settings: {
-      publicUrl: config.public_url,
-      providers: i.providers,
-      keyBoundForMs: i.key_bound_for,
-      approvalWithinMs: i.approval_within,
-      allowOtherAddress: i.allow_other_address,
-      signInWaitMs: i.sign_in_wait,
-      sessionIdleMs: i.session_idle,
-      sessionMostMs: i.session_most,
+  const identitySettings: IdentitySettings = {
+    publicUrl: config.public_url,
+    providers: i.providers,
+    keyBoundForMs: i.key_bound_for,
+    approvalWithinMs: i.approval_within,
+    allowOtherAddress: i.allow_other_address,
+    signInWaitMs: i.sign_in_wait,
+    sessionIdleMs: i.session_idle,
+    sessionMostMs: i.session_most,
+  }
+  const hooks: IdentityHooks = {
+    secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
+    lockOf: async (subject, username) => {
+      const lock = await grants.lockOf({ subject, username })
+      return lock === undefined ? undefined : `Locked by ${lock.by}${lock.note === '' ? '' : `: ${lock.note}`}.`
     },
-    hooks: {
-      secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
-      lockOf: async (subject, username) => {
-        const lock = await grants.lockOf({ subject, username })
-        return lock === undefined ? undefined : `Locked by ${lock.by}${lock.note === '' ? '' : `: ${lock.note}`}.`
-      },
-      signedOut: () => undefined, // live sessions go on to their grant's end; `lock` is what cuts a person off
-    },
-  })
+    signedOut: () => undefined, // live sessions go on to their grant's end; `lock` is what cuts a person off
+  }
+  const identity = createIdentity({ state, clock, log, audit, settings: identitySettings, hooks })
 
   const counters = newCounters()
   const recorder = counted(journal, counters, parts.watcher)
@@ -181,7 +183,20 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
         })
   if (postgresDoor !== undefined) opened.defer(() => postgresDoor.close(grace))
 
+  const webSessions = createWebSessions({ state, clock, settings: identitySettings, hooks })
+  const webDoor = openWebDoor({
+    config,
+    sessions: webSessions,
+    grants,
+    upstreams,
+    road: { admit, open },
+    notes: { log, audit },
+  })
+  if (webDoor !== undefined) opened.defer(() => webDoor.close())
+
   const portal = createPortal({
+    elsewhere: webDoor,
+    web: config.web === undefined ? undefined : { sessions: webSessions, domain: config.web.domain },
     identity,
     tokens: postgresDoor === undefined ? undefined : identity.tokens,
     desk: grants,

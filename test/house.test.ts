@@ -34,6 +34,7 @@ const hall = [
   'admin',
   'inner-door',
   'postgres-door',
+  'web-door',
 ].map((name) => `gateway/${name}.ts`)
 /** Package → rooms that may import it. A second key needs a decision record. */
 const keys: Record<string, readonly string[]> = {
