@@ -18,6 +18,7 @@ import { recordedFields, recordedText } from './masking.ts'
 import { fromOwnPages } from './origin-rule.ts'
 import type { HttpDoor, HttpParts } from './parts.ts'
 import { type Place, placeOf } from './place.ts'
+import { RefusalNotes } from './refused.ts'
 import { judge } from './scope.ts'
 import { Visits } from './visits.ts'
 import { checkHandshake, WebSocketRelay } from './websocket.ts'
@@ -34,10 +35,12 @@ export class Door implements HttpDoor {
   readonly #parts: HttpParts
   readonly #visits: Visits
   readonly #assertions: Assertions
+  readonly #refused: RefusalNotes
 
   constructor(parts: HttpParts) {
     this.#parts = parts
     this.#visits = new Visits(parts)
+    this.#refused = new RefusalNotes(parts.notes)
     this.#assertions = new Assertions({
       sessions: parts.sessions,
       clock: parts.notes.clock,
@@ -127,10 +130,15 @@ export class Door implements HttpDoor {
     const visitor = await this.#visits.visitor(secret, place.target, { quiet: isQuiet(asked) })
     if (visitor === undefined) return undefined
     known.identity = visitor.identity
-    return visitor.session({
-      address: addressOf(request),
-      version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
-    })
+    try {
+      return await visitor.session({
+        address: addressOf(request),
+        version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
+      })
+    } catch (failure) {
+      this.#refused.note(visitor.identity, place.target, failure)
+      throw failure
+    }
   }
 
   #assertion(session: LiveSession, place: Place): Promise<Assertion> {

@@ -43,6 +43,8 @@ export class Exchange {
   #bytesIn = 0
   #bytesOut = 0
   #fields: readonly Field[] = []
+  /** The browser reads more slowly than the target writes. */
+  #isWaiting = false
   #isOver = false
 
   constructor(parts: ExchangeParts) {
@@ -149,9 +151,11 @@ export class Exchange {
     this.#bytesOut += chunk.length
     this.#awake()
     this.#tape?.('answer', chunk)
-    if (response.write(chunk)) return
+    if (response.write(chunk) || this.#isWaiting) return
+    this.#isWaiting = true
     controller.pause()
     response.once('drain', () => {
+      this.#isWaiting = false
       this.#awake()
       controller.resume()
     })

@@ -1,6 +1,7 @@
 /** What the HTTP door is made of: the types of the parts that `gateway.ts` hands in. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
@@ -59,7 +60,7 @@ export type HttpParts = {
     secret(ref: SecretRef): Promise<Buffer>
   }
   readonly settings: HttpSettings
-  readonly notes: { readonly clock: Clock; readonly log: Log }
+  readonly notes: { readonly clock: Clock; readonly log: Log; readonly audit: Audit }
 }
 
 /** What the portal's listener hands every request and upgrade for other host names to. */

@@ -87,8 +87,8 @@ export class WebSocketRelay {
     if (mayClose) {
       client.end(closeFrame(1008, why.message))
       setTimeout(() => client.destroy(), LAST_WORDS_MS).unref()
-    } else if (isOpen) client.destroy()
-    else deny(why)
+    } else if (this.#status === 0) deny(why)
+    else client.destroy()
   }
 
   async #connect(fields: readonly string[]): Promise<void> {
@@ -108,7 +108,11 @@ export class WebSocketRelay {
       createConnection: () => line,
     })
     this.#asking = asking
-    asking.setTimeout(headersMs ?? HEADERS_MS, () => asking.destroy(tooSlow()))
+    // Not the socket's own timer: what dials may give another stream that has none.
+    const late = setTimeout(() => asking.destroy(tooSlow()), headersMs ?? HEADERS_MS)
+    asking.once('close', () => clearTimeout(late))
+    asking.once('response', () => clearTimeout(late))
+    asking.once('upgrade', () => clearTimeout(late))
     asking.once('error', (failure) => this.#fail(failure))
     asking.once('response', (answer) => this.#refused(answer))
     asking.once('upgrade', (answer, socket, head) => this.#agreed(answer, socket, head))
@@ -154,7 +158,6 @@ export class WebSocketRelay {
     this.#status = 101
     this.#target = target
     target.on('error', () => target.destroy())
-    if ('setTimeout' in target && typeof target.setTimeout === 'function') target.setTimeout(0)
     const fields = towardsBrowser(answer.rawHeaders, session.endpoint, place)
     client.write(headOf(101, [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket']))
     this.#relay(this.#fromClient, client, target, early)
@@ -163,7 +166,7 @@ export class WebSocketRelay {
 
   #relay(side: Side, from: Duplex, to: Duplex, first: Buffer): void {
     const pass = (chunk: Buffer) => {
-      if (to.destroyed || this.#isOver || to.write(chunk)) return
+      if (to.destroyed || this.#isOver || to.write(chunk) || from.isPaused()) return
       from.pause()
       to.once('drain', () => from.resume())
     }

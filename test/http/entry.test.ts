@@ -40,6 +40,10 @@ await t.test('a stranger signs in, asks for access, waits, and goes on to the ve
   t.match(first.text, /Ask for access first/)
   t.match(first.url, /\/orders\?page=2$/)
   t.equal(seen.length, 0, 'nothing has reached the application')
+  t.match(
+    world.audited.findLast(({ kind }) => kind === 'session.refused'),
+    { actor: 'alice', target: 'prod-web', details: { protocol: 'http' } },
+  )
   const ask = /href="([^"]+web-ask[^"]+)"/.exec(first.text)?.[1]?.replaceAll('&#38;', '&') ?? ''
   const form = await browser.open(ask)
   t.match(form.text, /Ask for access to prod-web/)

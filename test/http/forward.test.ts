@@ -7,6 +7,7 @@ import { createServer as createTls } from 'node:https'
 import { type AddressInfo, createServer as createTcp, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -130,6 +131,25 @@ t.teardown(() => {
   }
   silent.close()
 })
+/** A stream that is no socket, as an agent's tunnel is. */
+function tunnelled(line: Duplex): Duplex {
+  const outer = new Duplex({
+    read: () => line.resume(),
+    write: (chunk: Buffer, _, done) => void line.write(chunk, done),
+    final: (done) => void line.end(done),
+    destroy: (failure, done) => {
+      line.destroy()
+      done(failure)
+    },
+  })
+  line.on('data', (chunk: Buffer) => {
+    if (!outer.push(chunk)) line.pause()
+  })
+  line.once('end', () => outer.push(null))
+  line.once('close', () => outer.destroy())
+  return outer
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-http-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const keyFile = join(folder, 'key.pem')
@@ -150,17 +170,19 @@ const world = await webWorld(
     webTarget('wrong-web', { url: `https://localhost:${portOf(secure)}`, ca: client.cert }),
     webTarget('taped-web', { url }),
     webTarget('order-web', { url }),
+    webTarget('tunnel-web', { url }),
   ],
   {
     settings: { headersMs: 700, idleMs: 1500, sessionIdleMs: 60_000 },
     dial: (dial, recorder) => (admission, signal) => {
       recorder.order.push('forward')
-      return dial(admission, signal)
+      const line = dial(admission, signal)
+      return admission.target.name === 'tunnel-web' ? line.then(tunnelled) : line
     },
   },
 )
 const cookies = new Map<string, string>()
-for (const target of ['prod-web', 'down-web', 'silent-web', 'tls-web', 'wrong-web']) {
+for (const target of ['prod-web', 'tunnel-web', 'down-web', 'silent-web', 'tls-web', 'wrong-web']) {
   await world.live('web', target)
   cookies.set(target, await world.cookie(target))
 }
@@ -384,6 +406,22 @@ else {
       await until('no line is left behind', () => echo.clients.size <= before)
     },
   )
+
+  await t.test('what reaches a target through a tunnel is no socket, and works all the same', async (t) => {
+    const there = world.originOf('tunnel-web')
+    const down = await curl([`${there}/big`], 'tunnel-web', true)
+    t.equal(down.sha256, bigHash)
+    const up = await curl(['-d', 'abc', `${there}/up`], 'tunnel-web')
+    t.equal(up.out.toString(), 'ok POST 3')
+    const line = socketTo('/ok', 'tunnel-web')
+    t.equal(await message(line), 'hello')
+    const back = message(line)
+    line.send('through')
+    t.equal(await back, 'through')
+    line.close()
+    const died = await curl(['-i', `${there}/die`], 'tunnel-web')
+    t.not(died.code, 0)
+  })
 
   await t.test('a WebSocket that breaks the protocol is ended', async (t) => {
     const line = socketTo('/ok')
