@@ -17,6 +17,9 @@ const programs = {
   '/usr/bin/curl': 'curl',
   '/usr/bin/openssl': 'openssl',
   '/usr/lib/python3/dist-packages/psycopg2': 'python3-psycopg2',
+  '/usr/lib/python3/dist-packages/psycopg': 'python3-psycopg',
+  '/usr/share/java/postgresql.jar': 'libpostgresql-jdbc-java',
+  '/usr/bin/javac': 'default-jdk-headless',
 }
 const missing = Object.entries(programs).flatMap(([path, name]) => (existsSync(path) ? [] : [name]))
 if (missing.length > 0 && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
