@@ -29,8 +29,15 @@ function grouped<T extends { readonly name: string }>(items: Iterable<T>): Map<s
   return byName
 }
 
+/** The same for the same rows: cheap to tell whether a catalog has to be read at all. */
+export const versionOf = (rows: readonly Rows[]): string => {
+  const hash = createHash('sha256')
+  for (const part of rows) hash.update(JSON.stringify(part))
+  return hash.digest('base64url')
+}
+
 /** @param rows of `CATALOG_SQL`, in its order. */
-export function readCatalog(rows: readonly Rows[]): Catalog {
+export function readCatalog(rows: readonly Rows[], version: string): Catalog {
   const [system = [], functionRows = [], typeRows = [], operatorRows = [], relationRows = []] = rows
   const [inherits = [], needs = [], checkRows = []] = rows.slice(5)
   const functions = new Map<string, UserFunction>()
@@ -63,7 +70,7 @@ export function readCatalog(rows: readonly Rows[]): Catalog {
     })
   const reach = reachOf({ functions, operators, typeRows, relationRows, inherits, needs, checkRows })
   return {
-    version: createHash('sha256').update(JSON.stringify(rows)).digest('base64url'),
+    version,
     ...readSystem(system),
     functions: grouped(functions.values()),
     types: grouped(types.values()),
@@ -102,14 +109,11 @@ type Raw = {
   readonly checkRows: Rows
 }
 
-type Reach = {
-  runs(relation: string): readonly UserFunction[]
-  checks(relation: string): readonly string[]
-  isElsewhere(relation: string): boolean
-}
+/** From a relation's number to what reading it may come to. */
+type Reach = (relation: string) => Pick<Relation, 'runs' | 'checks' | 'reachesElsewhere'>
 
-/** Stands for a condition that is too long to be looked at: nothing that could be let through. */
-const TOO_LONG = ';'
+/** Stands for a condition that is too long to be looked at: no SQL, so it is refused. */
+const TOO_LONG = ')'
 
 /** Nodes are `r<oid>` (relation), `t<oid>` (type), `o<oid>` (operator), `f<oid>` (function). */
 function reachOf({ functions, operators, typeRows, relationRows, inherits, needs, checkRows }: Raw): Reach {
@@ -140,14 +144,13 @@ function reachOf({ functions, operators, typeRows, relationRows, inherits, needs
     for (const node of seen) for (const next of edges.get(node) ?? []) seen.add(next)
     return seen
   }
-  return {
-    runs: (oid) =>
-      [...reached(`r${oid}`)].flatMap((node) => {
-        const found = node.startsWith('f') ? functions.get(node.slice(1)) : undefined
-        return found === undefined ? [] : [found]
-      }),
-    checks: (oid) => [...new Set([...reached(`r${oid}`)].flatMap((node) => checks.get(node) ?? []))],
-    isElsewhere: (oid) => [...reached(`r${oid}`)].some((node) => foreign.has(node)),
+  return (oid) => {
+    const nodes = [...reached(`r${oid}`)]
+    return {
+      runs: nodes.flatMap((node) => (node.startsWith('f') ? (functions.get(node.slice(1)) ?? []) : [])),
+      checks: [...new Set(nodes.flatMap((node) => checks.get(node) ?? []))],
+      reachesElsewhere: nodes.some((node) => foreign.has(node)),
+    }
   }
 }
 
@@ -159,10 +162,8 @@ function relation([oid, schema, name, kind, , columns, , version]: Rows[number],
     name: name ?? '',
     kind: kind ?? '',
     columns: names(columns),
-    runs: reach.runs(id),
-    checks: reach.checks(id),
+    ...reach(id),
     textVersion: version === null || version === undefined || version === '' ? undefined : version,
-    reachesElsewhere: reach.isElsewhere(id),
   }
 }
 

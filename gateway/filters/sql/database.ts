@@ -2,7 +2,7 @@
 import type { Clock, Moment } from '../../model/moment.ts'
 import { BehindRelation, RelationTextStore } from './behind.ts'
 import type { Catalog, Relation, StartPath } from './catalog.ts'
-import { readCatalog, readPath, readTexts, type Rows } from './catalog-rows.ts'
+import { readCatalog, readPath, readTexts, type Rows, versionOf } from './catalog-rows.ts'
 import { CATALOG_SQL, EMPTY_PATH_SQL, PATH_SQL, textsSql } from './catalog-sql.ts'
 import { catalogTextReason } from './catalog-text.ts'
 import type { Parser } from './parser.ts'
@@ -110,9 +110,14 @@ export class Database {
   async #load(): Promise<void> {
     const at = this.#clock.now()
     const answers = await this.#ask([PATH_SQL, EMPTY_PATH_SQL, ...CATALOG_SQL])
-    const catalog = readCatalog(answers.slice(2))
+    const rows = answers.slice(2)
+    const version = versionOf(rows)
+    if (version === this.#loaded?.catalog.version) {
+      this.#loadedAt = at
+      return
+    }
+    const catalog = readCatalog(rows, version)
     this.#loadedAt = at
-    if (catalog.version === this.#loaded?.catalog.version) return
     const relations = [...catalog.relations.values()].flat()
     this.#loaded = { catalog, byOid: new Map(relations.map((relation) => [relation.oid, relation])) }
     this.#texts.prune(relations)
