@@ -8,6 +8,12 @@ import { type Demo, type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { finished, type Ran, sshClient } from '../fixtures/ssh-client.ts'
 
 const said = (run: Ran): string => run.stdout.toString()
+/** Never 0, which would be ourselves. */
+const pidIn = (run: Ran): number => {
+  const pid = Number(said(run))
+  if (!Number.isInteger(pid) || pid < 2) throw new Error(`no process id: ${said(run)} ${run.stderr}`)
+  return pid
+}
 const until = async (what: string, isTrue: () => boolean): Promise<void> => {
   for (let i = 0; i < 200; i++) {
     if (isTrue()) return
@@ -169,7 +175,7 @@ else {
     t.equal(await whoami(alice), 0)
 
     const open = await master(alice)
-    const pid = Number(said(await open.through('prod-db', 'echo $PPID')))
+    const pid = pidIn(await open.through('prod-db', 'echo $PPID; sleep 0.3'))
     t.ok(existsSync(`/proc/${pid}`))
     const second = await granted(erin)
     const others = await master(erin)
@@ -218,7 +224,7 @@ else {
     { todo: 'gateway/ssh/engine starts the program without looking at the grant again' },
     async (t) => {
       const open = await master(alice)
-      const pid = Number(said(await open.through('prod-db', 'echo $PPID')))
+      const pid = pidIn(await open.through('prod-db', 'echo $PPID; sleep 0.3'))
       const mark = join(dataDir, 'never')
       process.kill(pid, 'SIGSTOP')
       const late = open.through('prod-db', `touch ${mark}`)
