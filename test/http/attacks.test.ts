@@ -1,5 +1,5 @@
 /** What arrives at a target, to the byte, when somebody sends what they should not: smuggling, forged identities, paths with two readings. */
-import { createPublicKey, verify } from 'node:crypto'
+import { createPublicKey, randomBytes, randomInt, verify } from 'node:crypto'
 import { createServer, type Socket, type AddressInfo } from 'node:net'
 import t from 'tap'
 import { Assertions } from '../../gateway/http/assertion.ts'
@@ -392,5 +392,23 @@ await t.test('pages of other targets reach nothing here', async (t) => {
     await from('Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate', 'GET /x HTTP/1.1'),
     'sent',
     'a link from anywhere',
+  )
+})
+
+await t.test('rubbish ends its own connection and nothing else', async (t) => {
+  const good = `POST /x?y=1 HTTP/1.1\r\nHost: prod-web.localhost:${world.port}\r\nCookie: ${cookies.get('prod-web')}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`
+  const attempts = Array.from({ length: 120 }, (_, i) => {
+    const bytes = Buffer.from(good)
+    for (let n = 0; n < 1 + (i % 7); n++) bytes[randomInt(bytes.length)] = randomInt(256)
+    return i % 10 === 0 ? randomBytes(500) : bytes.subarray(0, i % 3 === 0 ? randomInt(bytes.length) : bytes.length)
+  })
+  for (let i = 0; i < attempts.length; i += 20)
+    await Promise.all(attempts.slice(i, i + 20).map((bytes) => world.raw(bytes, 30)))
+  const { said, got } = await send('GET /after HTTP/1.1')
+  t.equal(status(said), '200')
+  t.match(got, /^GET \/after HTTP/)
+  t.same(
+    world.logged.filter(({ level, room }) => level === 'error' && room === 'http'),
+    [],
   )
 })

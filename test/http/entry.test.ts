@@ -9,6 +9,11 @@ import { FULL, requestsOf, roles, until, webRole, webTarget, webWorld } from '..
 const seen: IncomingMessage[] = []
 const app = createServer((request, response) => {
   seen.push(request)
+  if (request.url === '/stream') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write('data: 1\n\n')
+    return
+  }
   response.writeHead(200, {
     'content-type': 'text/html',
     'set-cookie': ['app=1; Domain=localhost; Path=/', '__Host-sallyport-web=evil; Path=/; Secure', 'b=2'],
@@ -187,6 +192,56 @@ await t.test('signing out at the portal ends it here, and the next request shows
   )
   const again = await browser.open(`${home}/x`, { redirects: 0 })
   t.match(again.headers.location, /web-sign-in\?target=prod-web&returnTo=%2Fx&state=/)
+})
+
+await t.test('signing out ends what is open, too; signing out of one target leaves the others', async (t) => {
+  await world.live('viewer', 'other-web')
+  const browser = world.browser()
+  await world.signIn(browser, alice)
+  for (const target of ['prod-web', 'other-web']) await world.visit(browser, `${world.originOf(target)}/x`, alice)
+  const streamed = async (target: string) => {
+    const cookie = browser.cookie(`${target}.localhost`, '__Host-sallyport-web')?.value ?? ''
+    const socket = await world.connect()
+    let said = ''
+    let isOver = false
+    socket.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    socket.once('close', () => (isOver = true))
+    socket.write(
+      `GET /stream HTTP/1.1\r\nHost: ${target}.localhost:${world.port}\r\nCookie: __Host-sallyport-web=${cookie}\r\n\r\n`,
+    )
+    await until('it streams', () => said.includes('data: 1'))
+    return () => isOver
+  }
+  const [here, there] = [await streamed('prod-web'), await streamed('other-web')]
+  const out = await browser.open(`${home}/.sallyport/sign-out`, { method: 'POST', headers: { origin: home } })
+  t.equal(out.status, 204)
+  await until('this one is over', here)
+  t.notOk(there())
+  t.equal((await browser.open(`${world.originOf('other-web')}/x`)).status, 200)
+  t.equal(
+    (
+      await browser.open(`${world.originOf('other-web')}/.sallyport/sign-out`, {
+        method: 'POST',
+        headers: { origin: home },
+      })
+    ).status,
+    403,
+  )
+  await browser.api(world.origin, 'POST', '/sign-out', {})
+  await until('and the other', there)
+})
+
+await t.test('a session that nobody uses is closed, and the next request opens another', async (t) => {
+  const quiet = await webWorld(t, [webTarget('prod-web', { url })], { settings: { sessionIdleMs: 100 } })
+  await quiet.live('viewer')
+  const browser = quiet.browser()
+  await quiet.signIn(browser, alice)
+  const there = `${quiet.originOf('prod-web')}/x`
+  await quiet.visit(browser, there, alice)
+  await until('closed', () => quiet.recorder.tapes[0]?.end !== undefined)
+  t.match(quiet.recorder.tapes[0]?.end, { cause: 'closed', detail: '' })
+  t.equal((await browser.open(there)).status, 200)
+  t.equal(quiet.recorder.tapes.length, 2)
 })
 
 await t.test('when the grant ends, the next request shows why', async (t) => {
