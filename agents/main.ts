@@ -1,38 +1,50 @@
-/** The agent's program: serves a shell on its own host to the gateway. */
-import { readFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
+/** The agent's program: dials out to the gateway, and offers what its own settings name. Nothing here listens. */
+import { mkdirSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { startShellHost } from './shell.ts'
+import { enrol, runAgent } from './agents.ts'
+import { readOffers, readSettings, writeSettings } from './settings.ts'
 
-const USAGE = `usage: npm run agent -- --keys DIRECTORY --user-ca FILE [--host 127.0.0.1] [--port 2222]
+const USAGE = `usage: npm run agent -- --data DIRECTORY
+       npm run agent -- --data DIRECTORY --enroll TOKEN [--gateway HOST:PORT] [--offer TARGET.PROTOCOL=WHERE]...
 
-  --keys     where the host key is kept; made at first start
-  --user-ca  the public key of the gateway's user CA (its data directory, keys/ssh-user-ca.pem.pub)
+  --data     where its keys and settings are kept
+  --enroll   the token that \`ssh admin@gateway agent-token NAME --targets A,B\` shows; it works once. \`-\` reads it from standard input
+  --gateway  where the gateway is reached from here, when that is not what the token says
+  --offer    web-1.ssh=shell (what an agent offers unless told otherwise), db-1.postgres=127.0.0.1:5432
 `
 
-const { values } = parseArgs({
-  options: {
-    keys: { type: 'string' },
-    'user-ca': { type: 'string' },
-    host: { type: 'string', default: '127.0.0.1' },
-    port: { type: 'string', default: '2222' },
-    help: { type: 'boolean', default: false },
-  },
-})
-const { host, keys, port, 'user-ca': authority } = values
-if (values.help || keys === undefined || authority === undefined) {
-  process.stderr.write(USAGE)
-  process.exitCode = values.help ? 0 : 2
-} else {
-  const shell = await startShellHost({
-    host,
-    port: Number(port),
-    keyDirectory: keys,
-    userAuthority: readFileSync(authority, 'utf8').trim(),
-    account: userInfo().username,
+const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      data: { type: 'string' },
+      enroll: { type: 'string' },
+      gateway: { type: 'string' },
+      offer: { type: 'string', multiple: true },
+      help: { type: 'boolean', default: false },
+    },
   })
-  process.stdout.write(
-    `A shell for the gateway on ${host}:${shell.port}. Its host key, for the target's trust:\n${shell.hostKey}\n`,
-  )
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void shell.close())
+  const { data, enroll: token } = values
+  if (values.help || data === undefined) {
+    process.stderr.write(USAGE)
+    return values.help ? 0 : 2
+  }
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  const offers = values.offer === undefined ? undefined : readOffers(values.offer)
+  if (token !== undefined) {
+    const text = token === '-' ? readFileSync(0, 'utf8') : token
+    writeSettings(data, await enrol({ data, say }, text.trim(), { at: values.gateway, offers }))
+  }
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  await runAgent({ data, say }, readSettings(data), stop.signal)
+  return 0
+}
+
+try {
+  process.exitCode = await main()
+} catch (failure) {
+  say(failure instanceof Error ? failure.message : String(failure))
+  process.exitCode = 1
 }

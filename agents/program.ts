@@ -1,15 +1,23 @@
 /** A program on this host, with or without a terminal, and the end of its whole process group. */
 import { spawn as spawnProcess } from 'node:child_process'
-import { userInfo } from 'node:os'
 import { spawn as spawnTerminal } from '@lydell/node-pty'
+import type { Account } from './account.ts'
+import { reap, type Reaper } from './reaper.ts'
 
 export type Window = { readonly columns: number; readonly rows: number }
 
 export type Wish = {
-  /** Undefined: a login shell. */
-  readonly command: string | undefined
+  readonly account: Account
+  readonly what:
+    | { readonly kind: 'shell' }
+    /** A line for the account's shell. */
+    | { readonly kind: 'line'; readonly line: string }
+    /** Exactly these words, without a shell; in an environment that nobody chooses, unless `atHome` says otherwise. */
+    | { readonly kind: 'words'; readonly words: readonly string[]; readonly atHome?: boolean }
   readonly terminal: (Window & { readonly type: string }) | undefined
   readonly environment: ReadonlyMap<string, string>
+  /** Ends it when this process is killed; left out, nobody does. */
+  readonly reaper?: Reaper | undefined
 }
 
 export type Listener = {
@@ -34,24 +42,37 @@ export function startProgram(wish: Wish, listener: Listener): Program {
   return wish.terminal === undefined ? withPipes(wish, listener) : withTerminal(wish, wish.terminal, listener)
 }
 
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const MARK = 'LC_SALLYPORT_SESSION'
+
 /** What sshd gives a login: nothing of this process's own environment. */
-function login(wish: Wish) {
-  const { homedir, shell, username } = userInfo()
-  const program = shell ?? '/bin/sh'
-  const env = {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    HOME: homedir,
-    USER: username,
-    LOGNAME: username,
-    SHELL: program,
-    ...Object.fromEntries(wish.environment),
-    ...(wish.terminal === undefined ? {} : { TERM: wish.terminal.type }),
+function login({ account, environment, terminal, what }: Wish) {
+  const { become, home, name, shell } = account
+  const mark = environment.get(MARK)
+  const own = {
+    PATH,
+    HOME: home,
+    USER: name,
+    LOGNAME: name,
+    SHELL: shell,
+    ...Object.fromEntries(environment),
+    ...(terminal === undefined ? {} : { TERM: terminal.type }),
   }
-  return { program, env, cwd: homedir, args: wish.command === undefined ? ['-l'] : ['-c', wish.command] }
+  const fixed = { PATH, HOME: '/', LANG: 'C.UTF-8', ...(mark === undefined ? {} : { [MARK]: mark }) }
+  const words = what.kind === 'words' ? what.words : what.kind === 'line' ? [shell, '-c', what.line] : [shell, '-l']
+  const isFixed = what.kind === 'words' && what.atHome !== true
+  const [program = '/bin/false', ...args] = [...become, ...words]
+  return {
+    program,
+    args,
+    env: isFixed ? fixed : own,
+    cwd: isFixed ? '/' : home,
+    mark: mark === undefined ? undefined : `${MARK}=${mark}`,
+  }
 }
 
 function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, listener: Listener): Program {
-  const { args, cwd, env, program } = login(wish)
+  const { args, cwd, env, mark, program } = login(wish)
   // Bytes, not text: output need not be UTF-8.
   const pty = spawnTerminal(program, args, {
     name: terminal.type,
@@ -63,6 +84,8 @@ function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, liste
   })
   let isOver = false
   let isKilled = false
+  const group = { leader: pty.pid, mark }
+  wish.reaper?.watch(group)
   pty.onData((data) => {
     // Nobody reads it any more, but its end is only seen behind it.
     if (isKilled) return
@@ -73,6 +96,8 @@ function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, liste
   })
   pty.onExit(({ exitCode, signal }) => {
     isOver = true
+    reap(group)
+    wish.reaper?.forget(pty.pid)
     if (signal !== undefined && signal !== 0) listener.exited(undefined, nameOf(signal))
     else listener.exited(exitCode, undefined)
   })
@@ -96,16 +121,18 @@ function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, liste
       pty.resume()
       pty.kill('SIGHUP')
       setTimeout(() => {
-        if (!isOver) send(pty.pid, 'KILL')
+        if (!isOver) reap(group)
       }, PATIENCE_MS)
     },
   }
 }
 
 function withPipes(wish: Wish, listener: Listener): Program {
-  const { args, cwd, env, program } = login(wish)
+  const { args, cwd, env, mark, program } = login(wish)
   const child = spawnProcess(program, args, { cwd, env, detached: true, stdio: 'pipe' })
   const pid = child.pid ?? 0
+  const group = { leader: pid, mark }
+  if (pid > 0) wish.reaper?.watch(group)
   let isOver = false
   let isKilled = false
   child.stdin.on('error', () => undefined)
@@ -127,6 +154,8 @@ function withPipes(wish: Wish, listener: Listener): Program {
   child.on('close', (code, signal) => {
     if (isOver) return
     isOver = true
+    reap(group)
+    wish.reaper?.forget(pid)
     listener.exited(code ?? undefined, signal?.slice('SIG'.length))
   })
   return {
@@ -141,7 +170,7 @@ function withPipes(wish: Wish, listener: Listener): Program {
       child.stdout.resume()
       child.stderr.resume()
       send(pid, 'HUP')
-      setTimeout(() => send(pid, 'KILL'), PATIENCE_MS)
+      setTimeout(() => reap(group), PATIENCE_MS)
     },
   }
 }

@@ -1,39 +1,63 @@
 /** A small SSH host for machines without sshd: shell and commands for one account, opened by certificates of one CA. It is reached by the gateway alone. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2'
+import { type Account, accountNamed } from './account.ts'
 import { mayLogIn } from './certificate.ts'
-import { type Program, startProgram, type Window } from './program.ts'
+import { ensureKey } from './key.ts'
+import { type Program, startProgram, type Window, type Wish } from './program.ts'
+import type { Reaper } from './reaper.ts'
 
-export type ShellHostOptions = {
-  readonly host: string
-  /** 0: whichever is free. */
-  readonly port: number
+export type ShellOptions = {
   /** Where its host key is kept. */
   readonly keyDirectory: string
   /** Public key line of the CA whose certificates log in. */
   readonly userAuthority: string
-  /** The login, which is whoever runs this process. */
-  readonly account: string
+  /** The only account; left out, all that this process can become. */
+  readonly account?: string | undefined
+  /** Whether -L goes anywhere; the gateway judges where. */
+  readonly forwards?: boolean
+  readonly reaper?: Reaper | undefined
+}
+
+export type Shell = {
+  /** `ssh-ed25519 AAAA…` */
+  readonly hostKey: string
+  serve(stream: Duplex): void
+  /** Ends every session. */
+  close(): void
+}
+
+export type ShellHostOptions = ShellOptions & {
+  readonly host: string
+  /** 0: whichever is free. */
+  readonly port: number
 }
 
 export type ShellHost = { readonly port: number; readonly hostKey: string; close(): Promise<void> }
 
 const ENVIRONMENT = /^(LANG|LC_[A-Z_]+|COLORTERM)$/
+const SFTP_SERVERS = ['/usr/lib/openssh/sftp-server', '/usr/libexec/openssh/sftp-server', '/usr/lib/ssh/sftp-server']
+/** Exact words of a granted command, as JSON behind this name. */
+const WORDS = 'argv@sallyport '
 
+/** A shell that listens nowhere: it serves the streams that it is handed. */
+export function createShell(options: ShellOptions): Shell {
+  const { line, server, live } = prepare(options)
+  return {
+    hostKey: line,
+    serve: (stream) => server.injectSocket(stream as Parameters<typeof server.injectSocket>[0]),
+    close: () => {
+      for (const client of live) client.end()
+    },
+  }
+}
+
+/** The same on a port of its own, for machines of a demo. */
 export async function startShellHost(options: ShellHostOptions): Promise<ShellHost> {
-  const { hostKey, line } = ensureHostKey(options.keyDirectory)
-  const live = new Set<Connection>()
-  const server = new ssh2.Server({ hostKeys: [hostKey], ident: 'OpenSSH_compat-Sallyport_agent' }, (client) => {
-    live.add(client)
-    // Its types do not know this method; without it echo waits for Nagle.
-    if ('setNoDelay' in client && typeof client.setNoDelay === 'function') client.setNoDelay(true)
-    client.on('error', () => undefined)
-    client.on('close', () => live.delete(client))
-    client.on('authentication', (context) => decide(options, context))
-    client.on('ready', () => serve(client))
-  })
+  const { line, live, server } = prepare({ forwards: true, ...options })
   const port = await new Promise<number>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host, () => {
@@ -52,20 +76,45 @@ export async function startShellHost(options: ShellHostOptions): Promise<ShellHo
   }
 }
 
-function decide({ account, userAuthority }: ShellHostOptions, context: AuthContext): void {
-  if (context.method !== 'publickey' || context.username !== account) return context.reject(['publickey'])
-  const { blob, key, signature } = context
-  if (blob === undefined || signature === undefined) return context.reject(['publickey'])
-  const request = { account, certificate: key.data, signed: blob, signature }
-  return mayLogIn(userAuthority, request, Date.now()) ? context.accept() : context.reject(['publickey'])
+function prepare(options: ShellOptions) {
+  const { line, secret } = ensureKey(join(options.keyDirectory, 'agent_host_key'))
+  const live = new Set<Connection>()
+  const server = new ssh2.Server({ hostKeys: [secret], ident: 'OpenSSH_compat-Sallyport_agent' }, (client) => {
+    live.add(client)
+    // Its types do not know this method; without it echo waits for Nagle.
+    if ('setNoDelay' in client && typeof client.setNoDelay === 'function') client.setNoDelay(true)
+    let account: Account | undefined
+    client.on('error', () => undefined)
+    client.on('close', () => live.delete(client))
+    client.on('authentication', (context) => {
+      account = decide(options, context)
+      if (account === undefined) context.reject(['publickey'])
+      else context.accept()
+    })
+    client.on('ready', () => {
+      if (account !== undefined) serve(client, account, options)
+    })
+  })
+  return { line, live, server }
 }
 
-function serve(client: Connection): void {
+/** Who it is, when the certificate holds and this process can become that account. */
+function decide({ account: only, userAuthority }: ShellOptions, context: AuthContext): Account | undefined {
+  const { username } = context
+  if (context.method !== 'publickey' || (only !== undefined && username !== only)) return undefined
+  const { blob, key, signature } = context
+  if (blob === undefined || signature === undefined) return undefined
+  const request = { account: username, certificate: key.data, signed: blob, signature }
+  return mayLogIn(userAuthority, request, Date.now()) ? accountNamed(username) : undefined
+}
+
+function serve(client: Connection, account: Account, { forwards = false, reaper }: ShellOptions): void {
   const programs = new Set<Program>()
   client.on('close', () => {
     for (const program of programs) program.kill()
   })
-  client.on('session', (accept) => serveSession(accept(), programs))
+  client.on('session', (accept) => serveSession(accept(), programs, { account, reaper }))
+  if (!forwards) return
   // Where -L may go was judged by the gateway.
   client.on('tcpip', (accept, reject, { destIP, destPort }) => {
     const socket = connect(destPort, destIP)
@@ -79,7 +128,7 @@ function serve(client: Connection): void {
   })
 }
 
-function serveSession(session: Session, programs: Set<Program>): void {
+function serveSession(session: Session, programs: Set<Program>, who: Pick<Wish, 'account' | 'reaper'>): void {
   const environment = new Map<string, string>()
   let terminal: (Window & { readonly type: string }) | undefined
   let program: Program | undefined
@@ -99,15 +148,20 @@ function serveSession(session: Session, programs: Set<Program>): void {
     program?.signal(name)
     answer(accept)
   })
-  session.on('shell', (accept) => begin(accept(), undefined))
-  session.on('exec', (accept, _reject, { command }) => begin(accept(), command))
+  session.on('shell', (accept) => begin(accept(), { kind: 'shell' }))
+  session.on('exec', (accept, _reject, { command }) => begin(accept(), { kind: 'line', line: command }))
+  session.on('subsystem', (accept, reject, { name }) => {
+    const words = name === 'sftp' ? sftpServer() : wordsOf(name)
+    if (words === undefined) answer(reject)
+    else begin(accept(), { kind: 'words', words, atHome: name === 'sftp' })
+  })
   session.on('close', () => program?.kill())
 
-  function begin(channel: ServerChannel, command: string | undefined): void {
+  function begin(channel: ServerChannel, what: Wish['what']): void {
     const say = writer(channel)
     let isOver = false
     const started = startProgram(
-      { command, terminal, environment },
+      { ...who, what, terminal, environment },
       {
         output: (bytes, isError, taken) => say(bytes, isError, taken),
         exited: (code, signal) => {
@@ -164,12 +218,20 @@ function writer(channel: ServerChannel): (bytes: Buffer, isError: boolean, taken
   }
 }
 
-function ensureHostKey(directory: string): { readonly hostKey: string; readonly line: string } {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const path = join(directory, 'agent_host_key')
-  if (!existsSync(path)) writeFileSync(path, ssh2.utils.generateKeyPairSync('ed25519').private, { mode: 0o600 })
-  const hostKey = readFileSync(path, 'utf8')
-  const parsed = ssh2.utils.parseKey(hostKey)
-  if (parsed instanceof Error) throw new Error(`${path} is not a key.`, { cause: parsed })
-  return { hostKey, line: `${parsed.type} ${parsed.getPublicSSH().toString('base64')}` }
+function sftpServer(): readonly string[] | undefined {
+  const found = SFTP_SERVERS.find((path) => existsSync(path))
+  return found === undefined ? undefined : [found]
 }
+
+/** Undefined for anything odd. */
+function wordsOf(name: string): readonly string[] | undefined {
+  if (!name.startsWith(WORDS)) return undefined
+  try {
+    const words: unknown = JSON.parse(name.slice(WORDS.length))
+    return Array.isArray(words) && words.length > 0 && words.every(isWord) ? words : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isWord = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0')

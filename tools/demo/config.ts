@@ -1,5 +1,6 @@
 /** The configuration of the demo: an ordinary one, written as a file that people may read and change. */
 import { dirname } from 'node:path'
+import { AGENT_TARGET } from './agent.ts'
 import type { DemoHost } from './hosts.ts'
 import { logCommands } from './logs.ts'
 
@@ -11,6 +12,8 @@ export type DemoConfigParts = {
   readonly hosts: readonly DemoHost[]
   /** Undefined where there is no PostgreSQL for this machine. */
   readonly database?: DemoDatabase | undefined
+  /** Of the web application that prod-web is. */
+  readonly webUrl?: string | undefined
 }
 
 export type DemoDatabase = {
@@ -23,7 +26,7 @@ export type DemoDatabase = {
   readonly passwordFile: string
 }
 
-export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database }: DemoConfigParts): object {
+export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database, webUrl }: DemoConfigParts): object {
   const scope = { targets: { labels: { env: 'prod' } }, requesters: ['engineers'] }
   return {
     public_url: `https://localhost:${ports.https}`,
@@ -34,6 +37,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
       admin: `127.0.0.1:${ports.admin}`,
       ...(database === undefined ? {} : { postgres: `127.0.0.1:${ports.postgres}` }),
     },
+    web: { domain: 'apps.localhost' },
     workers: 2,
     journal: { max_megabytes: 4096, min_free_megabytes: 64 },
     identity: {
@@ -50,17 +54,25 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
     },
     admins: ['leads'],
     auditors: ['auditors'],
-    targets: Object.fromEntries(
-      hosts.map((host) => [
-        host.name,
-        {
-          description: host.name === 'prod-db' ? 'The orders database and its host' : 'The web shop',
-          labels: { env: 'prod', kind: host.name === 'prod-db' ? 'database' : 'web' },
-          ssh: { address: `127.0.0.1:${host.port}`, account: host.account, host_keys: [host.hostKey] },
-          ...(host.name === 'prod-db' && database !== undefined ? { postgres: postgresOf(database) } : {}),
-        },
-      ]),
-    ),
+    targets: {
+      [AGENT_TARGET]: {
+        description: 'A host without sshd, behind an agent that dials out',
+        labels: { env: 'prod', kind: 'application' },
+        ssh: { agent: AGENT_TARGET, account: hosts[0]?.account },
+      },
+      ...Object.fromEntries(
+        hosts.map((host) => [
+          host.name,
+          {
+            description: host.name === 'prod-db' ? 'The orders database and its host' : 'The web shop',
+            labels: { env: 'prod', kind: host.name === 'prod-db' ? 'database' : 'web' },
+            ssh: { address: `127.0.0.1:${host.port}`, account: host.account, host_keys: [host.hostKey] },
+            ...(host.name === 'prod-db' && database !== undefined ? { postgres: postgresOf(database) } : {}),
+            ...(host.name === 'prod-web' && webUrl !== undefined ? { http: { url: webUrl } } : {}),
+          },
+        ]),
+      ),
+    },
     roles: {
       operator: {
         description: 'A full shell, recorded',
@@ -70,6 +82,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         max: '2h',
         ssh: { shell: 'full', forward: ['127.0.0.1:*'] },
         postgres: { mode: 'read-write', template: 'app_readwrite' },
+        http: { mode: 'read-write', websocket: true },
       },
       readonly: {
         description: 'Look, and change nothing',
@@ -79,6 +92,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         max: '4h',
         ssh: { shell: 'read-only' },
         postgres: { mode: 'read-only', template: 'app_readonly', schemas: ['public'] },
+        http: { mode: 'read-only' },
       },
       logs: {
         description: "Read the application's logs on one node",

@@ -10,11 +10,13 @@ import type { Log } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { ensureKeys, reservedWords } from '../../gateway/ssh/ssh.ts'
 import { startSupervisor } from '../../gateway/supervisor.ts'
+import { startDemoAgent } from './agent.ts'
 import { type DemoDatabase, demoConfig } from './config.ts'
 import { startHost } from './hosts.ts'
 import { startIdp } from './idp.ts'
 import { rememberedPeople } from './people.ts'
 import { type DemoPostgres, startDemoPostgres } from './postgres.ts'
+import { startDemoWeb } from './web.ts'
 import { welcome } from './welcome.ts'
 
 const USAGE = `Usage: npm run demo -- [--json] [--ports auto] [--data DIR]
@@ -113,6 +115,8 @@ async function main(): Promise<number> {
   for (const host of hosts) opened.defer(() => host.stop())
   const postgres = await startDemoPostgres({ directory: databaseDirectory(dataDir) })
   if (postgres !== undefined) opened.defer(() => postgres.stop())
+  const web = await startDemoWeb()
+  opened.defer(() => web.stop())
 
   progress('starting the gateway and its ClickHouse …')
   const secretFile = join(dataDir, 'client-secret')
@@ -121,7 +125,9 @@ async function main(): Promise<number> {
   const configFile = join(dataDir, 'sallyport.yaml')
   writeFileSync(
     configFile,
-    stringify(demoConfig({ ports, issuer: idp.issuer, dataDir: gatewayDir, secretFile, hosts, database })),
+    stringify(
+      demoConfig({ ports, issuer: idp.issuer, dataDir: gatewayDir, secretFile, hosts, database, webUrl: web.url }),
+    ),
   )
   const log = fileLog(dataDir)
   const supervisor = await startSupervisor({
@@ -133,11 +139,19 @@ async function main(): Promise<number> {
   opened.defer(() => supervisor.close(500))
   certificate = supervisor.certificate
   writeFileSync(join(dataDir, 'certificate.pem'), certificate)
+  const stopAgent = await startDemoAgent({
+    dir: join(dataDir, 'agent'),
+    stateFile: join(gatewayDir, 'state.db'),
+    ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
+    log,
+  })
+  opened.defer(stopAgent)
 
   const report = {
     ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
     postgres: { host: '127.0.0.1', port: supervisor.ports.postgres ?? null },
     https: { url: `https://localhost:${supervisor.ports.https}` },
+    web: { url: `https://prod-web.apps.localhost:${supervisor.ports.https}` },
     idp: { url: idp.issuer },
     admin: { url: `http://127.0.0.1:${supervisor.ports.admin}` },
     people: memory.people.map(({ username, password, totpSecret, groups }) => ({
