@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { HttpScope } from '../model/role.ts'
-import type { Verdict } from '../model/statement.ts'
 import { isAboutAccess, noAccess } from './access-words.ts'
 import { type Asked, readRequest, valueOf } from './asked.ts'
 import { type Assertion, Assertions } from './assertion.ts'
@@ -181,7 +180,7 @@ export class Door implements HttpDoor {
   ): void {
     const { asked, assertion, fields, kind } = what
     const { scope } = session
-    const verdict = judge(scope, asked, kind)
+    const { verdict, refusal } = judge(scope, asked, kind)
     const underWay = scope === undefined ? { cut: deny, start: () => undefined } : make(scope)
     session.enter(underWay)
     const text = recordedText(asked, scope?.record.query ?? 'none')
@@ -192,9 +191,9 @@ export class Door implements HttpDoor {
         record: { headers: [...recordedFields(asked.fields), ['sallyport-assertion-id', assertion.id]] },
       },
       (n) => underWay.start(n, fields),
-      (no) => {
+      () => {
         session.leave(underWay)
-        deny(refusalOf(no, scope))
+        deny(refusal ?? new Refusal('NOT_ALLOWED', 'This was refused.'))
       },
     )
   }
@@ -273,16 +272,6 @@ export class Door implements HttpDoor {
 
 const notSignedIn = (): Refusal =>
   new Refusal('NOT_SIGNED_IN', 'You are not signed in here.', { next: 'Open this address in a browser and sign in.' })
-
-function refusalOf(verdict: Verdict, scope: HttpScope | undefined): Refusal {
-  if (verdict.decision === 'allow') return new Refusal('NOT_ALLOWED', 'This was refused.')
-  const code = scope?.mode === 'read-only' && /may only look/.test(verdict.reason) ? 'READ_ONLY' : 'NOT_ALLOWED'
-  const next = verdict.decision === 'deny' ? verdict.next : undefined
-  const options = next === undefined ? {} : { next }
-  return /may send at most/.test(verdict.reason)
-    ? new HttpRefusal(413, code, verdict.reason, options)
-    : new Refusal(code, verdict.reason, options)
-}
 
 /** Whether a person looks at the answer as a page. */
 function isPage({ fields }: Asked): boolean {

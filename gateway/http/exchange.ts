@@ -7,7 +7,6 @@ import type { HttpScope } from '../model/role.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Asked, Field } from './asked.ts'
 import { type BodyTape, tapeFor } from './body-tape.ts'
-import { HttpRefusal } from './deny.ts'
 import { towardsBrowser } from './fields.ts'
 import { recordedFields } from './masking.ts'
 import type { Place } from './place.ts'
@@ -101,7 +100,7 @@ export class Exchange {
         this.#bytesIn += chunk.length
         this.#awake()
         if (this.#bytesIn > scope.maxRequestBytes) {
-          done(new HttpRefusal(413, 'NOT_ALLOWED', tooLarge(scope), { next: 'Ask for a role that allows it.' }))
+          done(tooLarge(scope))
           return
         }
         const over = session.over()

@@ -2,7 +2,6 @@
 import type { EventKind, OutcomeRecord } from '../model/event.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { HttpScope } from '../model/role.ts'
-import type { Verdict } from '../model/statement.ts'
 import type { HttpEndpoint } from '../model/target.ts'
 import { type Admission, type Judged, openSession, type Session } from '../session/session.ts'
 import { HttpRefusal } from './deny.ts'
@@ -98,7 +97,7 @@ export class LiveSession {
   }
 
   /** See {@link Session.road}. */
-  statement(judged: Judged, forward: (n: number) => void, refuse: (verdict: Verdict) => void): void {
+  statement(judged: Judged, forward: (n: number) => void, refuse: () => void): void {
     this.#session.road.statement(judged, forward, refuse)
   }
 

@@ -1,28 +1,36 @@
 /** The rule of a role for web applications: pure, on the exact request that will be sent. What can be read in two ways must be allowed in both. */
+import { Refusal } from '../model/refusal.ts'
 import type { HttpScope } from '../model/role.ts'
 import { ALLOW, type Verdict } from '../model/statement.ts'
 import type { Asked } from './asked.ts'
+import { HttpRefusal } from './deny.ts'
 
 const LOOKING = new Set(['GET', 'HEAD', 'OPTIONS'])
 const OVERRIDES = /^x-(http-)?method(-override)?$/
 
+/** `refusal` is what the person is told where the verdict is no. */
+export type Ruling = { readonly verdict: Verdict; readonly refusal?: Refusal }
+
+const NEXT = 'Ask for a role that allows it.'
+const ALLOWED: Ruling = { verdict: ALLOW }
+
 /** A role without a scope for http opens nothing. */
-export function judge(scope: HttpScope | undefined, asked: Asked, kind: 'request' | 'websocket'): Verdict {
+export function judge(scope: HttpScope | undefined, asked: Asked, kind: 'request' | 'websocket'): Ruling {
   if (scope === undefined) return deny('This role opens no web application.')
   const { method, path, query, fields, body } = asked
   if (kind === 'websocket' && !scope.websocket) return deny('This role may not open WebSockets.')
   if (scope.methods.length > 0 && !scope.methods.includes(method))
     return deny(`This role may not use ${method}, only ${scope.methods.join(', ')}.`)
   if (scope.mode === 'read-only') {
-    if (!LOOKING.has(method)) return deny(`This role may only look: ${method} is refused.`)
-    if (body.kind !== 'none') return deny(`This role may only look: a ${method} with a body is refused.`)
+    if (!LOOKING.has(method)) return readOnly(`This role may only look: ${method} is refused.`)
+    if (body.kind !== 'none') return readOnly(`This role may only look: a ${method} with a body is refused.`)
     const isDisguised = fields.some(([name]) => OVERRIDES.test(name.replaceAll('_', '-'))) || hasMethodIn(query)
     if (isDisguised)
-      return deny('This role may only look: a request that asks to be read as another method is refused.')
+      return readOnly('This role may only look: a request that asks to be read as another method is refused.')
   }
-  if (body.kind === 'length' && body.bytes > scope.maxRequestBytes) return deny(tooLarge(scope))
+  if (body.kind === 'length' && body.bytes > scope.maxRequestBytes) return ruled(tooLarge(scope))
   const { paths, denyPaths } = scope
-  if (paths.length === 0 && denyPaths.length === 0) return ALLOW
+  if (paths.length === 0 && denyPaths.length === 0) return ALLOWED
   const readings = readingsOf(path)
   if (readings === undefined)
     return deny('This path can be read in more than one way, and this role has rules for paths.')
@@ -30,15 +38,22 @@ export function judge(scope: HttpScope | undefined, asked: Asked, kind: 'request
     return deny(`This role may not open ${path}.`)
   if (paths.length > 0 && !readings.every((reading) => paths.some((pattern) => matches(pattern, reading, 'exact'))))
     return deny(`This role may not open ${path}.`)
-  return ALLOW
+  return ALLOWED
 }
 
-export const tooLarge = ({ maxRequestBytes }: HttpScope): string =>
-  `This role may send at most ${megabytes(maxRequestBytes)} MB in one request.`
+export const tooLarge = ({ maxRequestBytes }: HttpScope): Refusal =>
+  new HttpRefusal(413, 'NOT_ALLOWED', `This role may send at most ${megabytes(maxRequestBytes)} MB in one request.`, {
+    next: NEXT,
+  })
 
 const megabytes = (bytes: number): string => (bytes / 2 ** 20).toLocaleString('en', { maximumFractionDigits: 2 })
 
-const deny = (reason: string): Verdict => ({ decision: 'deny', reason, next: 'Ask for a role that allows it.' })
+const deny = (reason: string): Ruling => ruled(new Refusal('NOT_ALLOWED', reason, { next: NEXT }))
+const readOnly = (reason: string): Ruling => ruled(new Refusal('READ_ONLY', reason, { next: NEXT }))
+const ruled = (refusal: Refusal): Ruling => ({
+  verdict: { decision: 'deny', reason: refusal.message, next: NEXT },
+  refusal,
+})
 
 /** `?_method=delete`, in whatever escapes: some frameworks obey it. */
 function hasMethodIn(query: string): boolean {

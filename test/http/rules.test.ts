@@ -21,7 +21,7 @@ const asked = (line: string, headers: readonly string[] = [], encodedSlashes = f
   return readRequest(request, { encodedSlashes })
 }
 const verdict = (scope: Partial<HttpScope>, line: string, headers: readonly string[] = [], encodedSlashes = false) =>
-  judge({ ...FULL, ...scope }, asked(line, headers, encodedSlashes), 'request').decision
+  judge({ ...FULL, ...scope }, asked(line, headers, encodedSlashes), 'request').verdict.decision
 
 const frame = (opcode: number, payload: Buffer, how: { readonly fin?: boolean; readonly mask?: Buffer } = {}) => {
   const { fin = true, mask } = how
@@ -194,8 +194,8 @@ await t.test('read-only is to look, without a body and without a disguise', asyn
     t.equal(verdict(scope, `GET /${query}`), 'deny', query)
   t.equal(verdict({ methods: ['GET', 'POST'] }, 'DELETE /'), 'deny')
   t.equal(verdict({ maxRequestBytes: 10 }, 'POST /', ['Content-Length', '11']), 'deny')
-  t.equal(judge({ ...FULL, websocket: false }, asked('GET /'), 'websocket').decision, 'deny')
-  t.equal(judge(undefined, asked('GET /'), 'request').decision, 'deny', 'a role without a scope opens nothing')
+  t.equal(judge({ ...FULL, websocket: false }, asked('GET /'), 'websocket').verdict.decision, 'deny')
+  t.equal(judge(undefined, asked('GET /'), 'request').verdict.decision, 'deny', 'a role without a scope opens nothing')
 })
 
 await t.test('cookies, names of hosts, and what is recorded', async (t) => {
