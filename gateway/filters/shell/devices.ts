@@ -2,11 +2,18 @@
 import { hasGlob, Refused, textOf, type Word } from './words.ts'
 
 const ENDLESS =
-  /^\/(?:dev\/(?:zero|full|u?random|hwrng|kmsg|console|tty\w*|ptmx|pts(?:\/.*)?|watchdog\d*|input(?:\/.*)?|mem|kmem|port|vcs\w*|hidraw\d*|usbmon\d*|tcp\/.*|udp\/.*)|proc\/kmsg|sys\/kernel\/(?:debug\/)?tracing\/(?:.*\/)?trace_pipe|inet6?(?:\/.*)?)$/
+  /^\/(?:dev\/(?:zero|full|u?random|hwrng|kmsg|console|tty\w*|ptmx|pts(?:\/.*)?|watchdog\d*|input(?:\/.*)?|mem|kmem|port|vcs\w*|hidraw\d*|usbmon\d*|tcp\/.*|udp\/.*|char(?:\/.*)?|core|n?st\d+\w*)|proc\/(?:kmsg|kcore)|sys\/kernel\/(?:debug\/)?tracing\/(?:.*\/)?trace_pipe(?:_raw)?|inet6?(?:\/.*)?)$/
 /** What patterns are tried against. */
 const SAMPLES = ['zero', 'full', 'random', 'urandom', 'kmsg', 'tty', 'console', 'watchdog', 'ptmx']
   .map((name) => `/dev/${name}`)
-  .concat('/proc/kmsg', '/sys/kernel/debug/tracing/trace_pipe', '/sys/kernel/tracing/trace_pipe')
+  .concat(
+    '/dev/char/1:5',
+    '/dev/core',
+    '/proc/kmsg',
+    '/proc/kcore',
+    '/sys/kernel/debug/tracing/trace_pipe',
+    '/sys/kernel/tracing/trace_pipe',
+  )
 
 /** `.` and `..` resolved, slashes joined; other names of the root are taken off. */
 export function normalised(path: string, directory = '/'): string {

@@ -106,7 +106,8 @@ function scp(argv: readonly Word[]): Copy {
   }
 }
 
-const RSYNC_LETTERS = /^-[vlogDtprcCzHAXnuixWLkKmhOJUNSRd0-9]*(?:e\d*\.[A-Za-z]*\d*)?$/
+/** Without L and k: they would follow links out of what may be read. */
+const RSYNC_LETTERS = /^-[vlogDtprcCzHAXnuixWKmhOJUNSRd0-9]*(?:e\d*\.[A-Za-z]*\d*)?$/
 const RSYNC_LONG =
   /^--(?:numeric-ids|list-only|no-implied-dirs|no-r|no-i-r|one-file-system|timeout=\d+|bwlimit=\d+[kKmM]?|compress-level=\d|checksum-choice=[\w,]+|compress-choice=\w+|modify-window=-?\d+|block-size=\d+|protocol=\d+|max-size=\d+[kKmMgG]?|min-size=\d+[kKmMgG]?|iconv=[\w.,-]+|open-noatime|stats|links|perms|times|owner|group|devices|specials)$/
 

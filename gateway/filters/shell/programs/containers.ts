@@ -141,7 +141,13 @@ function noBooleanValues(given: readonly Given[]): void {
 }
 
 export const containerPrograms: readonly Program[] = [
-  { name: 'docker', reads: false, judge: judgeDocker },
+  { name: 'docker', reads: false, takesPatternsAsText: true, judge: judgeDocker },
   /** It would keep what it learns about the cluster in the home directory. */
-  { name: 'kubectl', reads: false, environment: ['KUBECACHEDIR=/dev/null'], judge: judgeKubectl },
+  {
+    name: 'kubectl',
+    reads: false,
+    takesPatternsAsText: true,
+    environment: ['KUBECACHEDIR=/dev/null'],
+    judge: judgeKubectl,
+  },
 ]

@@ -4,7 +4,7 @@ import { Refused, textOf, type Word } from '../words.ts'
 import { type Program, plain } from './program.ts'
 
 const listers =
-  'ls whoami id uptime free uname nproc lscpu lsblk w who printenv stat basename dirname readlink realpath which getent vmstat'
+  'ls whoami id uptime free uname nproc lscpu lsblk w who printenv stat basename dirname readlink realpath which vmstat'
     .split(' ')
     .map((name) => plain(name, { reads: false }))
 const readers = 'last du cat head tail wc grep cut tr cmp md5sum sha256sum nl tac od'
@@ -69,6 +69,7 @@ export const plainPrograms: readonly Program[] = [
   ...readers,
   ...words,
   ps,
+  plain('getent', { refused: 's,service=', because: 'it loads the library it names', reads: false }),
   plain('df', { refused: 'sync', because: 'it makes the host write', reads: false }),
   plain('diff', {
     known:

@@ -15,7 +15,7 @@ export type Program = {
   readonly first?: readonly string[]
   /** Arguments of `env` in front of it: pagers off, nothing taken from the account's own settings. */
   readonly environment?: readonly string[]
-  /** Signs of patterns in its arguments are only text: nobody has files named like an address. */
+  /** Signs of patterns in its arguments are only text: nobody means files by them here. */
   readonly takesPatternsAsText?: boolean
   /** Worth a terminal of its own. */
   readonly wantsTerminal?: boolean

@@ -34,6 +34,7 @@ export const systemdPrograms: readonly Program[] = [
   {
     name: 'systemctl',
     reads: false,
+    takesPatternsAsText: true,
     environment: NO_PAGER,
     judge: (argv, use) => {
       const { operands } = readOptions(argv, {
