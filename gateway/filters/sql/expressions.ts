@@ -30,6 +30,7 @@ const EXPRESSION_KINDS = new Set(
 )
 /** Walking more would hold up everybody. */
 const MAX_NODES = 400_000
+const MAX_PATH = 1000
 
 export type WalkContext = {
   readonly scope: Scope
@@ -153,8 +154,8 @@ function setConfigReason(
   if (args.length !== 3 || name === undefined || value === undefined)
     return 'set_config() takes only a literal name and a literal value here'
   if (name.toLowerCase() !== 'search_path') return settingReason(name, [value])
-  const schemas = splitPath(value)
-  const why = settingReason(name, schemas)
+  const schemas = value.length > MAX_PATH ? [] : splitPath(value)
+  const why = value.length > MAX_PATH ? 'the value of search_path is too long' : settingReason(name, schemas)
   if (why === undefined) for (const schema of schemas) sets.add(schema)
   return why
 }

@@ -13,17 +13,18 @@ export type LocalNames = {
   readonly aliases: ReadonlyMap<string, readonly Meaning[]>
 }
 
+const MAX_MEANINGS = 64
 const OTHER_SOURCES = new Set(['RangeFunction', 'JoinExpr', 'RangeTableFunc', 'JsonTable'])
 
 /** Without regard to where in the statement a name holds: an alias means all that it means anywhere. */
 export function localNames(tree: Tree): LocalNames {
   const queries = new Map<string, Meaning[]>()
   const aliases = new Map<string, Meaning[]>()
-  const note = (name: string | undefined, meaning: Meaning): void => {
+  const note = (to: Map<string, Meaning[]>, name: string | undefined, meaning: Meaning): void => {
     if (name === undefined) return
-    const known = aliases.get(name)
-    if (known === undefined) aliases.set(name, [meaning])
-    else if (known.length < 64) known.push(meaning)
+    const known = to.get(name)
+    if (known === undefined) to.set(name, [meaning])
+    else if (known.length < MAX_MEANINGS) known.push(meaning)
     else known[0] = { kind: 'unknown' }
   }
   const stack: Tree[] = [tree]
@@ -36,14 +37,18 @@ export function localNames(tree: Tree): LocalNames {
       if (key === 'CommonTableExpr') {
         const name = text(child(value, 'ctename'))
         const meaning = columns(child(value, 'ctequery', 'SelectStmt'), list(child(value, 'aliascolnames')))
-        if (name !== undefined) queries.set(name, [...(queries.get(name) ?? []), meaning])
+        note(queries, name, meaning)
       } else if (key === 'RangeVar') {
         const name = relationWords(value)
         const renamed = list(child(value, 'alias', 'colnames'))
-        note(alias ?? name.at(-1), renamed.length > 0 ? { kind: 'unknown' } : { kind: 'relation', words: name })
+        note(
+          aliases,
+          alias ?? name.at(-1),
+          renamed.length > 0 ? { kind: 'unknown' } : { kind: 'relation', words: name },
+        )
       } else if (key === 'RangeSubselect')
-        note(alias, columns(child(value, 'subquery', 'SelectStmt'), list(child(value, 'alias', 'colnames'))))
-      else if (OTHER_SOURCES.has(key)) note(alias, { kind: 'unknown' })
+        note(aliases, alias, columns(child(value, 'subquery', 'SelectStmt'), list(child(value, 'alias', 'colnames'))))
+      else if (OTHER_SOURCES.has(key)) note(aliases, alias, { kind: 'unknown' })
       stack.push(value)
     }
   }

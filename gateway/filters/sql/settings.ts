@@ -23,6 +23,9 @@ const ON = new Set(['on', 'true', 'yes', '1', 't', 'y', 'tr', 'tru', 'ye'])
 const UTF8 = new Set(['utf8', 'unicode'])
 const GUARDS = new Set(['default_transaction_read_only', 'transaction_read_only', 'standard_conforming_strings'])
 
+const MAX_VALUE = 1000
+const MAX_VALUES = 100
+
 const MS_OF_UNIT: Readonly<Record<string, number>> = {
   us: 0.001,
   ms: 1,
@@ -62,6 +65,8 @@ export function settingReason(name: string, values: readonly string[]): string |
   const setting = name.toLowerCase()
   const [value = ''] = values
   const isOne = values.length === 1
+  if (values.length > MAX_VALUES || values.some((one) => one.length > MAX_VALUE))
+    return `the value of ${setting} is too long`
   if (GUARDS.has(setting)) return isOne && ON.has(value.toLowerCase()) ? undefined : `${setting} stays on`
   if (setting === 'client_encoding')
     return isOne && UTF8.has(value.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))
