@@ -1,6 +1,6 @@
 /** Everything about a server and one of its databases that a reader must leave as it was. */
 import { createHash } from 'node:crypto'
-import type { Client } from 'pg'
+import { Client } from 'pg'
 import type { PostgresServer } from '../../test/fixtures/postgres.ts'
 import { SqlClient } from './sql-client.ts'
 import { admin, PASSWORD, TEMPLATE } from './sql-fixture.ts'
@@ -22,8 +22,7 @@ COPY (SELECT locktype, mode, classid, objid FROM pg_locks WHERE pid <> pg_backen
 COPY (SELECT pg_read_file('postgresql.auto.conf')) TO STDOUT;
 COPY (SELECT name, setting FROM pg_file_settings ORDER BY 1) TO STDOUT;
 COPY (SELECT stats_reset FROM pg_stat_bgwriter UNION ALL SELECT stats_reset FROM pg_stat_archiver) TO STDOUT;
-COPY (SELECT pg_snapshot_xmax(pg_current_snapshot())) TO STDOUT;
-COPY (SELECT pg_is_in_backup FROM (SELECT false AS pg_is_in_backup) x) TO STDOUT;`
+COPY (SELECT pg_snapshot_xmax(pg_current_snapshot())) TO STDOUT;`
 
 export class Laboratory {
   readonly server: PostgresServer
@@ -68,10 +67,7 @@ export class Laboratory {
   }
 
   async #newVictim(): Promise<void> {
-    const victim = admin(this.server, 'postgres')
-    Object.assign(victim, { user: 'app_rw' })
     const login = { host: '127.0.0.1', port: this.server.port, user: 'app_rw', password: PASSWORD }
-    const { Client } = await import('pg')
     const client = new Client({ ...login, database: 'postgres', application_name: 'victim' })
     client.on('error', () => {
       this.#victimIsGone = true
@@ -88,13 +84,13 @@ export class Laboratory {
     return { port: this.server.port, user, password, database: this.database, startup }
   }
 
-  /** Of a function, given with its argument types, or of a type. */
+  /** Of a function, given with its argument types, or of a type; 0 where this server has none. */
   async oid(name: string): Promise<number> {
     const kind = name.endsWith(')') ? 'regprocedure' : 'regtype'
     const client = admin(this.server, this.database)
     await client.connect()
     try {
-      const { rows } = await client.query<{ oid: number }>(`SELECT $1::${kind}::oid AS oid`, [name])
+      const { rows } = await client.query<{ oid: number }>(`SELECT to_${kind}($1)::oid AS oid`, [name])
       return rows[0]?.oid ?? 0
     } finally {
       await client.end()

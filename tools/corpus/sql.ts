@@ -79,7 +79,10 @@ async function gradeOn(
   opened.defer(() => gateway.close())
   const wrong: Wrong[] = []
   for (const [at, one] of cases.entries()) {
-    const got = await new Trial(laboratory, gateway, one).run()
+    const got = await new Trial(laboratory, gateway, one).run().catch(async (failure: unknown) => {
+      await laboratory.renew()
+      return `no answer (${failure instanceof Error ? failure.message : 'failed'})`
+    })
     if (got !== one.verdict) wrong.push({ id: one.id, expected: one.verdict, got, server: version })
     if ((at + 1) % 50 === 0) say(`PostgreSQL ${version}: ${at + 1} of ${cases.length}, ${wrong.length} wrong`)
   }
