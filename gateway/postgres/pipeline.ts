@@ -28,9 +28,9 @@ type Kind = 'query' | 'call' | 'parse' | 'bind' | 'describe' | 'execute' | 'clos
 /** A refused message's replacement on its way: the word it is known by, and what the client sees instead of its error. */
 export type Pill = { readonly word: string; readonly answer: Buffer }
 
-type Owed = {
+export type Owed = {
   readonly kind: Kind
-  readonly run: Run | undefined
+  run: Run | undefined
   readonly pill: Pill | undefined
   /** Takes back what this message was believed to have done. */
   readonly undo: (() => void) | undefined
@@ -81,26 +81,34 @@ export class Pipeline {
     return this.#owed.some((owed) => owed.pill !== undefined)
   }
 
-  /** A message goes to the server. */
-  sent(kind: Kind, owing: Owing = {}): void {
+  /** A message goes to the server. @returns what it owes for it; undefined when nothing. */
+  sent(kind: Kind, owing: Owing = {}): Owed | undefined {
     if (kind === 'copy-done') {
       if (this.#copyIn) this.#copyIn = false
-      else if (this.#owed.length > 0) this.#push(kind, owing)
-      return
+      else if (this.#owed.length > 0) return this.#push(kind, owing)
+      return undefined
     }
-    if (kind === 'sync' && this.#copyIn) return
+    if (kind === 'sync' && this.#copyIn) return undefined
     if (kind === 'sync') this.#skipping = false
     else if (this.#skipping) {
       if (owing.n !== undefined) this.#report(this.#begin(owing.n), 'skipped after an error')
       owing.undo?.()
-      return
+      return undefined
     }
-    this.#push(kind, owing)
+    return this.#push(kind, owing)
   }
 
-  #push(kind: Kind, { n, pill, undo }: Owing): void {
+  #push(kind: Kind, { n, pill, undo }: Owing): Owed {
     if (kind === 'sync' || kind === 'query' || kind === 'call') this.#groups += 1
-    this.#owed.push({ kind, run: n === undefined ? undefined : this.#begin(n), pill, undo })
+    const owed: Owed = { kind, run: n === undefined ? undefined : this.#begin(n), pill, undo }
+    this.#owed.push(owed)
+    return owed
+  }
+
+  /** A message that was {@link sent} became a statement of its own in the recording. */
+  recorded(n: number, owed: Owed | undefined): void {
+    if (owed === undefined) this.#report(this.#begin(n), 'skipped after an error')
+    else owed.run = this.#begin(n)
   }
 
   #begin(n: number): Run {
@@ -142,6 +150,7 @@ export class Pipeline {
     const head = this.#owed[0]
     switch (type) {
       case 0x31: // ParseComplete
+        if (head?.run) head.run.tag = 'PREPARED'
         return this.#done('parse')
       case 0x32: // BindComplete
         return this.#done('bind')

@@ -14,7 +14,7 @@ import type { Judgement, SqlJudge } from './judge.ts'
 import { cstring, int16, message } from './message.ts'
 import { Names, type Prepared } from './names.ts'
 import type { Outcomes } from './outcomes.ts'
-import type { Pill, Pipeline } from './pipeline.ts'
+import type { Owed, Pill, Pipeline } from './pipeline.ts'
 
 export type StatementParts = {
   readonly road: Road
@@ -36,7 +36,7 @@ export class Statements {
   readonly #names = new Names()
   readonly #readOnly: boolean
   /** Forwarding of these waits: each is recorded with its first Execute, or by itself at the next Sync. */
-  #unrecorded: Prepared[] = []
+  #unrecorded: { readonly prepared: Prepared; readonly owed: Owed | undefined }[] = []
   /** A refusal is on its way to the target. */
   onPill: () => void = () => undefined
 
@@ -126,8 +126,7 @@ export class Statements {
     const undo = this.#names.define(prepared)
     if (judgement.verdict.decision === 'allow') {
       gates.hold(bytes)
-      pipeline.sent('parse', { undo })
-      this.#unrecorded.push(prepared)
+      this.#unrecorded.push({ prepared, owed: pipeline.sent('parse', { undo }) })
       return
     }
     this.#recordParses()
@@ -192,11 +191,14 @@ export class Statements {
     const waiting = this.#unrecorded
     if (waiting.length === 0) return
     this.#unrecorded = []
-    if (waiting.length === 1 && waiting[0] === except) return
-    const gate = this.#parts.gates.gate()
+    if (waiting.length === 1 && waiting[0]?.prepared === except) return
+    const { gates, pipeline } = this.#parts
+    const gate = gates.gate()
     // Only the last of them opens the gate: the others are in the journal then, too.
-    for (const prepared of waiting)
-      this.#record({ text: prepared.text }, prepared.judgement, ALLOW, prepared === waiting.at(-1) ? gate : 0)
+    for (const [i, { prepared, owed }] of waiting.entries()) {
+      const opens = i === waiting.length - 1 ? gate : 0
+      pipeline.recorded(this.#record({ text: prepared.text }, prepared.judgement, ALLOW, opens), owed)
+    }
   }
 
   #record(sql: Sql, { fingerprint, tables }: Judgement, verdict: Verdict, gate: number): number {

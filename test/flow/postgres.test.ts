@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
+import { Client, Pool } from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
 import { parse } from 'yaml'
@@ -100,7 +100,7 @@ else {
   }
   const target = config.targets['prod-db']?.postgres
   const passwordFile = join(demo.report.dataDir, 'postgres', 'password')
-  const root = new pg.Client({
+  const root = new Client({
     host: '127.0.0.1',
     port: Number(target?.address.split(':')[1]),
     user: 'postgres',
@@ -235,7 +235,7 @@ else {
 
     const ca = readFileSync(certificate, 'utf8')
     const login = { host: 'localhost', port, user: 'alice', password: token, database: 'prod-db', ssl: { ca } }
-    const pool = new pg.Pool({ ...login, max: 4 })
+    const pool = new Pool({ ...login, max: 4 })
     const counts = await Promise.all(
       [1, 2, 3, 4].map((n) => pool.query('select $1::int + count(*)::int as n from customers', [n])),
     )

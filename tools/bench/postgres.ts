@@ -35,8 +35,7 @@ async function measure(
   await fill(roads, megabytes)
   const all = [direct, ...(pgbouncer === undefined ? [] : [pgbouncer]), gateway]
   // What a process does once, it does before.
-  for (const mode of MODES)
-    await pgbench(gateway, { mode, clients: 8, seconds: quick ? 1 : 3, secure: mode === 'simple' })
+  for (const mode of MODES) await pgbench(gateway, { mode, clients: 8, seconds: 3, secure: mode === 'simple' })
 
   const small = await smallTransactions(all, quick, say)
   const bulk = await bulkTransfers(all, quick, say)
@@ -60,7 +59,7 @@ const orNull = (value: number): number | null => (Number.isFinite(value) ? round
 async function smallTransactions(all: readonly Road[], quick: boolean, say: (line: string) => void) {
   const ratios: number[] = []
   const each: Record<string, number> = {}
-  const seconds = quick ? 1 : 3
+  const seconds = quick ? 2 : 4
   for (const secure of [false, true])
     for (const mode of MODES)
       for (const clients of secure && quick ? [8] : [1, 8, 32]) {
