@@ -7,6 +7,8 @@ import type { Session } from '../../session/session.ts'
 import { type GrantedCommand, isGrantedCommand } from '../command-grants.ts'
 import type { Channel } from './channel.ts'
 import type { CommandRun, Outcome } from './contract.ts'
+import { mayGoOn } from './go-on.ts'
+import { tellLoss, withLoss } from './lost.ts'
 import type { Pool } from './pool.ts'
 import { type Ends, type Lane, Relay } from './relay.ts'
 import { inTime } from './in-time.ts'
@@ -43,7 +45,11 @@ export async function runCommand(
     }),
   })
   const upstream = await pool.connect(connection, session)
-  const target = await upstream.open('session', relay.target)
+  const lost = upstream.closed
+  const target = await upstream.open(
+    'session',
+    tellLoss(relay.target, { client: client.channel, lost, session: limited }),
+  )
   relay.attach(target)
   try {
     await inTime(start(target, session, command, upstream.runsWords), session.ended)
@@ -58,15 +64,17 @@ export async function runCommand(
   const outcome = relay.run()
   client.take(relay.client)
   try {
-    return await outcome
+    return withLoss(await outcome, lost)
   } finally {
     clearTimeout(timer)
     limited.ended.removeEventListener('abort', clean)
   }
 }
 
-async function start(target: Channel, { id }: Session, command: GrantedCommand, runsWords: boolean): Promise<void> {
+async function start(target: Channel, session: Session, command: GrantedCommand, runsWords: boolean): Promise<void> {
+  const { id } = session
   target.tell('env', string(MARK), string(id))
+  await mayGoOn(session)
   const started = runsWords
     ? target.ask('subsystem', string(`${SUBSYSTEM}${JSON.stringify(command.argv)}`))
     : target.ask('exec', string(`exec /usr/bin/env -i ${MARK}=${id} ${ENVIRONMENT} ${command.text}`))

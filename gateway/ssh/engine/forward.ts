@@ -6,6 +6,7 @@ import type { Channel } from './channel.ts'
 import { CONNECT_FAILED } from './channels.ts'
 import type { Forward, Outcome } from './contract.ts'
 import { mayForward } from './forward-rule.ts'
+import { mayGoOn } from './go-on.ts'
 import type { Pool } from './pool.ts'
 import { bytesLane, type Ends, type Lane, Relay } from './relay.ts'
 import { Tcpip } from './tcpip.ts'
@@ -83,6 +84,7 @@ async function carry(pool: Pool, parts: Forward, request: Tcpip, n: number): Pro
     lane: counted,
   })
   const upstream = await pool.connect(connection, session)
+  await mayGoOn(session)
   const fields = [string(request.host), uint32(request.port), string(request.originHost), uint32(request.originPort)]
   const target = await upstream.open('direct-tcpip', relay.target, ...fields)
   relay.attach(target)

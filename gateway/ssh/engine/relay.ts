@@ -38,6 +38,8 @@ export class Relay {
   #target: Channel | undefined
   #exit: Exit | undefined
   #clientClosed = false
+  /** The client knows that nothing more will come. */
+  #outputIsOver = false
   #targetClosed = false
   #isCut = false
   #stop: () => void = () => undefined
@@ -64,7 +66,11 @@ export class Relay {
   /** For the channel towards the target. */
   readonly target: ChannelEvents = {
     data: (bytes, stream) => this.#pass(() => this.#lane.fromTarget(bytes, stream)),
-    eof: () => this.#session.road.pass(() => this.#client().eof()),
+    eof: () =>
+      this.#session.road.pass(() => {
+        this.#client().eof()
+        this.#outputIsOver = true
+      }),
     request: (type, body) => {
       if (type === 'eow@openssh.com') this.#client().tell(type)
       const exit = readExit(type, body)
@@ -75,8 +81,8 @@ export class Relay {
       this.#targetClosed = true
       this.#target?.closeNow()
       if (this.#isCut) return
-      if (this.#clientClosed) this.#finish()
-      else this.#session.road.pass(() => this.#goodbye())
+      if (this.#client().isOpen) this.#session.road.pass(() => this.#goodbye())
+      else if (this.#clientClosed) this.#finish()
     },
   }
 
@@ -87,18 +93,23 @@ export class Relay {
     endOfWrite: () => this.#target?.tell('eow@openssh.com'),
     closed: () => {
       this.#clientClosed = true
-      this.#client().closeNow()
-      if (this.#isCut) return undefined
+      // The goodbye is on its way, and the exit status with it.
+      if (this.#targetClosed && this.#outputIsOver && !this.#isCut) return undefined
       const target = this.#target
-      if (this.#targetClosed || target === undefined || !target.isOpen) return this.#finish()
+      const isOver = this.#isCut || this.#targetClosed || target === undefined || !target.isOpen
+      // Who has seen the end of all output may close before the exit status is there, and still waits for it (ssh with ControlMaster does).
+      if (isOver || !this.#outputIsOver) this.#client().closeNow()
+      if (this.#isCut) return undefined
+      if (isOver) return this.#finish()
       // What was read before still goes out; then a pty's processes get the hangup, others see the end of their streams.
       const leave = () => {
         clearTimeout(timer)
+        this.#client().closeNow()
         target.closeNow()
         this.#finish()
       }
       const timer = setTimeout(leave, FAREWELL_MS)
-      target.after(leave)
+      if (!this.#outputIsOver) target.after(leave)
       return undefined
     },
   }

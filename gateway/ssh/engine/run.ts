@@ -1,12 +1,13 @@
 /** A session channel from a client's shell, command or sftp to the same on the target, until one side is done or the session ends. */
-import type { SessionId } from '../../model/event.ts'
 import { Refusal } from '../../model/refusal.ts'
 import type { Admission, Session } from '../../session/session.ts'
 import type { JudgeOf } from '../readonly/judge.ts'
 import { runReadOnly } from '../readonly/readonly.ts'
 import type { Channel } from './channel.ts'
 import type { Connection, Outcome, Run, SessionRequest, Terminal } from './contract.ts'
+import { mayGoOn } from './go-on.ts'
 import { inTime } from './in-time.ts'
+import { tellLoss, withLoss } from './lost.ts'
 import { accountOf, type Pool } from './pool.ts'
 import { bytesLane, Relay } from './relay.ts'
 import { ClientChannel } from './session-channel.ts'
@@ -65,13 +66,11 @@ async function carry(
     lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session),
   })
   const upstream = await pool.connect(connection, session)
-  const target = await upstream.open('session', relay.target)
+  const lost = upstream.closed
+  const target = await upstream.open('session', tellLoss(relay.target, { client: client.channel, lost, session }))
   relay.attach(target)
   try {
-    await inTime(
-      start(target, { environment: client.environment, terminal: asked }, request, session.id),
-      session.ended,
-    )
+    await inTime(start(target, { environment: client.environment, terminal: asked }, request, session), session.ended)
   } catch (failure) {
     target.closeNow()
     throw failure
@@ -85,7 +84,7 @@ async function carry(
   else session.ended.addEventListener('abort', clean, { once: true })
   stops.push(() => session.ended.removeEventListener('abort', clean))
   try {
-    return await outcome
+    return withLoss(await outcome, lost)
   } finally {
     for (const stop of stops) stop()
   }
@@ -95,12 +94,14 @@ async function start(
   target: Channel,
   { environment, terminal }: Pick<ClientChannel, 'environment' | 'terminal'>,
   request: SessionRequest,
-  id: SessionId,
+  session: Session,
 ): Promise<void> {
-  target.tell('env', string(MARK), string(id))
+  target.tell('env', string(MARK), string(session.id))
   for (const [name, value] of environment) target.tell('env', string(name), string(value))
   if (terminal !== undefined && !(await target.ask('pty-req', writeTerminal(terminal))))
     throw new Refusal('TARGET_UNREACHABLE', 'The target gave no terminal.')
+  // The target took its time for all of this: nothing begins on it that the grant does not cover any more.
+  await mayGoOn(session)
   const started =
     request.kind === 'shell'
       ? target.ask('shell')

@@ -95,8 +95,8 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
       },
       onDrain: () => channels.pump(),
       onClose: (cause) => {
-        channels.lose()
         gone.abort(new Error('The connection to the target is gone.'))
+        channels.lose()
         settle(unreachable(distrust ?? (cause === undefined ? 'it closed the connection.' : sentence(cause)), cause))
       },
     })
