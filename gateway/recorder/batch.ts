@@ -13,6 +13,8 @@ export type Slice = {
   readonly to: number
 }
 
+type Kept = Pick<JournalRecord, 'id' | 'seq' | 'at' | 'data'>
+
 export type TableRows = { readonly into: string; readonly rows: Buffer; readonly count: number }
 
 /** Names the batch for the store's deduplication: the same slices of the same gateway are the same batch, for ever. */
@@ -24,48 +26,74 @@ export const tokenOf = (gateway: string, slices: readonly Slice[]): string =>
     .digest('hex')
     .slice(0, 32)
 
-/** In this order: a session's end is never seen before its events. */
-export function tablesOf(root: string, slices: readonly Slice[]): readonly TableRows[] {
-  const events = new Rows()
-  const checkpoints = new Rows()
-  const audit = new Rows()
-  const sessions = new Rows()
-  const latest = new Map<string, JournalRecord>()
-  for (const { journal, segment, from, to } of slices) {
-    for (const record of records(readBytes(path.join(root, journal, segment), from, to - from), 0)) {
-      const { id, seq, at, kind, data } = record
-      if (isEventKind(kind)) {
-        events.begin(id, seq, at, data.length + 8)
-        events.kind(kind)
-        events.string(data)
-      } else if (kind === 'A') {
-        audit.begin(id, seq, at, data.length + 8)
-        audit.string(data)
-      } else if (kind === 'C') {
-        checkpoints.begin(id, seq, at, data.length)
-        checkpoints.fixed(data)
-      } else latest.set(id.toString('hex'), record)
+/** Makes the rows of one batch after the other in the same memory. */
+export class Tables {
+  readonly #scratch: Scratch
+  readonly #events = new Rows()
+  readonly #checkpoints = new Rows()
+  readonly #audit = new Rows()
+  readonly #sessions = new Rows()
+
+  constructor(scratch: Scratch) {
+    this.#scratch = scratch
+  }
+
+  /** In this order: a session's end is never seen before its events. Valid until the next batch. */
+  of(root: string, slices: readonly Slice[]): readonly TableRows[] {
+    const [events, checkpoints, audit, sessions] = [this.#events, this.#checkpoints, this.#audit, this.#sessions]
+    for (const rows of [events, checkpoints, audit, sessions]) rows.clear()
+    const latest = new Map<string, Kept>()
+    for (const { journal, segment, from, to } of slices) {
+      const bytes = this.#scratch.read(path.join(root, journal, segment), from, to - from)
+      for (const record of records(bytes, 0)) {
+        const { id, seq, at, kind, data } = record
+        if (isEventKind(kind)) {
+          events.begin(id, seq, at, data.length + 8)
+          events.kind(kind)
+          events.string(data)
+        } else if (kind === 'A') {
+          audit.begin(id, seq, at, data.length + 8)
+          audit.string(data)
+        } else if (kind === 'C') {
+          checkpoints.begin(id, seq, at, data.length)
+          checkpoints.fixed(data)
+        } else latest.set(id.toString('hex'), { id: Buffer.from(id), seq, at, data: Buffer.from(data) })
+      }
     }
+    for (const { id, seq, at, data } of latest.values()) {
+      sessions.begin(id, seq, at, data.length + 8)
+      sessions.string(data)
+    }
+    return [
+      { into: 'audit.events (session_id, seq, ts, kind, data)', rows: events.bytes, count: events.count },
+      {
+        into: 'audit.checkpoints (id, seq, ts, head, signature, key_id)',
+        rows: checkpoints.bytes,
+        count: checkpoints.count,
+      },
+      { into: 'audit.audit_log (chain, seq, ts, entry)', rows: audit.bytes, count: audit.count },
+      { into: 'audit.sessions (session_id, version, ts, entry)', rows: sessions.bytes, count: sessions.count },
+    ].filter((table) => table.count > 0)
   }
-  for (const { id, seq, at, data } of latest.values()) {
-    sessions.begin(id, seq, at, data.length + 8)
-    sessions.string(data)
+}
+
+/** Reads pieces of files into the same memory, one after the other. */
+export class Scratch {
+  #bytes: Buffer = Buffer.alloc(0)
+
+  /** Fewer bytes where the file ends. Valid until the next read. */
+  read(file: string, from: number, length: number): Buffer {
+    if (this.#bytes.length < length)
+      this.#bytes = Buffer.allocUnsafeSlow(Math.max(length, this.#bytes.length * 2, 64 * 1024))
+    return readInto(this.#bytes, file, from, length)
   }
-  return [
-    { into: 'audit.events (session_id, seq, ts, kind, data)', rows: events.bytes, count: events.count },
-    {
-      into: 'audit.checkpoints (id, seq, ts, head, signature, key_id)',
-      rows: checkpoints.bytes,
-      count: checkpoints.count,
-    },
-    { into: 'audit.audit_log (chain, seq, ts, entry)', rows: audit.bytes, count: audit.count },
-    { into: 'audit.sessions (session_id, version, ts, entry)', rows: sessions.bytes, count: sessions.count },
-  ].filter((table) => table.count > 0)
 }
 
 /** Fewer bytes where the file ends. */
-export function readBytes(file: string, from: number, length: number): Buffer {
-  const bytes = Buffer.allocUnsafe(length)
+export const readBytes = (file: string, from: number, length: number): Buffer =>
+  readInto(Buffer.allocUnsafe(length), file, from, length)
+
+function readInto(bytes: Buffer, file: string, from: number, length: number): Buffer {
   const fd = openSync(file, 'r')
   try {
     let done = 0

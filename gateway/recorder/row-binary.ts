@@ -10,6 +10,12 @@ export class Rows {
   #length = 0
   count = 0
 
+  /** Begins anew in the same memory: what {@link bytes} gave before is no longer valid. */
+  clear(): void {
+    this.#length = 0
+    this.count = 0
+  }
+
   /** What was written so far; valid until the next row. */
   get bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length)

@@ -1,32 +1,39 @@
 /** Rows of `audit.lines` from what was shipped: derived, for search, never evidence. Remembers unfinished lines between batches. */
 import path from 'node:path'
 import type { StatementRecord } from '../model/event.ts'
-import { readBytes, type Slice } from './batch.ts'
+import type { Scratch, Slice } from './batch.ts'
 import { ShownLines, TypedLines } from './lines.ts'
 import { Rows } from './row-binary.ts'
 import { type JournalRecord, records, type SessionEntry } from './segment.ts'
 
 type Source = 'shown' | 'typed' | 'statement'
-type Reader = { readonly shown: ShownLines; readonly typed: TypedLines; bytes: number }
+type Reader = { readonly shown: ShownLines; readonly typed: TypedLines; second: number; bytes: number }
 
 const SOURCES: Readonly<Record<Source, number>> = { shown: 1, typed: 2, statement: 3 }
-/** Of each session in each batch: what is more is a file that went by, not something a person read. */
+/** Of each session in each second: what is more is a file that went by, not something a person read. */
 const MAX_SHOWN_BYTES = 256 * 1024
 const MAX_LINE_BYTES = 16 * 1024
+/** A chunk with a zero byte up to there is no text. */
+const MAX_LOOKED_AT = 1_024
 const MAX_SESSIONS = 10_000
 
 export class SearchRows {
   readonly #readers = new Map<string, Reader>()
-  #rows = new Rows()
+  readonly #rows = new Rows()
+  readonly #scratch: Scratch
   #record: JournalRecord | undefined
   #n = 0
 
-  /** RowBinary of (session_id, seq, ts, n, source, text). */
+  constructor(scratch: Scratch) {
+    this.#scratch = scratch
+  }
+
+  /** RowBinary of (session_id, seq, ts, n, source, text) of slices that were found sound. Valid until the next ones. */
   of(root: string, slices: readonly Slice[]): { readonly rows: Buffer; readonly count: number } {
-    this.#rows = new Rows()
-    for (const reader of this.#readers.values()) reader.bytes = 0
+    this.#rows.clear()
     for (const { journal, segment, from, to } of slices)
-      for (const record of records(readBytes(path.join(root, journal, segment), from, to - from), 0)) this.#take(record)
+      for (const record of records(this.#scratch.read(path.join(root, journal, segment), from, to - from), 0, true))
+        this.#take(record)
     this.#record = undefined
     return { rows: this.#rows.bytes, count: this.#rows.count }
   }
@@ -38,7 +45,7 @@ export class SearchRows {
     const key = id.toString('hex')
     if (kind === 'S') this.#row(key, JSON.parse(data.toString()) as SessionEntry)
     else if (kind === 's') this.#add('statement', (JSON.parse(data.toString()) as StatementRecord).text)
-    else if (kind === 'o' || kind === 'e') this.#show(this.#reader(key), data)
+    else if (kind === 'o' || kind === 'e') this.#show(this.#reader(key), record)
     else if (kind === 'i') this.#readers.get(key)?.typed.write(data)
     else if (kind === 'r') this.#readers.get(key)?.shown.resize(Number.parseInt(data.toString(), 10) || 80)
   }
@@ -54,8 +61,13 @@ export class SearchRows {
     this.#readers.delete(key)
   }
 
-  #show(reader: Reader, data: Buffer): void {
-    if (reader.bytes > MAX_SHOWN_BYTES) return
+  #show(reader: Reader, { at, data }: JournalRecord): void {
+    const second = Math.floor(at / 1_000)
+    if (second !== reader.second) {
+      reader.second = second
+      reader.bytes = 0
+    }
+    if (reader.bytes > MAX_SHOWN_BYTES || data.subarray(0, MAX_LOOKED_AT).includes(0)) return
     reader.bytes += data.length
     reader.shown.write(data.subarray(0, MAX_SHOWN_BYTES))
   }
@@ -68,6 +80,7 @@ export class SearchRows {
     const reader: Reader = {
       shown: new ShownLines((text) => this.#add('shown', text), columns),
       typed: new TypedLines((text) => this.#add('typed', text)),
+      second: 0,
       bytes: 0,
     }
     this.#readers.set(key, reader)

@@ -4,7 +4,7 @@ import { linkSync, readdirSync, renameSync, rmSync, statfsSync, statSync, utimes
 import path from 'node:path'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
-import { readBytes, type Slice } from './batch.ts'
+import { readBytes, type Scratch, type Slice } from './batch.ts'
 import { ownerState } from './owner.ts'
 import { isSegment, isSegmentName, MAGIC, MAX_DATA, OVERHEAD, records } from './segment.ts'
 import { StateFile } from './state-file.ts'
@@ -41,6 +41,7 @@ export class Shelf {
   readonly #root: string
   readonly #log: Log
   readonly #clock: Clock
+  readonly #scratch: Scratch
   readonly #file: StateFile
   readonly #positions = new Map<string, Position>()
   /** Several gateways may fill one store: part of the names of batches. */
@@ -48,11 +49,12 @@ export class Shelf {
   #intent: readonly Slice[] | undefined
   #isSaved = true
 
-  constructor(parts: { readonly dir: string; readonly log: Log; readonly clock: Clock }) {
+  constructor(parts: { readonly dir: string; readonly log: Log; readonly clock: Clock; readonly scratch: Scratch }) {
     const root = parts.dir
     this.#root = root
     this.#log = parts.log
     this.#clock = parts.clock
+    this.#scratch = parts.scratch
     this.#file = new StateFile(path.join(root, STATE))
     const state = (
       this.#file.text === '' ? { gateway: randomUUID(), positions: {} } : JSON.parse(this.#file.text)
@@ -193,7 +195,7 @@ export class Shelf {
     const from = Math.max(offset, MAGIC.length)
     const window = Math.min(size - from, Math.max(maxBytes, MAX_DATA + OVERHEAD))
     if (window <= 0) return { from, to: from, rows: 0, oldestAt: 0, isCut: false, rest: 0 }
-    const bytes = readBytes(file, from, window)
+    const bytes = this.#scratch.read(file, from, window)
     const reader = records(bytes, 0)
     let rows = 0
     let to = from

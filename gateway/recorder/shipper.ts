@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
-import { type Slice, tablesOf, tokenOf } from './batch.ts'
+import { Scratch, type Slice, Tables, tokenOf } from './batch.ts'
 import { openSigningKey } from './chain.ts'
 import { ownerState } from './owner.ts'
 import { recover } from './recovery.ts'
@@ -38,6 +38,8 @@ export type ShipperParts = {
 }
 
 const PAUSE_MS = 300
+/** After a full batch the sessions have the processor for as long as it took, up to this. */
+const MAX_REST_MS = 100
 const FIRST_RETRY_MS = 250
 const LONGEST_RETRY_MS = 5_000
 const TIDY_MS = 5_000
@@ -58,14 +60,16 @@ class JournalShipper implements Shipper {
   #tidiedAt = 0
   #alarmedAt = 0
   #stopped: Promise<void> | undefined
-  readonly #lines = new SearchRows()
+  readonly #scratch = new Scratch()
+  readonly #tables = new Tables(this.#scratch)
+  readonly #lines = new SearchRows(this.#scratch)
   #hasGaps = false
   readonly #unclosed = new Set<string>()
 
   constructor(parts: ShipperParts) {
     this.#parts = parts
     mkdirSync(parts.dir, { recursive: true, mode: 0o700 })
-    this.#shelf = new Shelf(parts)
+    this.#shelf = new Shelf({ ...parts, scratch: this.#scratch })
     this.#client = connect(parts.store)
     this.#done = this.#run()
   }
@@ -92,11 +96,12 @@ class JournalShipper implements Shipper {
   async #run(): Promise<void> {
     while (!this.#cut.signal.aborted) {
       const isStopping = this.#stopping.signal.aborted
+      const from = this.#parts.clock.now()
       let pauseMs = PAUSE_MS
       try {
         const outcome = await this.#step()
         this.#wentWell()
-        if (outcome === 'more') pauseMs = 0
+        if (outcome === 'more') pauseMs = Math.min(Math.max(this.#parts.clock.now() - from, 0), MAX_REST_MS)
         else if (outcome === 'nothing' && isStopping) return
       } catch (error) {
         this.#wentWrong(error)
@@ -134,7 +139,7 @@ class JournalShipper implements Shipper {
 
   async #send(slices: readonly Slice[]): Promise<void> {
     const token = tokenOf(this.#shelf.gateway, slices)
-    for (const { into, rows } of tablesOf(this.#parts.dir, slices))
+    for (const { into, rows } of this.#tables.of(this.#parts.dir, slices))
       await insertRows(this.#client, into, rows, token, this.#cut.signal)
     await this.#sendLines(slices, token)
     this.#shelf.finish(slices)

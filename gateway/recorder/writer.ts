@@ -1,5 +1,6 @@
 /** Appends records to segment files: one write per turn of the event loop, fdatasync in the background, and a reserve for the last words. */
 import { closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { Refusal } from '../model/refusal.ts'
@@ -23,7 +24,9 @@ export const SEGMENT_BYTES: number = 16 * 1024 * 1024
 const BUFFER_BYTES = 256 * 1024
 /** More than this is written at once instead of at the end of the turn. */
 const MAX_PENDING = 1024 * 1024
+/** From a write to its fdatasync: while somebody waits for it, and while nobody does. */
 const COMMIT_MS = 4
+const LAZY_COMMIT_MS = 20
 const RESERVE_BYTES = 1024 * 1024
 const RESERVE = 'reserve'
 
@@ -48,6 +51,8 @@ export class Writer {
   #syncers: { readonly upTo: number; readonly resolve: () => void; readonly reject: (why: Refusal) => void }[] = []
   #syncTimer: NodeJS.Timeout | undefined
   #syncing: Promise<void> | undefined
+  /** A segment was begun, and its name is not on disk yet. */
+  #hasNewName = false
   #reserve = -1
   #reserveAt = 0
   #failure: Refusal | undefined
@@ -111,6 +116,10 @@ export class Writer {
     if (this.#synced >= this.#taken) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#syncers.push({ upTo: this.#taken, resolve, reject })
+      if (this.#syncTimer === undefined || this.#syncers.length > 1) return
+      clearTimeout(this.#syncTimer)
+      this.#syncTimer = undefined
+      this.#scheduleSync()
     })
   }
 
@@ -197,7 +206,9 @@ export class Writer {
     try {
       writeAll(fd, MAGIC, MAGIC.length)
       if (this.#reserveAt !== MAGIC.length) this.#makeReserve()
-      syncDirectory(dir)
+      // A roll must not hold up what runs: its name is on disk before anything in it is called durable.
+      if (this.#fd < 0) syncDirectory(dir)
+      else this.#hasNewName = true
     } catch (error) {
       closeSync(fd)
       unlinkSync(path.join(dir, segmentName(number)))
@@ -287,21 +298,27 @@ export class Writer {
 
   #scheduleSync(): void {
     if (this.#syncing !== undefined || this.#syncTimer !== undefined) return
-    this.#syncTimer = setTimeout(() => {
-      this.#syncTimer = undefined
-      this.#syncing = this.#sync().finally(() => {
-        this.#syncing = undefined
-        if (this.#written > this.#synced && this.#failure === undefined) this.#scheduleSync()
-      })
-    }, COMMIT_MS)
+    this.#syncTimer = setTimeout(
+      () => {
+        this.#syncTimer = undefined
+        this.#syncing = this.#sync().finally(() => {
+          this.#syncing = undefined
+          if (this.#written > this.#synced && this.#failure === undefined) this.#scheduleSync()
+        })
+      },
+      this.#syncers.length > 0 ? COMMIT_MS : LAZY_COMMIT_MS,
+    )
   }
 
   async #sync(): Promise<void> {
     const upTo = this.#written
     const retired = this.#retired
+    const hasNewName = this.#hasNewName
     this.#retired = []
+    this.#hasNewName = false
     try {
       for (const fd of [...retired, this.#fd]) await sync(fd)
+      if (hasNewName) await syncNames(this.#parts.dir)
       this.syncs += 1
     } catch (error) {
       // A page that failed to reach the disk may be dropped by the kernel: asking again would lie.
@@ -349,6 +366,15 @@ export class Writer {
 function writeAll(fd: number, bytes: Buffer, length: number): void {
   let done = 0
   while (done < length) done += writeSync(fd, bytes, done, length - done)
+}
+
+async function syncNames(dir: string): Promise<void> {
+  const handle = await open(dir, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 export function syncDirectory(dir: string): void {
