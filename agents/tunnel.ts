@@ -61,7 +61,11 @@ export function openLine(parts: LineParts): Promise<Line> {
     return carry(offer, accept, reject)
   })
   client.on('error', (error) => {
-    failure ??= distrust ? 'Somebody else answers there: its host key is not the one that was pinned.' : error.message
+    failure ??= distrust
+      ? 'Somebody else answers there: its host key is not the one that was pinned.'
+      : 'level' in error && error.level === 'client-authentication'
+        ? 'The gateway does not let this agent in: it was revoked, or its token is wrong, used or too old.'
+        : error.message
   })
   const offer = (): void => {
     for (const [target, those] of offers)
