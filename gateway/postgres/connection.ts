@@ -243,6 +243,13 @@ export class Connection {
       }
     }
     const serverVersion = upstream.parameters.get('server_version') ?? ''
-    return parts.createJudge(role, { target: target.name, database, parameters, serverVersion, ask })
+    return parts.createJudge(role, {
+      target: target.name,
+      database,
+      account: account.username,
+      parameters,
+      serverVersion,
+      ask,
+    })
   }
 }

@@ -13,7 +13,8 @@ type Sql = Whole & { readonly text: string; readonly valid: boolean }
 
 export type FrontendMessage =
   | (Sql & { readonly type: 'query' })
-  | (Sql & { readonly type: 'parse'; readonly name: string })
+  /** `types`: object ids of parameter types, as far as the client names them; 0: left to the server. */
+  | (Sql & { readonly type: 'parse'; readonly name: string; readonly types: readonly number[] })
   | (Whole & { readonly type: 'bind'; readonly portal: string; readonly statement: string })
   | (Whole & { readonly type: 'execute'; readonly portal: string })
   | (Whole & { readonly type: 'describe' | 'close'; readonly what: 'S' | 'P'; readonly name: string })
@@ -93,10 +94,10 @@ function readMessage(bytes: Buffer): FrontendMessage {
       const from = fields.at
       const stop = bytes.indexOf(0, from)
       if (stop === -1) throw new MalformedMessage('string without an end')
-      const types = new FieldReader(bytes, stop + 1)
-      types.skip(4 * types.int16())
-      types.end()
-      return { type: 'parse', name, ...readText(bytes, from, stop + 1), bytes }
+      const rest = new FieldReader(bytes, stop + 1)
+      const types = Array.from({ length: rest.int16() }, () => rest.int32() >>> 0)
+      rest.end()
+      return { type: 'parse', name, types, ...readText(bytes, from, stop + 1), bytes }
     }
     case 0x42: {
       // B

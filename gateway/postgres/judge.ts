@@ -19,6 +19,8 @@ export type JudgeContext = {
   readonly target: string
   /** The database on the target. */
   readonly database: string
+  /** The login on the target; `$user` of a search path. */
+  readonly account?: string
   /** The start-up parameters as they were sent to the target, names in lower case. */
   readonly parameters: ReadonlyMap<string, string>
   /** `server_version` as the target reported it. */

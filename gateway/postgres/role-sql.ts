@@ -14,7 +14,7 @@ export type NewRole = {
 type Elsewhere = (database: string, run: (client: UpkeepClient) => Promise<void>) => Promise<void>
 
 /** Connections of one grant from one worker; a pool and a few tools. */
-const CONNECTION_LIMIT = 20
+const CONNECTION_LIMIT = 24
 const TERMINATE_TRIES = 100
 const TERMINATE_PAUSE_MS = 30
 /** Advisory locks of ours are told apart by this first key. */

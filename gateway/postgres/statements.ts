@@ -65,7 +65,7 @@ export class Statements {
         return this.#judged(
           message.text,
           message.valid,
-          (judge) => judge.parse(message.name, message.text),
+          (judge) => judge.parse(message.name, message.text, message.types),
           (judgement) => this.#prepare(message.name, message.text, judgement, message.bytes),
         )
       case 'bind':

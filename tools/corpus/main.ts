@@ -1,8 +1,8 @@
-/** `npm run corpus -- sql FILE.jsonl [--json]`: grades a file of cases through a running gateway. Exits with 1 when a verdict is wrong. */
-import { gradeSql } from './sql.ts'
+/** `npm run corpus -- sql|shell FILE.jsonl [--json]`: grades a file of cases. Exits with 1 when a verdict is wrong. */
 
 const graders: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
-  sql: gradeSql,
+  sql: async (args) => (await import('./sql.ts')).gradeSql(args),
+  shell: async (args) => (await (await import('./shell.ts')).run(args)) === 0,
 }
 
 const [kind = '', ...args] = process.argv.slice(2)
