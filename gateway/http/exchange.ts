@@ -188,9 +188,9 @@ export class Exchange {
   }
 
   #awake(): void {
-    clearTimeout(this.#idle)
-    if (this.#maySleep || this.#isOver) return
-    this.#idle = setTimeout(() => this.#late(), this.#parts.idleMs ?? IDLE_MS)
+    if (this.#maySleep || this.#isOver) clearTimeout(this.#idle)
+    else if (this.#idle === undefined) this.#idle = setTimeout(() => this.#late(), this.#parts.idleMs ?? IDLE_MS)
+    else this.#idle.refresh()
   }
 
   #late(): void {
