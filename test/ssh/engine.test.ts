@@ -300,8 +300,8 @@ t.test('a host that is not the host', { skip }, async (t) => {
     t.match(ran.stderr, /does not let nobody-here in/)
   })
 
-  t.test('a role without a full shell gets none', async (t) => {
-    const { client } = await house(t, { shell: 'read-only' })
+  t.test('a role without a shell gets none', async (t) => {
+    const { client } = await house(t, { shell: 'none' })
     const ran = await client.ssh([ME, 'echo hi'])
     t.equal(ran.code, 255)
     t.match(ran.stderr, /no full shell/)

@@ -142,7 +142,9 @@ export class Shell {
   async #pipeline(text: string, wantsTerminal: boolean): Promise<number> {
     const { face } = this.#parts
     const terminal = wantsTerminal ? face.terminal : undefined
-    const running = await this.#start(text, terminal, (bytes, stream) =>
+    // A person reads both streams as one, so they had better come in the order in which they were written.
+    const line = face.terminal === undefined || wantsTerminal ? text : `exec 2>&1; ${text}`
+    const running = await this.#start(line, terminal, (bytes, stream) =>
       face.show(bytes, stream, terminal !== undefined),
     )
     this.status = await face.attend(running)
@@ -157,7 +159,9 @@ export class Shell {
     }
     const { code, errors, text } = await this.#answer(`${step.text(this.#context)} && pwd`)
     this.status = code
-    const place = text.replace(/\n$/, '')
+    // Going back tells where, and so do we.
+    const half = text.length / 2
+    const place = (step.isBack && text.slice(0, half) === text.slice(half) ? text.slice(half) : text).replace(/\n$/, '')
     if (code !== 0) return face.show(Buffer.from(errors), 1)
     if (!isPlace(place)) {
       this.status = REFUSED
@@ -165,7 +169,7 @@ export class Shell {
     }
     this.#previous = this.directory
     this.directory = place
-    return step.isBack ? face.show(Buffer.from(text), 0) : undefined
+    return step.isBack ? face.show(Buffer.from(`${place}\n`), 0) : undefined
   }
 
   async #answer(
