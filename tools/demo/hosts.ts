@@ -100,7 +100,7 @@ async function answers(child: ChildProcess, port: number, said: () => string): P
 }
 
 /** SIGTERM, and SIGKILL after a second. */
-export async function stopChild(child: ChildProcess): Promise<void> {
+async function stopChild(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   child.kill('SIGTERM')
