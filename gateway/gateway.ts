@@ -192,7 +192,6 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     road: { admit, open },
     notes: { log, audit },
   })
-  if (webDoor !== undefined) opened.defer(() => webDoor.close())
 
   const portal = createPortal({
     elsewhere: webDoor,
@@ -218,6 +217,8 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   })
   const web = await portal.listen({ ...parts.listen.https, reusePort: true })
   opened.defer(() => web.close())
+  // Before the portal's listener goes: open WebSockets are told why they end.
+  if (webDoor !== undefined) opened.defer(() => webDoor.close())
 
   const closing = opened.move()
   return {
