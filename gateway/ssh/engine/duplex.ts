@@ -1,4 +1,4 @@
-/** A channel as a stream, for the inner SSH of -J. */
+/** A channel as a stream: the inner SSH of -J, and what an agent brings. */
 import { Duplex } from 'node:stream'
 import type { Channel, ChannelEvents } from './channel.ts'
 
@@ -6,6 +6,7 @@ export class ChannelStream extends Duplex {
   #channel: Channel | undefined
   readonly #held: (() => void)[] = []
   #isFull = false
+  #hasEnded = false
 
   constructor() {
     super({ allowHalfOpen: true, readableHighWaterMark: 256 * 1024 })
@@ -25,12 +26,21 @@ export class ChannelStream extends Duplex {
         this.#held.push(give)
       }
     },
-    eof: () => this.push(null),
+    eof: () => this.#endOfData(),
     request: () => false,
     closed: () => {
       this.#channel?.closeNow()
-      this.destroy()
+      this.#endOfData()
+      // What has arrived is still read.
+      if (this.readableEnded) this.destroy()
+      else this.once('end', () => this.destroy())
     },
+  }
+
+  #endOfData(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.push(null)
   }
 
   attach(channel: Channel): void {
