@@ -1,6 +1,8 @@
 /** Granted commands: how they are written, and what may be typed for them. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parseTemplate } from '../../config/commands.ts'
+import { parseConfig } from '../../config/load.ts'
 import type { CommandGrant, Role } from '../../gateway/model/role.ts'
 import { grantedCommand, isGrantedCommand, usageOf } from '../../gateway/ssh/command-grants.ts'
 
@@ -96,4 +98,35 @@ await t.test('a template that only a shell could read is refused where it is wri
   ])
     t.throws(() => parseTemplate(bad), Error, JSON.stringify(bad))
   t.same(parseTemplate('ls  *').argv, [[{ text: 'ls' }], [{ text: '*' }]], 'a star stays a star')
+})
+
+const parse = (text: string) => parseConfig(text, 'gate.yaml', [], { SALLYPORT_DATA: './data' })
+
+await t.test('a configuration with agents and granted commands', async (t) => {
+  const example = readFileSync('config/example.yaml', 'utf8')
+  const behind = example.replace('address: target:22', 'agent: prod-db').replace(/ +known_hosts: .*\n/, '')
+  const granted = behind.replace(
+    'ssh: { shell: full }',
+    'ssh: { commands: { logs: "tail -n {lines:int 1..9=5} /var/log/x", df: { run: df -h, timeout: 5s, output_megabytes: 0.5 } } }',
+  )
+  const { roles, targets } = parse(granted)
+  t.match(targets[0]?.ssh, { agent: 'prod-db', account: 'deploy', trust: { keys: [] }, credential: { kind: 'ca' } })
+  t.match(roles[0]?.ssh, {
+    shell: 'none',
+    commands: [
+      { name: 'logs', parameters: [{ name: 'lines', fallback: '5' }], timeoutMs: 300_000 },
+      { name: 'df', timeoutMs: 5000, maxBytes: 524_288 },
+    ],
+  })
+  const complaints: readonly (readonly [string, RegExp])[] = [
+    [
+      example.replace('address: target:22', 'address: target:22\n      agent: prod-db'),
+      /exactly one of address .* and agent/,
+    ],
+    [example.replace('      address: target:22\n', ''), /exactly one of address .* and agent/],
+    [behind.replace('agent: prod-db', 'agent: Prod/db'), /lower-case letters/],
+    [granted.replace('1..9=5', '1..9=50'), /gate\.yaml:\d+:\d+: roles\.operator\.ssh/],
+    [granted.replace('/var/log/x', '$HOME'), /gate\.yaml:\d+:\d+: roles\.operator\.ssh/],
+  ]
+  for (const [text, expected] of complaints) t.throws(() => parse(text), { message: expected })
 })
