@@ -1,6 +1,7 @@
 /** Says in plain words what a configuration allows: for `--check-config` and for people who ask what a role means. */
 import type { Config } from '../config/load.ts'
-import { covers, type Role } from './model/role.ts'
+import { shellRulesOf } from './filters/filters.ts'
+import { type CommandList, covers, READ_ONLY_DEFAULTS, type Role, type SshScope } from './model/role.ts'
 
 const span = (minutes: number): string =>
   minutes % 60 === 0
@@ -27,6 +28,7 @@ export function explainRole(role: Role): readonly string[] {
       none: 'no shell and no commands',
     }[ssh.shell]
     lines.push(`ssh: ${shell}${role.account === undefined ? '' : `, as ${role.account}`}`)
+    lines.push(...readOnlyWords(ssh).map((words) => `ssh: ${words}`))
     if (ssh.forward.length > 0) lines.push(`ssh: port forwarding to ${ssh.forward.join(', ')}, recorded`)
   }
   if (role.endpoints.includes('postgres'))
@@ -35,6 +37,25 @@ export function explainRole(role: Role): readonly string[] {
     )
   return lines
 }
+
+const list = (names: readonly string[]): string => (names.length === 0 ? 'nothing' : names.join(', '))
+
+function readOnlyWords(ssh: SshScope): readonly string[] {
+  if (ssh.shell !== 'read-only') return []
+  const { commands, deny, files } = ssh.readOnly ?? READ_ONLY_DEFAULTS
+  return [
+    `commands: ${commands === undefined ? 'all of unix-read-only' : commands.map(commandWords).join(', ')}${deny.length === 0 ? '' : `; not ${deny.map(commandWords).join(', ')}`}`,
+    `files: read ${list(files.read)}; write ${list(files.write)}${files.deny.length === 0 ? '' : `; never ${files.deny.join(', ')}`}`,
+    ...shellRulesOf(ssh).problems.map((problem) => `WARNING: ${problem}`),
+  ]
+}
+
+const commandWords = (entry: CommandList[number]): string =>
+  typeof entry === 'string'
+    ? entry
+    : Object.entries(entry)
+        .map(([name, only]) => `${name} (${only.join(' ')})`)
+        .join(', ')
 
 export function explainConfig(config: Config): string {
   const lines: string[] = []

@@ -6,6 +6,7 @@ import t from 'tap'
 import { house, ME, PROMPT, Typist } from '../fixtures/readonly.ts'
 import { missingClient, missingSshd } from '../fixtures/sshd.ts'
 
+t.setTimeout(150_000)
 const skip = missingSshd() ?? missingClient() ?? false
 
 t.test('the prompt', { skip }, async (t) => {

@@ -38,11 +38,11 @@ export async function gatewayRunner(refill: () => void): Promise<GatewayRunner> 
     sshd,
     gateway,
     run: async (row) => {
-      const before = photograph(CORPUS_DIRECTORY).join('\n')
+      const before = seen()
       const answer = await through(...asked(row))
       const verdicts = gateway.recorder.json('s').filter(({ text }) => text === row.cmd)
       const verdict = verdicts.at(-1)?.['verdict']
-      const hadEffect = photograph(CORPUS_DIRECTORY).join('\n') !== before
+      const hadEffect = seen() !== before
       if (hadEffect) refill()
       return (
         refusal(verdict) ?? { refused: false, hadEffect, output: known(row, answer.output), exitCode: answer.exitCode }
@@ -58,6 +58,8 @@ export async function gatewayRunner(refill: () => void): Promise<GatewayRunner> 
     },
   }
 }
+
+const seen = (): string => (existsSync(CORPUS_DIRECTORY) ? photograph(CORPUS_DIRECTORY).join('\n') : '')
 
 function refusal(verdict: unknown): Ran | undefined {
   if (typeof verdict !== 'object' || verdict === null) return { refused: true, reason: 'was never judged' }

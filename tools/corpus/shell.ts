@@ -30,6 +30,8 @@ export type Ran =
 export type Runner = {
   readonly name: string
   run(row: ShellRow): Ran | Promise<Ran>
+  /** The same without a gateway, where that is more than running it here. */
+  readonly direct?: Direct
   close?(): void | Promise<void>
 }
 
@@ -183,27 +185,33 @@ export const readRows = (path: string): readonly ShellRow[] =>
     .filter((line) => line.trim() !== '')
     .map((line) => JSON.parse(line) as ShellRow)
 
-/** `FILE.jsonl [--json]`. @returns the exit code: 0 when every row passed. */
-export async function run(
-  args: readonly string[],
-  makeRunner: (scratch: Scratch) => Runner = judgeRunner,
-): Promise<number> {
+/** Through a real ssh where there is an sshd to be had; `--judge` asks only the judge. */
+async function runnerFor(args: readonly string[], scratch: Scratch): Promise<Runner> {
+  const { missingClient, missingSshd } = await import('../../test/fixtures/sshd.ts')
+  const missing = missingSshd() ?? missingClient()
+  if (missing !== undefined) process.stderr.write(`Only the judge is asked: ${missing}.\n`)
+  if (missing !== undefined || args.includes('--judge')) return judgeRunner(scratch)
+  const { gatewayRunner } = await import('./shell-gateway.ts')
+  return gatewayRunner(() => scratch.refill())
+}
+
+/** `FILE.jsonl [--json] [--judge]`. @returns the exit code: 0 when every row passed. */
+export async function run(args: readonly string[]): Promise<number> {
   const [file] = args.filter((argument) => !argument.startsWith('--'))
   if (file === undefined) {
-    process.stderr.write('npm run corpus -- shell FILE.jsonl [--json]\n')
+    process.stderr.write('npm run corpus -- shell FILE.jsonl [--json] [--judge]\n')
     return 2
   }
   const rows = readRows(file)
   const scratch = new Scratch()
+  let runner: Runner | undefined
   try {
-    const runner = makeRunner(scratch)
-    const grades = await gradeRows(rows, runner, scratch.direct)
-    await runner.close?.()
+    runner = await runnerFor(args, scratch)
+    const { name } = runner
+    const grades = await gradeRows(rows, runner, runner.direct ?? scratch.direct)
     const failed = grades.filter(({ passed }) => !passed)
     if (args.includes('--json'))
-      process.stdout.write(
-        `${JSON.stringify({ runner: runner.name, rows: rows.length, failed: failed.length, grades })}\n`,
-      )
+      process.stdout.write(`${JSON.stringify({ runner: name, rows: rows.length, failed: failed.length, grades })}\n`)
     else {
       for (const { id, cmd, expected, got, note } of failed)
         process.stdout.write(`${id} ${JSON.stringify(cmd)}: expected ${expected}, got ${got} (${note})\n`)
@@ -211,10 +219,11 @@ export async function run(
         const of = grades.filter(({ expected }) => expected === verdict)
         return `${verdict} ${of.filter(({ passed }) => passed).length}/${of.length}`
       })
-      process.stdout.write(`${runner.name}: ${counts.join(', ')}\n`)
+      process.stdout.write(`${name}: ${counts.join(', ')}\n`)
     }
     return failed.length === 0 ? 0 : 1
   } finally {
+    await runner?.close?.()
     scratch.close()
   }
 }

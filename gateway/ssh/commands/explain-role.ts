@@ -1,6 +1,6 @@
 /** explain-role: what a role lets you do, in plain words. */
 import { Refusal } from '../../model/refusal.ts'
-import type { Role } from '../../model/role.ts'
+import { type CommandList, READ_ONLY_DEFAULTS, type Role } from '../../model/role.ts'
 import { commandsOf, usageOf } from '../command-grants.ts'
 import { plain } from '../screen/text.ts'
 import { type Command, printJson } from './command.ts'
@@ -53,9 +53,30 @@ function sshWords(role: Role): readonly string[] {
     none: `- No shell${commandsOf(role).length === 0 ? ' and no commands' : ''} on the host.`,
   }[role.ssh.shell]
   const commands = commandsOf(role).map((command) => `- The command ${usageOf(command)}: ${command.template}`)
+  const files = role.ssh.shell === 'read-only' ? fileWords(role) : []
   const forward =
     role.ssh.forward.length === 0 ? '- No port forwarding.' : `- Port forwarding to ${role.ssh.forward.join(', ')}.`
-  return [shell, ...commands, forward, ...(role.account === undefined ? [] : [`- You are ${role.account} there.`])]
+  return [
+    shell,
+    ...files,
+    ...commands,
+    forward,
+    ...(role.account === undefined ? [] : [`- You are ${role.account} there.`]),
+  ]
+}
+
+const names = (list: CommandList): readonly string[] =>
+  list.flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.keys(entry)))
+const some = (globs: readonly string[]): string => (globs.length === 0 ? 'none' : globs.join(', '))
+
+/** What the shell has beside its sentence: the role's own list of programs, and the files for sftp, scp and rsync. */
+function fileWords({ ssh }: Role): readonly string[] {
+  const { commands, deny, files } = ssh.readOnly ?? READ_ONLY_DEFAULTS
+  return [
+    ...(commands === undefined ? [] : [`- Its commands: ${names(commands).join(', ')}.`]),
+    ...(deny.length === 0 ? [] : [`- Not, or not all of: ${names(deny).join(', ')}.`]),
+    `- Files to copy from there: ${some(files.read)}; to there: ${some(files.write)}${files.deny.length === 0 ? '' : `; never ${files.deny.join(', ')}`}.`,
+  ]
 }
 
 function postgresWords({ postgres }: Role): readonly string[] {
