@@ -53,6 +53,7 @@ export function createEngine(parts: EngineParts): Engine {
   // Clients send `eow@openssh.com`, without which `| head` would hang, only to what looks like OpenSSH.
   const ident = `OpenSSH_compat-Sallyport_${parts.version}`
   const now = () => parts.clock.now()
+  const release = (bytes: Buffer) => ssh2.blocks.release(bytes)
   const pool = createPool({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams })
   return {
     server: (onConnection) =>
@@ -66,7 +67,7 @@ export function createEngine(parts: EngineParts): Engine {
         },
         onConnection,
       ),
-    run: (wish) => run({ pool, files: parts.files, judge: parts.judge }, wish),
+    run: (wish) => run({ pool, files: parts.files, judge: parts.judge, release }, wish),
     command: (wish) => runCommand(pool, wish),
     forward: (wish) => forward(pool, wish),
     account: accountOf,

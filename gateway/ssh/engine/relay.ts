@@ -20,9 +20,9 @@ export type Lane = {
 }
 
 export type Ends = {
-  /** Delivers, then gives the other side's window back. */
-  toTarget(bytes: Buffer, credit: number): void
-  toClient(bytes: Buffer, stream: Stream, credit: number): void
+  /** Delivers, then gives the other side's window back, and lets `delivered` know. */
+  toTarget(bytes: Buffer, credit: number, delivered?: () => void): void
+  toClient(bytes: Buffer, stream: Stream, credit: number, delivered?: () => void): void
 }
 
 /** A client must take what it is told when the session is cut within this time. */
@@ -55,8 +55,16 @@ export class Relay {
     this.#client = parts.client
     this.#hasTerminal = parts.hasTerminal
     this.#lane = parts.lane({
-      toTarget: (bytes, credit) => this.#target?.send(bytes, 0, () => this.#client().credit(credit)),
-      toClient: (bytes, stream, credit) => this.#client().send(bytes, stream, () => this.#target?.credit(credit)),
+      toTarget: (bytes, credit, delivered) =>
+        this.#target?.send(bytes, 0, () => {
+          this.#client().credit(credit)
+          delivered?.()
+        }),
+      toClient: (bytes, stream, credit, delivered) =>
+        this.#client().send(bytes, stream, () => {
+          this.#target?.credit(credit)
+          delivered?.()
+        }),
     })
     this.#done = new Promise((resolve) => {
       this.#resolve = resolve
@@ -222,12 +230,15 @@ export class Relay {
   }
 }
 
-/** Keys and output as they are. */
+/** Keys and output as they are. `release` is told when nobody looks at bytes any more: they were recorded and delivered. */
 export const bytesLane =
-  (session: Session) =>
+  (session: Session, release: (bytes: Buffer) => void = () => undefined) =>
   (ends: Ends): Lane => ({
-    fromClient: (bytes) => session.road.bytes('i', bytes, () => ends.toTarget(bytes, bytes.length)),
+    fromClient: (bytes) =>
+      session.road.bytes('i', bytes, () => ends.toTarget(bytes, bytes.length, () => release(bytes))),
     fromTarget: (bytes, stream) =>
-      session.road.bytes(stream === 1 ? 'e' : 'o', bytes, () => ends.toClient(bytes, stream, bytes.length)),
+      session.road.bytes(stream === 1 ? 'e' : 'o', bytes, () =>
+        ends.toClient(bytes, stream, bytes.length, () => release(bytes)),
+      ),
     end: () => undefined,
   })

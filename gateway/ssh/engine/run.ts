@@ -22,14 +22,17 @@ export type RunParts = {
   readonly files: ((admission: Admission) => FileRule) | undefined
   /** Left out, roles with a read-only shell have none. */
   readonly judge: JudgeOf | undefined
+  /** Takes back the memory of data that was recorded and delivered. */
+  readonly release: (bytes: Buffer) => void
 }
 
 export async function run(parts: RunParts, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
-  const { files, judge, pool } = parts
+  const { files, judge, pool, release } = parts
   const { request = client.request } = wish
   const { role } = session.admission
-  const carried = { client, connection, session, request, terminal: client.terminal, files: files?.(session.admission) }
+  const { terminal } = client
+  const carried = { client, connection, session, request, terminal, files: files?.(session.admission), release }
   if (role.ssh.shell === 'full') return carry(pool, carried)
   if (role.ssh.shell === 'read-only' && judge !== undefined)
     return runReadOnly({
@@ -52,18 +55,19 @@ type Carried = {
   /** What the program gets; undefined also where the client has one that it is not to see. */
   readonly terminal: Terminal | undefined
   readonly files: FileRule | undefined
+  readonly release: (bytes: Buffer) => void
 }
 
 /** Both legs as one, until one side is done. */
 async function carry(
   pool: Pool,
-  { client, connection, files, request, session, terminal: asked }: Carried,
+  { client, connection, files, release, request, session, terminal: asked }: Carried,
 ): Promise<Outcome> {
   const relay = new Relay({
     session,
     client: () => client.channel,
     hasTerminal: asked !== undefined,
-    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session),
+    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, release),
   })
   const upstream = await pool.connect(connection, session)
   const lost = upstream.closed

@@ -143,7 +143,8 @@ export class ClientChannel implements SessionChannel {
     // Clients have no second stream (RFC 4254 §5.2).
     if (stream === 1) return this.channel.credit(bytes.length)
     if (this.#taker !== undefined) return this.#taker.data(bytes)
-    this.#input.push(bytes)
+    // A copy: what is read here may be kept, while a relay gives its memory back.
+    this.#input.push(Buffer.from(bytes))
     this.#wake?.()
     return undefined
   }

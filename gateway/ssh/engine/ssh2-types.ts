@@ -78,6 +78,7 @@ export type Protocol = {
     }
   }
   readonly _cipher: { encrypt(packet: Buffer): void }
+  readonly _decipher: object
   start(): void
   parse(chunk: Buffer, from: number, length: number): void
   rekey(): void

@@ -1,9 +1,11 @@
 /** Loads ssh2 1.17.0 as our own copy, with the fixes that must be in place before its key exchange is loaded. Its transport is all we use of it. */
 import { createRequire } from 'node:module'
+import { Blocks } from './blocks.ts'
 import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
 import { usePacketBuffers } from './fixes/packet-buffers.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
+import { SharedReads, useOwnPackets } from './fixes/shared-reads.ts'
 import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
 export const REVIEWED_VERSION = '1.17.0'
@@ -15,6 +17,9 @@ export type Ssh2 = {
   /** ASN.1 signatures of OpenSSL to those of SSH. */
   readonly convertSignature: (signature: Buffer, keyType: string) => Buffer
   readonly sendPacket: (protocol: Protocol, packet: Buffer) => boolean
+  /** Packets that were written, and data that was passed on, go back there. */
+  readonly blocks: Blocks
+  readonly reads: SharedReads
   /** Resolves when its ciphers can be used. */
   readonly ready: Promise<void>
   readonly cipherAddon: boolean
@@ -48,7 +53,9 @@ function load(): Ssh2 {
     const crypto = require('ssh2/lib/protocol/crypto.js') as CryptoModule
     const keyParser = require('ssh2/lib/protocol/keyParser.js') as KeyParserModule
     useKeyObjects(crypto)
-    usePacketBuffers(crypto)
+    const blocks = new Blocks()
+    usePacketBuffers(crypto, blocks)
+    useOwnPackets(crypto, blocks)
     parseHostCertificates(keyParser)
     const Protocol = require('ssh2/lib/protocol/Protocol.js') as ProtocolConstructor
     const { convertSignature, sendPacket } = require('ssh2/lib/protocol/utils.js') as Pick<
@@ -60,6 +67,8 @@ function load(): Ssh2 {
       parseKey: keyParser.parseKey,
       convertSignature,
       sendPacket,
+      blocks,
+      reads: new SharedReads(),
       ready: crypto.init,
       cipherAddon: crypto.bindingAvailable,
       postQuantum: offerPostQuantum(Protocol),

@@ -3,6 +3,7 @@
 import type { Duplex } from 'node:stream'
 import { MalformedMessage } from '../../model/refusal.ts'
 import { arm } from './fixes/post-quantum.ts'
+import { ownsInput } from './fixes/shared-reads.ts'
 import type { Ssh2 } from './ssh2.ts'
 import type { HostKey, Offer, Protocol } from './ssh2-types.ts'
 import { message, Reader, string, uint32 } from './wire.ts'
@@ -17,7 +18,7 @@ export type TransportParts = {
     | { readonly kind: 'client'; readonly verifyHost: (blob: Buffer, transport: Transport) => boolean }
   /** Keys are agreed for the first time. */
   readonly onReady: () => void
-  /** Messages from 5 to 7 and from 50 on. What it throws ends the connection. */
+  /** Messages from 5 to 7 and from 50 on. Those with data (94, 95) may be given back to the blocks. What it throws ends the connection. */
   readonly onMessage: (message: Buffer) => void
   /** The stream has room again. */
   readonly onDrain: () => void
@@ -46,6 +47,8 @@ const STOP = Number.POSITIVE_INFINITY
 const DISCONNECT = 1
 const BY_APPLICATION = 11
 const EXT_INFO = 7
+const DATA = 94
+const EXTENDED_DATA = 95
 const KEEPALIVE = message(80, string('keepalive@openssh.com'), Buffer.from([1]))
 
 export class Transport {
@@ -175,6 +178,10 @@ export class Transport {
     if (this.#closed) return
     this.#protocol.start()
     this.#stream.on('data', (chunk: Buffer) => this.#read(chunk))
+    this.#parts.ssh2.reads.take(this.#stream, (view) => {
+      const isDone = this.#ready && this.#protocol._kexinit === undefined && ownsInput(this.#protocol._decipher)
+      this.#read(isDone ? view : Buffer.from(view))
+    })
     this.#every(REKEY_MS, () => this.rekey())
   }
 
@@ -210,10 +217,12 @@ export class Transport {
   #intercept(): void {
     const protocol = this.#protocol
     const inner = protocol._onPayload
-    protocol._onPayload = (payload) => {
+    protocol._onPayload = (packet) => {
       if (this.#closed) return STOP
-      const type = payload[0]
-      if (payload.length === 0 || type === undefined) return undefined
+      const type = packet[0]
+      if (packet.length === 0 || type === undefined) return undefined
+      // Whoever passes data on gives its memory back; everything else may be kept for long.
+      const payload = type === DATA || type === EXTENDED_DATA ? packet : this.#parts.ssh2.blocks.keep(packet)
       if (type === 20) return inner(payload)
       if (type === DISCONNECT) {
         this.#end(goodbye(payload))
@@ -280,7 +289,8 @@ export class Transport {
       })
     }
     // Some of these are views of a packet whose memory is used again at once.
-    this.#stream.write(bytes.length <= SMALL ? Buffer.from(bytes) : bytes)
+    if (bytes.length <= SMALL) this.#stream.write(Buffer.from(bytes))
+    else this.#stream.write(bytes, () => this.#parts.ssh2.blocks.release(bytes))
   }
 
   #every(ms: number, run: () => void): void {
