@@ -13,6 +13,7 @@ const USAGE = `usage: npm run agent -- --data DIRECTORY
   --offer    web-1.ssh=shell (what an agent offers unless told otherwise), db-1.postgres=127.0.0.1:5432
 `
 
+const LAST_MS = 2_000
 const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`)
 
 async function main(): Promise<number> {
@@ -37,7 +38,12 @@ async function main(): Promise<number> {
     writeSettings(data, await enrol({ data, say }, text.trim(), { at: values.gateway, offers }))
   }
   const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      stop.abort()
+      // A dial that hangs must not keep it; what runs is ended by the reaper.
+      setTimeout(() => process.exit(0), LAST_MS).unref()
+    })
   await runAgent({ data, say }, readSettings(data), stop.signal)
   return 0
 }

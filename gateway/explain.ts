@@ -25,9 +25,10 @@ export function explainRole(role: Role): readonly string[] {
     const shell = {
       full: 'a full shell, commands and files: recorded, not filtered',
       'read-only': 'a read-only shell',
-      none: 'no shell and no commands',
+      none: (ssh.commands ?? []).length === 0 ? 'no shell and no commands' : 'no shell; only the commands named here',
     }[ssh.shell]
     lines.push(`ssh: ${shell}${role.account === undefined ? '' : `, as ${role.account}`}`)
+    for (const { name, template } of ssh.commands ?? []) lines.push(`ssh: ${name} runs ${template}`)
     lines.push(...readOnlyWords(ssh).map((words) => `ssh: ${words}`))
     if (ssh.forward.length > 0) lines.push(`ssh: port forwarding to ${ssh.forward.join(', ')}, recorded`)
   }

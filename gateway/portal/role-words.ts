@@ -26,9 +26,14 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const shells = {
       full: `A shell${as}, with every command that account may run.`,
       'read-only': `A shell${as} for looking: commands that change something are refused.`,
-      none: 'No shell and no commands.',
+      none: (ssh.commands ?? []).length === 0 ? 'No shell and no commands.' : `No shell${as}, but these commands:`,
     }
-    return [shells[ssh.shell], ...(ssh.forward.length === 0 ? [] : [`Port forwarding to ${list(ssh.forward, 'and')}.`])]
+    const commands = (ssh.commands ?? []).map(({ name, template }) => `${name}: ${template}`)
+    return [
+      shells[ssh.shell],
+      ...commands,
+      ...(ssh.forward.length === 0 ? [] : [`Port forwarding to ${list(ssh.forward, 'and')}.`]),
+    ]
   },
   postgres: ({ postgres }) => {
     const where = postgres.databases.length === 0 ? 'the database' : `the databases ${list(postgres.databases, 'and')}`

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import ssh2, { type AnyAuthMethod } from 'ssh2'
 import t from 'tap'
 import { enrol, runAgent } from '../../agents/agents.ts'
 import { readOffers } from '../../agents/settings.ts'
@@ -121,6 +122,37 @@ await t.test('a database behind an agent', async (t) => {
   await t.test('without agents a target behind one is out of reach', async (t) => {
     const none = createUpstreams({ log: silent, environment: {} })
     await t.rejects(none.reach(target('prod-db'), 'postgres', never), { code: 'TARGET_UNREACHABLE' })
+  })
+
+  await t.test('a token without a proven key, and a person at this door, get nowhere', async (t) => {
+    const good = await tunnels.issue('bob', { agent: 'other', targets: ['prod-db'], forMs: 60_000 })
+    const attempt = (username: string, authHandler: AnyAuthMethod[]): Promise<string> =>
+      new Promise((resolve) => {
+        const client = new ssh2.Client()
+        client.once('ready', () => resolve('in'))
+        client.on('error', (error) => resolve(error.message))
+        client.once('close', () => resolve('closed'))
+        t.teardown(() => client.end())
+        client.connect({ host: '127.0.0.1', port, username, authHandler })
+      })
+    const byToken = (username: string): AnyAuthMethod => ({
+      type: 'keyboard-interactive',
+      username,
+      prompt: (_name, _text, _language, _prompts, finish) => finish([good, settings.gateway.hostKey]),
+    })
+    const key = ssh2.utils.generateKeyPairSync('ed25519').private
+    const byKey = (username: string): AnyAuthMethod => ({ type: 'publickey', username, key })
+    t.not(await attempt('agent/other', [byToken('agent/other')]), 'in', 'the token alone')
+    t.not(await attempt('agent/db', [byKey('agent/db'), byToken('agent/db')]), 'in', 'the token of another')
+    t.not(await attempt('agent/other', [byKey('agent/other')]), 'in', 'a key alone')
+    t.not(await attempt('agent/other', [{ type: 'none', username: 'agent/other' }]), 'in')
+    t.not(await attempt('agent/other', [{ type: 'password', username: 'agent/other', password: good }]), 'in')
+    t.equal(await tunnels.isAwaited('other'), true, 'the token is still good')
+    const both = [byKey('agent/other'), byToken('agent/other')]
+    t.equal(await attempt('agent/other', both), 'in')
+    const stranger = ssh2.utils.generateKeyPairSync('ed25519').private
+    const again: AnyAuthMethod = { type: 'publickey', username: 'agent/other', key: stranger }
+    t.not(await attempt('agent/other', [again, byToken('agent/other')]), 'in', 'but only once')
   })
 
   await t.test('streams end with the line', async (t) => {
