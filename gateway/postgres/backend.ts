@@ -25,6 +25,10 @@ const HOLDS = 4
 
 const DATA_ROW = 0x44
 const COPY_DATA = 0x64
+const READY = 0x5a
+const NOTHING = Buffer.alloc(0)
+/** The bodies of ReadyForQuery; there is one for every statement. */
+const STATUSES = Array.from({ length: 256 }, (_, status) => Buffer.from([status]))
 
 function plan(): Uint8Array {
   const types = new Uint8Array(256)
@@ -97,7 +101,8 @@ export class BackendScanner {
           this.#rowBytes += take
           if (rowsFrom < 0 && this.watchRows) rowsFrom = at
         }
-        if (this.#how >= COLLECTS) this.#collect(chunk.subarray(at, at + take))
+        if (this.#type === READY) this.#body.push(STATUSES[chunk[at] ?? 0] ?? NOTHING)
+        else if (this.#how >= COLLECTS) this.#collect(chunk.subarray(at, at + take))
         at += take
         this.#left -= take
         if (this.#how === HOLDS) from = at
@@ -186,5 +191,3 @@ export class BackendScanner {
     else this.#taker.message(this.#type, how === COLLECTS ? body : NOTHING)
   }
 }
-
-const NOTHING = Buffer.alloc(0)

@@ -168,22 +168,24 @@ export function readParameters(bind: Buffer, limit: number): readonly (string | 
   const fields = new FieldReader(bind, 5)
   fields.string()
   fields.string()
-  const formats = Array.from({ length: fields.int16() }, () => fields.int16())
+  const formats: number[] = []
+  for (let left = fields.int16(); left > 0; left--) formats.push(fields.int16())
   const count = fields.int16()
   const values: (string | null)[] = []
   let budget = MAX_PARAMETERS
   for (let i = 0; i < count; i++) {
     if (budget <= 0) return [...values, '…']
-    const value = fields.value()
+    const length = fields.int32()
     const format = formats.length === 1 ? formats[0] : formats[i]
-    const text = value === null ? null : readValue(value, format === 1, limit)
+    const text = length === -1 ? null : readValue(bind, fields.skip(length), length, format === 1, limit)
     budget -= (text?.length ?? 0) + 8
     values.push(text)
   }
   return values
 }
 
-function readValue(value: Buffer, isBinary: boolean, limit: number): string {
-  const text = isBinary ? `\\x${value.toString('hex', 0, limit)}` : value.toString('utf8', 0, 4 * limit)
+function readValue(bytes: Buffer, from: number, length: number, isBinary: boolean, limit: number): string {
+  const end = from + Math.min(length, isBinary ? limit : 4 * limit)
+  const text = isBinary ? `\\x${bytes.toString('hex', from, end)}` : bytes.toString('utf8', from, end)
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }

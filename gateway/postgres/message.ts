@@ -98,6 +98,11 @@ export class FieldReader {
 
   /** @throws {MalformedMessage} */
   string(): string {
+    // Most names on this wire are empty.
+    if (this.#bytes[this.#at] === 0) {
+      this.#at += 1
+      return ''
+    }
     const stop = this.#bytes.indexOf(0, this.#at)
     if (stop === -1) throw new MalformedMessage('string without an end')
     const text = this.#bytes.toString('utf8', this.#at, stop)
@@ -122,12 +127,15 @@ export class FieldReader {
   }
 
   int32(): number {
-    return this.#bytes.readInt32BE(this.skip(4))
+    const at = this.skip(4)
+    const bytes = this.#bytes
+    return ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
   }
 
   /** Counts are unsigned. */
   int16(): number {
-    return this.#bytes.readUInt16BE(this.skip(2))
+    const at = this.skip(2)
+    return ((this.#bytes[at] ?? 0) << 8) | (this.#bytes[at + 1] ?? 0)
   }
 
   /** @throws {MalformedMessage} */

@@ -59,17 +59,17 @@ const orNull = (value: number): number | null => (Number.isFinite(value) ? round
 async function smallTransactions(all: readonly Road[], quick: boolean, say: (line: string) => void) {
   const ratios: number[] = []
   const each: Record<string, number> = {}
-  const seconds = quick ? 2 : 4
+  const seconds = 2
   for (const secure of [false, true])
     for (const mode of MODES)
       for (const clients of secure && quick ? [8] : [1, 8, 32]) {
         const cpu = new Map<string, number[]>()
         const speed = new Map<string, number[]>()
-        for (let round = 0; round < (quick ? 2 : 4); round++)
+        for (let round = 0; round < (quick ? 1 : 3); round++)
           for (const road of round % 2 === 0 ? all : all.toReversed()) {
-            const before = cpuSeconds(road.pid)
+            if (road.name === 'direct' && round > 0) continue
             const load = await pgbench(road, { mode, clients, seconds, secure })
-            add(cpu, road.name, ((cpuSeconds(road.pid) - before) * 1e6) / load.transactions)
+            add(cpu, road.name, load.cpu)
             add(speed, road.name, load.perSecond)
           }
         const [ours, theirs] = [median(cpu.get('gateway') ?? []), median(cpu.get('pgbouncer') ?? [])]
