@@ -32,6 +32,7 @@ const why = ({ verdict }: SqlJudgement): string => (verdict.decision === 'deny' 
 
 /** What a door would do with each message of a case. */
 async function refusalOf(
+  server: JudgedDatabase,
   judge: SqlJudge,
   { sql, pre = [], messages = [['Q', sql, '']] }: Case,
 ): Promise<string | undefined> {
@@ -39,13 +40,13 @@ async function refusalOf(
   const portals = new Map<string, string>()
   const said: SqlJudgement[] = []
   for (const text of pre) said.push(await of(judge, text))
-  for (const [kind, first, second] of messages) {
+  for (const [kind, first, second, more] of messages) {
     if (kind === 'Q') said.push(await of(judge, first))
     if (kind === 'F') return 'a function call'
     if (kind === 'B') portals.set(first, second)
     if (kind === 'P') {
       texts.set(first, second)
-      said.push(await judge.parse(first, second))
+      said.push(await judge.parse(first, second, await server.types((more as readonly string[] | undefined) ?? [])))
     }
     if (kind !== 'E') continue
     const name = portals.get(first) ?? ''
@@ -72,7 +73,7 @@ for (const file of ['sql-shared', 'sql-ours'])
           if ((one.startup !== undefined && one.verdict === 'deny') || one.pass_if !== undefined) continue
           const allowFunctions = one.needs === undefined ? [] : [one.needs.replace('allowlist:', 'extension:')]
           const judge = await server.judge({ allowFunctions }, one.startup)
-          const refused = await refusalOf(judge, one)
+          const refused = await refusalOf(server, judge, one)
           if ((refused === undefined) !== (one.verdict === 'allow')) wrong.push(`${one.id} ${one.sql}: ${refused}`)
           judge.close()
         }
