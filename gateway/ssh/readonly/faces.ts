@@ -1,6 +1,7 @@
 /** The two faces of a read-only shell: a person at a terminal, and a program that reads a pipe. */
 import type { Stream } from '../engine/channel.ts'
 import type { Terminal } from '../engine/contract.ts'
+import { wrapped } from '../screen/text.ts'
 import type { RecordedChannel } from './recorded-channel.ts'
 import type { Running } from './running.ts'
 import type { Face } from './shell.ts'
@@ -29,7 +30,9 @@ export class TerminalFace implements Face {
   }
 
   tell(text: string): Promise<void> {
-    return this.show(Buffer.from(text), 0)
+    const columns = Math.max(20, (this.terminal?.columns ?? 0) || 80)
+    const lines = text.split('\n').flatMap((line) => wrapped(line, columns - 1))
+    return this.show(Buffer.from(lines.join('\n')), 0)
   }
 
   attend(running: Running): Promise<number> {

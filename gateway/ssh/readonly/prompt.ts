@@ -1,7 +1,7 @@
 /** A person at the prompt of a read-only shell. */
 import { Refusal } from '../../model/refusal.ts'
 import { Console } from '../screen/console.ts'
-import { fit, plain, width, wrapped } from '../screen/text.ts'
+import { fit, plain, width } from '../screen/text.ts'
 import { completion, escaped, namesOf, wordAt } from './completion.ts'
 import type { TerminalFace } from './faces.ts'
 import type { ShellJudge } from './judge.ts'
@@ -33,7 +33,7 @@ export async function atPrompt(parts: PromptParts): Promise<number> {
     const read = await reader.read(promptOf(parts, console.columns ?? 80))
     if (read.kind === 'left' || (read.kind === 'line' && read.text.trim() === 'logout')) return shell.status
     if (read.kind === 'interrupted') shell.status = INTERRUPTED
-    else if (read.text.trim() === 'help') await face.tell(helpText(judge, console.columns ?? 80))
+    else if (read.text.trim() === 'help') await face.tell(helpText(judge))
     else if (read.text.trim() !== '') {
       console.release()
       try {
@@ -66,10 +66,9 @@ function promptOf({ account, channel, shell, target }: PromptParts, columns: num
   return { text: `${text}$ `, painted: hasColours ? `\u001b[36m${text}\u001b[0m$ ` : `${text}$ ` }
 }
 
-function helpText(judge: ShellJudge, columns: number): string {
+function helpText(judge: ShellJudge): string {
   return [
-    'This shell only looks. Allowed:',
-    ...wrapped([...judge.programs].toSorted().join(' '), Math.max(20, columns - 2)).map((line) => `  ${line}`),
+    `This shell only looks. Allowed: ${[...judge.programs].toSorted().join(' ')}`,
     'joined by | ; && ||, with quotes, * ? [ ] { , } in arguments, $HOME $USER $PWD $HOSTNAME $?, 2>&1 2>/dev/null >/dev/null.',
     'Options that would write or start something are refused. Programs read files and pipes, not what you type.',
     'Tab completes, arrows recall, Ctrl-C stops, Ctrl-D or `exit` leaves.',

@@ -127,6 +127,7 @@ async function atPipe({ channel, shell }: Visit): Promise<number> {
 async function untilCut(visit: Visit, work: () => Promise<number>): Promise<Outcome> {
   const { channel, session } = visit
   const { ended } = session
+  const unsized = channel.onResize(({ columns, rows }) => noted(session, `${columns}x${rows}`))
   const { promise: cut, resolve } = Promise.withResolvers<'cut'>()
   const onEnd = () => resolve('cut')
   if (ended.aborted) onEnd()
@@ -141,7 +142,16 @@ async function untilCut(visit: Visit, work: () => Promise<number>): Promise<Outc
     if (code === 'cut') return await farewell(visit)
     return channel.closed.aborted ? { cause: 'closed', detail: '', exitCode: undefined } : await finished(visit, code)
   } finally {
+    unsized()
     ended.removeEventListener('abort', onEnd)
+  }
+}
+
+function noted(session: Session, size: string): void {
+  try {
+    session.recording.take('r', size)
+  } catch {
+    // The journal is broken: the session ends of that by itself.
   }
 }
 
