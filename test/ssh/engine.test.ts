@@ -195,6 +195,47 @@ t.test('slow readers', { skip }, async (t) => {
   })
 })
 
+t.test('many quick commands over one connection', { skip }, async (t) => {
+  const { client, gateway, recorder } = await house(t)
+  const socket = join(client.directory, 'mux')
+  const master = client.start(['-N', '-M', '-S', socket, ME])
+  t.ok(await until(() => existsSync(socket)))
+  const kinds: readonly (readonly [command: string, code: number, recorded: number, bytes: number])[] = [
+    ['true', 0, 0, 0],
+    ['exit 3', 3, 3, 0],
+    ['echo out; exit 255', 255, 255, 4],
+    ['head -c 300000 /dev/zero; exit 4', 4, 4, 300_000],
+    // A client behind ControlMaster is not told of signals by its own master.
+    ['kill -TERM $$', 255, 143, 0],
+    ['exec >&- 2>&-; sleep 1; exit 5', 5, 5, 0],
+  ]
+  for (let round = 0; round < 10; round += 1) {
+    recorder.lagMs = round % 2 === 0 ? 0 : 20
+    const ran = await Promise.all(kinds.map(([command]) => client.ssh(['-S', socket, ME, command])))
+    t.same(
+      ran.map(({ code, stdout }) => [code, stdout.length]),
+      kinds.map(([, code, , bytes]) => [code, bytes]),
+    )
+  }
+  t.ok(await until(() => recorder.sessions.every(({ end }) => end !== undefined)))
+  t.same(
+    recorder.sessions.map(({ end }) => end?.exitCode).toSorted(),
+    kinds.flatMap(([, , recorded]) => Array<number>(10).fill(recorded)).toSorted(),
+  )
+  t.same(gateway.failures, [])
+  master.kill()
+  await finished(master)
+})
+
+t.test('who leaves before reading the last output leaves no session behind', { skip }, async (t) => {
+  const { client, recorder, sshd } = await house(t)
+  const child = client.start([ME, 'head -c 3000000 /dev/zero; exit 3'])
+  t.ok(await until(() => /exit|Close session/.test(sshd.log()) && recorder.bytes('o').length === 3_000_000))
+  await sleep(300)
+  child.kill('SIGKILL')
+  t.ok(await until(() => recorder.sessions.at(-1)?.end !== undefined))
+})
+
 t.test('the end of a grant', { skip }, async (t) => {
   for (const [name, args] of [
     ['a command without a terminal', []],

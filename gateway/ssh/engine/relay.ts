@@ -76,8 +76,11 @@ export class Relay {
     data: (bytes, stream) => this.#pass(() => this.#lane.fromTarget(bytes, stream)),
     eof: () =>
       this.#session.road.pass(() => {
-        this.#client().eof()
-        this.#outputIsOver = true
+        const client = this.#client()
+        client.eof()
+        client.after(() => {
+          this.#outputIsOver = true
+        })
       }),
     request: (type, body) => {
       if (type === 'eow@openssh.com') this.#client().tell(type)
@@ -101,23 +104,21 @@ export class Relay {
     endOfWrite: () => this.#target?.tell('eow@openssh.com'),
     closed: () => {
       this.#clientClosed = true
-      // The goodbye is on its way, and the exit status with it.
-      if (this.#targetClosed && this.#outputIsOver && !this.#isCut) return undefined
-      const target = this.#target
-      const isOver = this.#isCut || this.#targetClosed || target === undefined || !target.isOpen
-      // Who has seen the end of all output may close before the exit status is there, and still waits for it (ssh with ControlMaster does).
-      if (isOver || !this.#outputIsOver) this.#client().closeNow()
+      const client = this.#client()
+      // Who has seen the end of all output closes, and still waits for the exit status (ssh with ControlMaster does), however long the program runs.
+      if (this.#outputIsOver && client.isOpen && !this.#isCut) return undefined
+      client.closeNow()
       if (this.#isCut) return undefined
-      if (isOver) return this.#finish()
+      const target = this.#target
+      if (this.#targetClosed || target === undefined || !target.isOpen) return this.#finish()
       // What was read before still goes out; then a pty's processes get the hangup, others see the end of their streams.
       const leave = () => {
         clearTimeout(timer)
-        this.#client().closeNow()
         target.closeNow()
         this.#finish()
       }
       const timer = setTimeout(leave, FAREWELL_MS)
-      if (!this.#outputIsOver) target.after(leave)
+      target.after(leave)
       return undefined
     },
   }
@@ -150,6 +151,8 @@ export class Relay {
   #goodbye(): void {
     const client = this.#client()
     const exit = this.#exit
+    // It can have left while the last words of the target were being recorded.
+    if (!client.isOpen) return this.#finish()
     client.eof()
     client.after(() => {
       if (exit !== undefined) sendExit(client, exit)
