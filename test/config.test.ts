@@ -92,3 +92,16 @@ await t.test('durations', async (t) => {
     t.equal(milliseconds(text), ms, text)
   for (const text of ['', '5', 'm', '1h 30m', '-1s', '1w']) t.equal(milliseconds(text), undefined, text)
 })
+
+await t.test('a read-only shell has a list of programs, and only it has one', async (t) => {
+  const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: ${words}`)
+  const { roles } = parse(shell('{ shell: read-only, commands: [ls, { systemctl: [status] }], deny: [curl] }'))
+  t.match(roles[0]?.ssh, {
+    shell: 'read-only',
+    readOnly: { commands: ['ls', { systemctl: ['status'] }], deny: ['curl'], files: { read: ['/**'], write: [] } },
+  })
+  t.match(parse(shell('{ shell: read-only }')).roles[0]?.ssh, { readOnly: { commands: undefined } })
+  t.match(complaint(shell('{ shell: full, commands: [ls] }')), /belong to shell: read-only/)
+  t.match(complaint(shell('{ shell: full, files: { write: [] } }')), /belong to shell: read-only/)
+  t.match(complaint(shell('{ shell: read-only, files: { read: [log] } }')), /an absolute path/)
+})
