@@ -5,6 +5,7 @@ const BENCHES: Readonly<
   Record<string, () => Promise<{ run(say: (line: string) => void, quick: boolean): Promise<object> }>>
 > = {
   ssh: () => import('./ssh.ts'),
+  recorder: () => import('./recorder.ts'),
   postgres: () => import('./postgres.ts'),
 }
 const USAGE = `Usage: npm run bench -- NAME [--json] [--quick]

@@ -14,6 +14,7 @@ const MEGABYTES = 256
 
 export async function run(say: (line: string) => void, quick: boolean): Promise<object> {
   const t = teardowns()
+  say('starting the gateway …')
   const demo = await startDemo(t)
   const alice = demo.person('alice')
   const bob = demo.person('bob')
@@ -60,12 +61,15 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     for (const direction of ['down', 'up'] as const)
       for (const road of i % 2 === 0 ? [through, gate] : [gate, through]) {
         const result = await transfer(road, direction, quick ? 64 : MEGABYTES)
-        say(`${road.name} ${direction}: ${round(result.wall)} s, middle ${round(result.cpu)} CPU s per GiB`)
+        say(
+          `round ${i + 1} of ${rounds}, ${road.name} ${direction}: ${round(result.wall)} s, middle ${round(result.cpu)} CPU s per GiB`,
+        )
         const into = road === gate ? bulk.gateway : bulk.jump
         into.wall.push(result.wall)
         into.cpu.push(result.cpu)
       }
 
+  say('keys and their echoes, alone and beside a bulk download …')
   const keys = quick ? 100 : 400
   const echo = {
     direct: [] as number[],
@@ -87,6 +91,7 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     rate.direct.push(connectsPerSecond(direct, quick ? 5 : 15))
     rate.gateway.push(connectsPerSecond(gate, quick ? 5 : 15))
   }
+  say('idle sessions …')
   const idle = await idleSessions(config, workers, quick ? 20 : 100)
   await t.end()
   return {
