@@ -4,13 +4,20 @@ const LOOK_EVERY_MS = 50
 
 type Place = { readonly source: string; readonly giveUp: () => void }
 
+export type Most = {
+  readonly all: number
+  readonly perAddress: number
+  /** Where everybody has as little, the oldest still makes room: for places that nobody needs for long. */
+  readonly newestStay?: boolean
+}
+
 /** Counts connections that have not signed in yet, in all and by address. */
 export class Entrance {
-  readonly #most: { readonly all: number; readonly perAddress: number }
+  readonly #most: Most
   readonly #inside = new Map<string, Set<Place>>()
   #all = 0
 
-  constructor(most: { readonly all: number; readonly perAddress: number }) {
+  constructor(most: Most) {
     this.#most = most
   }
 
@@ -23,7 +30,7 @@ export class Entrance {
     const here = this.#inside.get(source)?.size ?? 0
     if (here >= this.#most.perAddress) return undefined
     if (this.#all >= this.#most.all) {
-      const oldest = this.#oldestOfCrowd(here + 1)
+      const oldest = this.#oldestOfCrowd(this.#most.newestStay === true ? here : here + 1)
       if (oldest === undefined) return undefined
       this.#leave(oldest)
       oldest.giveUp()

@@ -198,8 +198,8 @@ t.test('signing in', { skip }, async (t) => {
     t.pass('before and after the key exchange')
   })
 
-  t.test('twenty strangers of one address, and no more', async (t) => {
-    const sockets = Array.from({ length: 30 }, () => connect(gateway.port, '127.0.0.1'))
+  t.test('a hundred strangers of one address, and no more', async (t) => {
+    const sockets = Array.from({ length: 110 }, () => connect(gateway.port, '127.0.0.1'))
     let closed = 0
     for (const socket of sockets) {
       socket.resume()
@@ -213,6 +213,53 @@ t.test('signing in', { skip }, async (t) => {
   })
 
   t.test('another session never noticed', async (t) => t.ok(await echo(bystander, 'still')))
+})
+
+/** Sockets that connect and say nothing. */
+async function crowd(t: Teardown, port: number, addresses: readonly string[]): Promise<readonly Socket[]> {
+  const sockets = addresses.map((localAddress) => connect({ port, host: '127.0.0.1', localAddress }))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  for (const socket of sockets) socket.resume().on('error', () => undefined)
+  await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))))
+  return sockets
+}
+
+t.test('a crowd that only connects keeps nobody out', { skip }, async (t) => {
+  const { bystander, gateway, key } = await house(t)
+  const enters = async () => {
+    const client = await rawClient(t, gateway.port)
+    await signIn(client, ME, key)
+    client.destroy()
+  }
+
+  t.test('four hundred sockets of forty addresses', async (t) => {
+    const addresses = Array.from({ length: 400 }, (_, n) => `127.0.1.${1 + (n % 40)}`)
+    const sockets = await crowd(t, gateway.port, addresses)
+    for (let n = 0; n < 5; n += 1) {
+      await enters()
+      await crowd(t, gateway.port, addresses.slice(0, 40))
+    }
+    await sleep(200)
+    t.ok(sockets.filter(({ destroyed }) => destroyed).length >= 200, 'the oldest of them made room')
+  })
+
+  t.test('as many addresses as there are places', async (t) => {
+    await crowd(
+      t,
+      gateway.port,
+      Array.from({ length: 250 }, (_, n) => `127.0.2.${1 + n}`),
+    )
+    for (let n = 0; n < 5; n += 1) await enters()
+    t.equal(gateway.signedIn.length, 11)
+  })
+
+  t.test('fifty of one host sign in at once', async (t) => {
+    await Promise.all(Array.from({ length: 50 }, enters))
+    t.equal(gateway.signedIn.length, 61)
+    t.ok(await echo(bystander, 'still'))
+  })
 })
 
 t.test('a front half that accepts everything still lets nobody in without a proof', { skip }, async (t) => {

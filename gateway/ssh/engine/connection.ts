@@ -12,6 +12,8 @@ import { Transport, type TransportParts } from './transport.ts'
 import { message, string, uint32 } from './wire.ts'
 
 const MAX_CHANNELS = 10
+/** No person is waited for until keys are agreed. */
+const KEY_EXCHANGE_MS = 25_000
 /** Sessions wait behind an agent's line: that it is gone must be seen soon. */
 const AGENT_KEEPALIVE_MS = 8_000
 
@@ -51,7 +53,11 @@ export class Incoming implements Connection {
     this.#transport = new Transport({
       ...parts.transport,
       stream: parts.stream,
-      onReady: () => onReady(this),
+      onReady: () => {
+        clearTimeout(this.#grace)
+        this.#grace = this.#startGrace(parts.graceMs)
+        onReady(this)
+      },
       onMessage: (payload) => this.#receive(payload),
       onDrain: () => this.#channels.pump(),
       onClose: () => this.#lose(),
@@ -68,7 +74,7 @@ export class Incoming implements Connection {
       most: MAX_CHANNELS,
       onForwardIn: (name, port) => this.#forwardIn?.(name, port) === true,
     })
-    this.#grace = this.#startGrace(parts.graceMs)
+    this.#grace = this.#startGrace(Math.min(parts.graceMs, KEY_EXCHANGE_MS))
   }
 
   get clientVersion(): string {

@@ -2,6 +2,7 @@
 import { createServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../../model/log.ts'
+import { Entrance } from '../auth-limits.ts'
 import { serverOffer } from './algorithms.ts'
 import type { OwnKeys } from './authority.ts'
 import { Incoming } from './connection.ts'
@@ -18,23 +19,36 @@ export type ServerParts = {
   readonly trust: { readonly authorities: readonly PublicKey[]; readonly now: () => number; readonly graceMs: number }
 }
 
-/** Connections that have not signed in: of all, and of one address. */
-const MAX_UNKNOWN = 200
-const MAX_UNKNOWN_PER_ADDRESS = 20
+/** Sockets without agreed keys, which cost an attacker nothing. Many programs of one host may begin at once. */
+const STRANGERS = { all: 200, perAddress: 100, newestStay: true }
+/** Those that have agreed on keys and not signed in yet: people among them may wait for an approval. */
+const UNKNOWN = { all: 400, perAddress: 100 }
+const CROWDED = 'Too many are signing in just now. Try again later.'
+const TELL_EVERY_MS = 10_000
 
 export function createSshServer(parts: ServerParts, onConnection: (connection: Connection) => void): SshServer {
-  const unknown = new Map<string, number>()
-  let total = 0
+  const strangers = new Entrance(STRANGERS)
+  const unknown = new Entrance(UNKNOWN)
+  let told = Number.NEGATIVE_INFINITY
+
+  /** Not for each of them: a crowd must not fill the log, too. */
+  const tell = (origin: Origin): void => {
+    const now = parts.trust.now()
+    if (now - told < TELL_EVERY_MS) return
+    told = now
+    parts.log({ level: 'warn', room: 'ssh', message: 'Too many connections wait to sign in.', details: origin })
+  }
 
   const serve = (stream: Duplex, origin: Origin, jump?: Jump): void => {
     stream.on('error', () => undefined)
-    const waiting = unknown.get(origin.address) ?? 0
-    if (jump === undefined && (total >= MAX_UNKNOWN || waiting >= MAX_UNKNOWN_PER_ADDRESS)) {
-      parts.log({ level: 'warn', room: 'ssh', message: 'Too many connections wait to sign in.', details: origin })
-      stream.destroy()
-      return
+    const shown = (out: () => void) => () => {
+      tell(origin)
+      out()
     }
-    const release = jump === undefined ? count(origin.address) : () => undefined
+    const drop = shown(() => stream.destroy())
+    // Whoever is inside already takes no other place for the inner connection of -J.
+    let leave = jump === undefined ? strangers.enter(origin.address, drop) : () => undefined
+    if (leave === undefined) return drop()
     const names = jump === undefined ? parts.naming.hostNames : [jump.target]
     const { authorities, graceMs, now } = parts.trust
     const connection: Incoming = new Incoming(
@@ -52,25 +66,20 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
           offer: serverOffer(names.length === 0 ? HOST_KEY_TYPES.slice(1) : HOST_KEY_TYPES),
           role: { kind: 'server', hostKeys: hostKeysFor(parts.keys, names, now) },
         },
-        onSignedIn: release,
+        onSignedIn: () => leave?.(),
       },
-      onConnection,
+      (ready) => {
+        if (jump === undefined) {
+          const refuse = shown(() => ready.disconnect(CROWDED))
+          leave?.()
+          leave = unknown.enter(origin.address, refuse)
+          if (leave === undefined) return refuse()
+        }
+        return onConnection(ready)
+      },
     )
-    connection.closed.addEventListener('abort', release, { once: true })
-  }
-
-  function count(address: string): () => void {
-    let counted = true
-    total += 1
-    unknown.set(address, (unknown.get(address) ?? 0) + 1)
-    return () => {
-      if (!counted) return
-      counted = false
-      total -= 1
-      const left = (unknown.get(address) ?? 1) - 1
-      if (left > 0) unknown.set(address, left)
-      else unknown.delete(address)
-    }
+    connection.closed.addEventListener('abort', () => leave?.(), { once: true })
+    return undefined
   }
 
   const listener = createServer({ noDelay: true }, (socket: Socket) => {
