@@ -32,6 +32,7 @@ async function until(what: () => boolean): Promise<boolean> {
   return what()
 }
 
+const byName = (one: string, other: string) => one.localeCompare(other)
 const isRunning = (pid: number) =>
   existsSync(`/proc/${pid}`) && !/State:\s+Z/.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 
@@ -219,8 +220,8 @@ t.test('many quick commands over one connection', { skip }, async (t) => {
   }
   t.ok(await until(() => recorder.sessions.every(({ end }) => end !== undefined)))
   t.same(
-    recorder.sessions.map(({ end }) => end?.exitCode).toSorted(),
-    kinds.flatMap(([, , recorded]) => Array<number>(10).fill(recorded)).toSorted(),
+    recorder.sessions.map(({ end }) => String(end?.exitCode)).toSorted(byName),
+    kinds.flatMap(([, , recorded]) => Array<string>(10).fill(String(recorded))).toSorted(byName),
   )
   t.same(gateway.failures, [])
   master.kill()
