@@ -10,6 +10,7 @@ export type LinesParts = {
 
 const LEAST_MS = 1_000
 const MOST_MS = 30_000
+const MISS_MS = 100
 /** Tries in a row that may end at a worker that has a line already. */
 const TRIES_PER_WORKER = 12
 
@@ -46,7 +47,9 @@ export async function keepLines({ open, random, say }: LinesParts, signal: Abort
       if (held.has(line.worker)) {
         line.close()
         misses += 1
+        // A worker that has just died is not there yet: the others have better things to do than to greet us.
         if (misses > wanted * TRIES_PER_WORKER) await pause()
+        else await rest(MISS_MS * Math.min(misses, wanted * 4))
         continue
       }
       misses = 0
