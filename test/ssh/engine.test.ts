@@ -343,10 +343,20 @@ t.test('a host that is not the host', { skip }, async (t) => {
   })
 
   t.test('a role without a shell gets none', async (t) => {
-    const { client } = await house(t, { shell: 'none' })
+    const { client, sshd } = await house(t, { shell: 'none' })
     const ran = await client.ssh([ME, 'echo hi'])
     t.equal(ran.code, 255)
     t.match(ran.stderr, /no full shell/)
+    t.notMatch(sshd.log(), /Accepted/)
+  })
+
+  t.test('a read-only shell that nobody can judge is none', async (t) => {
+    const { client, sshd } = await house(t, { shell: 'read-only', judge: false })
+    for (const wish of [['echo hi'], [], ['-s', 'sftp']]) {
+      const ran = await client.ssh([...wish.slice(0, -1), ME, ...wish.slice(-1)])
+      t.match(ran, { code: 255, stdout: Buffer.alloc(0), stderr: /no full shell/ })
+    }
+    t.notMatch(sshd.log(), /Accepted/, 'the target is not even reached')
   })
 })
 
