@@ -35,7 +35,7 @@ export function readRequest(
   if (httpVersion !== '1.1') throw new MalformedMessage('This door speaks HTTP/1.1.')
   if (NEVER.has(method)) throw new MalformedMessage(`${method} is not for a gateway.`)
   const fields = readFields(rawHeaders)
-  if (valuesOf(fields, 'host').length !== 1) throw new MalformedMessage('A request has one Host header.')
+  if (valueOf(fields, 'host') === undefined) throw new MalformedMessage('A request has one Host header.')
   const mark = url.indexOf('?')
   const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)]
   const wrong = url.length > LONGEST_URL ? 'The address is too long.' : wrongPath(path, query, how)
@@ -52,13 +52,10 @@ function wrongPath(path: string, query: string, how: { readonly encodedSlashes: 
   if (/%([01][0-9A-Fa-f]|7[Ff])/.test(path)) return 'The path has a control character.'
   if (/%2e/i.test(path)) return 'The path has an encoded dot.'
   if (!how.encodedSlashes && /%(2f|5c)/i.test(path)) return 'The path has an encoded slash.'
-  const segments = path
-    .replaceAll(/%(2f|5c)/gi, '/')
-    .slice(1)
-    .split('/')
+  const slashes = path.includes('%') ? path.replaceAll(/%(2f|5c)/gi, '/') : path
   // Servers of Java cut a segment at its semicolon before they look for dots.
-  if (segments.some((segment) => /^\.{1,2}(;.*)?$/.test(segment))) return 'The path has dot segments.'
-  if (segments.slice(0, -1).includes('')) return 'The path has an empty segment.'
+  if (/\/\.{1,2}(?:[;/]|$)/.test(slashes)) return 'The path has dot segments.'
+  if (slashes.includes('//')) return 'The path has an empty segment.'
   return undefined
 }
 
@@ -96,6 +93,11 @@ export const valuesOf = (fields: readonly Field[], name: string): readonly strin
 
 /** The value of a header that is there once; a header that comes twice counts as none. */
 export function valueOf(fields: readonly Field[], name: string): string | undefined {
-  const values = valuesOf(fields, name)
-  return values.length === 1 ? values[0] : undefined
+  let found: string | undefined
+  for (const [given, value] of fields) {
+    if (given !== name) continue
+    if (found !== undefined) return undefined
+    found = value
+  }
+  return found
 }

@@ -16,7 +16,7 @@ import type { LiveSession, UnderWay } from './live-session.ts'
 import { recordedFields, recordedText } from './masking.ts'
 import { fromOwnPages } from './origin-rule.ts'
 import type { HttpDoor, HttpParts } from './parts.ts'
-import { type Place, placeOf } from './place.ts'
+import { type Place, placesOf } from './place.ts'
 import { RefusalNotes } from './refused.ts'
 import { judge } from './scope.ts'
 import { Visits } from './visits.ts'
@@ -35,10 +35,12 @@ export class Door implements HttpDoor {
   readonly #visits: Visits
   readonly #assertions: Assertions
   readonly #refused: RefusalNotes
+  readonly #placeOf: ReturnType<typeof placesOf>
 
   constructor(parts: HttpParts) {
     this.#parts = parts
     this.#visits = new Visits(parts)
+    this.#placeOf = placesOf(parts.settings)
     this.#refused = new RefusalNotes(parts.notes)
     this.#assertions = new Assertions({
       sessions: parts.sessions,
@@ -109,7 +111,7 @@ export class Door implements HttpDoor {
 
   #read(request: IncomingMessage, known: Knowledge): { readonly place: Place; readonly asked: Asked } {
     const { settings, road } = this.#parts
-    const place = placeOf(request.headers.host, settings)
+    const place = this.#placeOf(request.headers.host)
     if (place === undefined)
       throw new HttpRefusal(421, 'NOT_FOUND', 'Nothing is served under this name.', {
         next: `The gateway is at ${settings.publicUrl}.`,
@@ -283,6 +285,8 @@ function isPage({ fields }: Asked): boolean {
 const isQuiet = (asked: Asked): boolean =>
   !isPage(asked) && (asked.method === 'GET' || asked.method === 'HEAD' || asked.method === 'OPTIONS')
 
+const plainAddress = (address: string): string =>
+  address.startsWith('::') ? address.replace(/^::ffff:(?=\d+\.)/i, '') : address
+
 /** IPv4 in its own form. Headers about addresses are not believed. */
-const addressOf = (request: IncomingMessage): string =>
-  (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '')
+const addressOf = (request: IncomingMessage): string => plainAddress(request.socket.remoteAddress ?? '')

@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici'
 import type { OutcomeRecord } from '../model/event.ts'
 import type { HttpScope } from '../model/role.ts'
 import { Refusal } from '../model/refusal.ts'
-import type { Asked, Field } from './asked.ts'
+import { type Asked, type Field, valueOf } from './asked.ts'
 import { type BodyTape, tapeFor } from './body-tape.ts'
 import { towardsBrowser } from './fields.ts'
 import { recordedFields } from './masking.ts'
@@ -15,6 +15,8 @@ import { tooLarge } from './scope.ts'
 import { tooSlow } from './upstream.ts'
 
 const IDLE_MS = 5 * 60_000
+/** An answer up to this many bytes that came in one piece leaves in one piece, with its headers. */
+const MOST_AT_ONCE = 16 * 1024
 /** Time to take the answer, when it came before the whole question. */
 const LAST_WORDS_MS = 1000
 
@@ -42,6 +44,10 @@ export class Exchange {
   #bytesIn = 0
   #bytesOut = 0
   #fields: readonly Field[] = []
+  /** What the target says its answer has. */
+  #length = Number.NaN
+  /** All of the answer. It waits for the end of the message, which the parser reports within the same turn. */
+  #whole: Buffer | undefined
   /** The browser reads more slowly than the target writes. */
   #isWaiting = false
   #isOver = false
@@ -134,7 +140,8 @@ export class Exchange {
     }
     this.#status = status
     this.#fields = pairsOf(fields)
-    this.#maySleep = this.#fields.some(([name, value]) => name === 'content-type' && /^text\/event-stream/i.test(value))
+    this.#maySleep = /^text\/event-stream/i.test(valueOf(this.#fields, 'content-type') ?? '')
+    this.#length = Number(valueOf(this.#fields, 'content-length') ?? Number.NaN)
     if (this.#maySleep) response.socket?.setNoDelay(true)
     this.#awake()
     response.writeHead(status, fields)
@@ -150,6 +157,10 @@ export class Exchange {
     this.#bytesOut += chunk.length
     this.#awake()
     this.#tape?.('answer', chunk)
+    if (chunk.length === this.#length && chunk.length <= MOST_AT_ONCE) {
+      this.#whole = chunk
+      return
+    }
     if (response.write(chunk) || this.#isWaiting) return
     this.#isWaiting = true
     controller.pause()
@@ -162,9 +173,12 @@ export class Exchange {
 
   #finish(controller: Dispatcher.DispatchController): void {
     const { response, request } = this.#parts
-    const trailers = pairsOf(textsOf(controller.rawTrailers)).filter(([name]) => isTrailer(name))
+    const raw = textsOf(controller.rawTrailers)
+    const trailers = raw.length === 0 ? [] : pairsOf(raw).filter(([name]) => isTrailer(name))
     if (trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
-    response.end()
+    if (this.#whole === undefined) response.end()
+    // As text, which these bytes become one by one: Node writes it together with the headers.
+    else response.end(this.#whole.toString('latin1'), 'latin1')
     if (!request.complete) {
       // The target answered before it had everything: nobody reads the rest.
       response.once('finish', () => setTimeout(() => request.destroy(), LAST_WORDS_MS).unref())

@@ -78,13 +78,16 @@ function isAllowed(name: string, { requestHeaders = [] }: HttpEndpoint): boolean
   return requestHeaders.some((rule) => (rule.endsWith('*') ? name.startsWith(rule.slice(0, -1)) : name === rule))
 }
 
-const namedByConnection = (fields: readonly Field[]): ReadonlySet<string> =>
-  new Set(
-    fields
-      .filter(([name]) => name === 'connection' || name === 'proxy-connection')
-      .flatMap(([, value]) => value.toLowerCase().split(','))
-      .map((name) => name.trim()),
-  )
+function namedByConnection(fields: readonly Field[]): ReadonlySet<string> {
+  let named: Set<string> | undefined
+  for (const [name, value] of fields) {
+    if (name !== 'connection' && name !== 'proxy-connection') continue
+    named ??= new Set()
+    for (const word of value.toLowerCase().split(',')) named.add(word.trim())
+  }
+  return named ?? NOTHING
+}
+const NOTHING: ReadonlySet<string> = new Set()
 
 /** Header values are bytes; what does not fit is a question mark. */
 const latin = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?')

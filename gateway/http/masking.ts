@@ -14,13 +14,15 @@ const SECRET_PARAMETER =
 const LONGEST = 512
 
 export function recordedFields(fields: readonly Field[]): readonly Field[] {
-  return fields.flatMap(([name, value]): readonly Field[] => {
-    if (CREDENTIALS.has(name)) return [[name, MASK]]
-    if (name === 'cookie') return [[name, cookieNames(forTarget(value) ?? '')]]
-    if (name === 'set-cookie') return [[name, cookieNames(value.split(';', 1)[0] ?? '')]]
-    if (!KEPT.has(name)) return []
-    return [[name, name === 'referer' || name === 'location' ? withoutQuery(value) : value.slice(0, LONGEST)]]
-  })
+  const kept: Field[] = []
+  for (const [name, value] of fields) {
+    if (CREDENTIALS.has(name)) kept.push([name, MASK])
+    else if (name === 'cookie') kept.push([name, cookieNames(forTarget(value) ?? '')])
+    else if (name === 'set-cookie') kept.push([name, cookieNames(value.split(';', 1)[0] ?? '')])
+    else if (name === 'referer' || name === 'location') kept.push([name, withoutQuery(value)])
+    else if (KEPT.has(name)) kept.push([name, value.slice(0, LONGEST)])
+  }
+  return kept
 }
 
 const withoutQuery = (address: string): string => (address.split(/[?#]/, 1)[0] ?? '').slice(0, LONGEST)

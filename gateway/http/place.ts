@@ -12,15 +12,18 @@ export type Place = {
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/
 
-/** Undefined for a host that is not a target's. */
-export function placeOf(
-  host: string | undefined,
-  settings: Pick<HttpSettings, 'publicUrl' | 'domain'>,
-): Place | undefined {
-  const { port } = new URL(settings.publicUrl)
-  const ending = `.${settings.domain}${port === '' ? '' : `:${port}`}`
-  const plain = host?.toLowerCase().replace(/:443$/, port === '' ? '' : ':443')
-  if (plain?.endsWith(ending) !== true) return undefined
-  const target = plain.slice(0, -ending.length)
-  return NAME.test(target) ? { target, origin: `https://${plain}`, host: plain } : undefined
+/** Answers undefined for a host that is not a target's. */
+export function placesOf({
+  publicUrl,
+  domain,
+}: Pick<HttpSettings, 'publicUrl' | 'domain'>): (host: string | undefined) => Place | undefined {
+  const { port } = new URL(publicUrl)
+  const ending = `.${domain}${port === '' ? '' : `:${port}`}`
+  return (host) => {
+    const lower = host?.toLowerCase()
+    const plain = port === '' ? lower?.replace(/:443$/, '') : lower
+    if (plain?.endsWith(ending) !== true) return undefined
+    const target = plain.slice(0, -ending.length)
+    return NAME.test(target) ? { target, origin: `https://${plain}`, host: plain } : undefined
+  }
 }

@@ -8,7 +8,7 @@ import { readRequest } from '../../gateway/http/asked.ts'
 import { forTarget, fromTarget } from '../../gateway/http/cookies.ts'
 import { closeFrame, FrameReader } from '../../gateway/http/frames.ts'
 import { recordedFields, recordedText } from '../../gateway/http/masking.ts'
-import { placeOf } from '../../gateway/http/place.ts'
+import { placesOf } from '../../gateway/http/place.ts'
 import { judge, matches } from '../../gateway/http/scope.ts'
 import { MalformedMessage } from '../../gateway/model/refusal.ts'
 import type { HttpScope, Role } from '../../gateway/model/role.ts'
@@ -213,9 +213,9 @@ await t.test('cookies, names of hosts, and what is recorded', async (t) => {
     '__Secure-sallyport=1',
   ])
     t.equal(fromTarget(line), undefined, line)
-  const settings = { publicUrl: 'https://gateway.example', domain: 'apps.example' }
-  t.match(placeOf('Prod-Web.apps.example', settings), { target: 'prod-web', origin: 'https://prod-web.apps.example' })
-  t.match(placeOf('prod-web.apps.example:443', settings), { origin: 'https://prod-web.apps.example' })
+  const placeOf = placesOf({ publicUrl: 'https://gateway.example', domain: 'apps.example' })
+  t.match(placeOf('Prod-Web.apps.example'), { target: 'prod-web', origin: 'https://prod-web.apps.example' })
+  t.match(placeOf('prod-web.apps.example:443'), { origin: 'https://prod-web.apps.example' })
   for (const host of [
     'apps.example',
     'a.b.apps.example',
@@ -225,7 +225,7 @@ await t.test('cookies, names of hosts, and what is recorded', async (t) => {
     'prod-web.apps.example.',
     undefined,
   ])
-    t.equal(placeOf(host, settings), undefined, String(host))
+    t.equal(placeOf(host), undefined, String(host))
   t.equal(
     recordedText(asked('GET /x?page=2&api_key=k&%70assword=p&flag'), 'full'),
     'GET /x?page=2&api_key=***&%70assword=***&flag',

@@ -7,6 +7,8 @@ const BENCHES: Readonly<
   ssh: () => import('./ssh.ts'),
   recorder: () => import('./recorder.ts'),
   postgres: () => import('./postgres.ts'),
+  http: () => import('./http.ts'),
+  filters: () => import('./filters.ts'),
 }
 const USAGE = `Usage: npm run bench -- NAME [--json] [--quick]
 
