@@ -9,6 +9,7 @@ import { demoServer, type Door, openDoor } from './door.ts'
 
 const run = promisify(execFile)
 
+t.setTimeout(180_000)
 const demo = await demoServer(t)
 const hasPsql = await works('psql', ['--version'])
 const JDBC = '/usr/share/java/postgresql.jar'
