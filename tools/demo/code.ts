@@ -1,5 +1,5 @@
 /** `npm run -s demo-code -- alice`: the one-time code of a demo person right now. Takes the newest demo, or --data DIR. */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,6 +12,7 @@ const newest = (): string | undefined =>
   readdirSync(tmpdir())
     .filter((name) => name.startsWith('sallyport-demo-'))
     .map((name) => join(tmpdir(), name))
+    .filter((path) => existsSync(join(path, 'demo.json')))
     .toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0]
 const dir = values.data ?? newest()
 if (dir === undefined || username === '') {

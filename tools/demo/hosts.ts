@@ -1,6 +1,6 @@
 /** The demo's hosts: OpenSSH's sshd where it is installed, else the agent's small built-in one. Both trust only the gateway's user CA. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -24,10 +24,19 @@ export async function startHost(name: string, dir: string, port: number, userAut
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   writeFileSync(join(dir, 'user_ca.pub'), `${userAuthority}\n`)
   const account = userInfo().username
-  if (existsSync(SSHD) && keygen('--help').error === undefined) return startSshd(name, dir, port, account)
+  if (runs(SSHD) && keygen('--help').error === undefined) return startSshd(name, dir, port, account)
   const { startShellHost } = await import('../../agents/shell.ts')
   const host = await startShellHost({ port, host: '127.0.0.1', keyDirectory: dir, userAuthority, account })
   return { name, port: host.port, hostKey: host.hostKey, account, kind: 'built-in', stop: () => host.close() }
+}
+
+function runs(program: string): boolean {
+  try {
+    accessSync(program, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function startSshd(name: string, dir: string, port: number, account: string): Promise<DemoHost> {

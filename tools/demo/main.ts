@@ -199,7 +199,11 @@ try {
   process.stderr.write(
     taken === undefined
       ? `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
-      : `${taken} is taken by another program (another demo?). Free ports: npm run demo -- --ports auto\n`,
+      : `${taken} is taken by another program (another demo?). ${
+          process.argv.includes('auto')
+            ? 'A data directory keeps its ports: is its demo still running? Else take another --data DIR'
+            : 'Free ports: npm run demo -- --ports auto'
+        }\n`,
   )
   process.exit(1)
 }

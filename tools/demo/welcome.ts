@@ -25,10 +25,14 @@ Sallyport is ready.
   person   password             code     groups
 ${rows.map((row) => `  ${row.join(' ')}`).join('\n')}
 
-The codes change every 30 seconds. A fresh one:  npm run -s demo-code -- alice   (or put the secrets from
-${report.dataDir}/demo.json into an authenticator app)
+The codes change every 30 seconds. A fresh one, in the folder of Sallyport:
 
-1. As alice, ask for a shell on prod-db. ssh shows where to sign in and a code; sign in as alice, type the code.
+     npm run -s demo-code -- alice --data ${report.dataDir}
+
+Without an ssh key, ssh asks you to sign in every time, and for the code that the page shows. With a key (ssh-keygen
+makes one) the terminal shows a code for the page, once for each person; then the key stands for them for a working day.
+
+1. As alice, ask for a shell on prod-db.
 
      ${ssh} alice${at} request prod-db --role operator --for 5m --reason "INC-42 disk full"
 
@@ -49,14 +53,16 @@ ${psqlLines(report)}5. As carol, see what happened:
 
    or in a browser: ${report.https.url}   (the certificate is the demo's own: accept it once)
 
-Hosts: ${hosts.map((h) => `${h.name} (${h.kind}, as ${h.account})`).join(', ')}. Everything listens on loopback only.
+Hosts: ${hosts.map((h) => `${h.name} (${h.kind}, as ${h.account})`).join(', ')}.
+They are this very machine: what you do there is real. Everything listens on loopback only.
 Data: ${report.dataDir}. Ctrl-C ends all of it.
 `
 }
 
 function psqlLines({ ssh, postgres }: Report): string {
   if (postgres.port === null) return ''
-  return `4. The database, without a password on the laptop: psql shows where to sign in, and waits. Nothing that writes gets through.
+  return `4. The database, without a password on the laptop: psql shows where to sign in, and waits.
+   Nothing that writes gets through.
 
      ssh -p ${ssh.port} alice@${ssh.host} request prod-db --role readonly --for 15m --reason "INC-42 look at orders"
      ssh -p ${ssh.port} bob@${ssh.host} approve 2
