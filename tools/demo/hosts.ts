@@ -44,6 +44,8 @@ async function startSshd(name: string, dir: string, port: number, account: strin
   if (!existsSync(key)) keygen('-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', key)
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 })
   const config = join(dir, 'sshd_config')
+  const home = join(dir, 'home')
+  mkdirSync(home, { recursive: true })
   writeFileSync(
     config,
     [
@@ -64,6 +66,8 @@ async function startSshd(name: string, dir: string, port: number, account: strin
       'MaxSessions 100',
       'PrintMotd no',
       'AcceptEnv LANG LC_* COLORTERM',
+      // A home of its own: what somebody has in their dotfiles is not the demo's affair.
+      `SetEnv HOME=${home}`,
       'Subsystem sftp internal-sftp',
       '',
     ].join('\n'),
