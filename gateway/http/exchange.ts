@@ -17,6 +17,7 @@ import { tooSlow } from './upstream.ts'
 const IDLE_MS = 5 * 60_000
 /** An answer up to this many bytes that came in one piece leaves in one piece, with its headers. */
 const MOST_AT_ONCE = 16 * 1024
+const LARGE_READ = 16 * 1024
 /** Time to take the answer, when it came before the whole question. */
 const LAST_WORDS_MS = 1000
 
@@ -161,7 +162,7 @@ export class Exchange {
       this.#whole = chunk
       return
     }
-    if (response.write(chunk) || this.#isWaiting) return
+    if (response.write(chunk, () => giveBack(chunk)) || this.#isWaiting) return
     this.#isWaiting = true
     controller.pause()
     response.once('drain', () => {
@@ -233,6 +234,14 @@ export class Exchange {
     })
     session.leave(this)
   }
+}
+
+/**
+ * Each read from a target has memory of its own. Freed as soon as it was written, for left to the garbage collector
+ * large answers make it search the whole heap many times a second. Whoever shares the memory keeps it.
+ */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  if (byteLength >= LARGE_READ && byteLength === buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 /** RFC 9110 §6.5.1: nothing that changes framing, routing or cookies comes late. */
