@@ -78,7 +78,7 @@ async function main(): Promise<number> {
     return 0
   }
   const stopped = new Promise<void>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve())
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => resolve())
   })
   const progress = (text: string): void => void (values.json === true || process.stderr.write(`${text}\n`))
 
