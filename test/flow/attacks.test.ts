@@ -1,6 +1,7 @@
 /** Attacks on the running product, from outside and by people who are inside: each is tried over the real wire. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Answer } from '../fixtures/browser-agent.ts'
@@ -96,6 +97,16 @@ else {
     await until('the crowd waits', () => waiting >= 8)
     t.equal(await whoami(mallory), 0)
     for (const child of crowd) child.kill('SIGKILL')
+  })
+
+  await t.test('sockets that say nothing keep nobody out', async (t) => {
+    const sockets = Array.from({ length: 400 }, (_, n) =>
+      connect({ port: door.port, host: door.host, localAddress: `127.0.1.${1 + (n % 40)}` }),
+    )
+    for (const socket of sockets) socket.resume().on('error', () => undefined)
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))))
+    for (let n = 0; n < 3; n += 1) t.equal(await whoami(alice), 0)
+    for (const socket of sockets) socket.destroy()
   })
 
   await t.test('the link of somebody else opens nothing, with the code or without', async (t) => {
