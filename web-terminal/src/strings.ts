@@ -144,9 +144,9 @@ export const words = {
   signIn: {
     title: { ssh: 'Approve an SSH sign-in', postgres: 'Approve a psql sign-in' },
     text: {
-      ssh: 'Somebody who says to be you opened an SSH connection and waits. Go on only if that was you, just now.',
+      ssh: 'Somebody who claims to be you opened an SSH connection and waits. Go on only if that was you, just now.',
       postgres:
-        'Somebody who says to be you opened a PostgreSQL connection and waits. Go on only if that was you, just now.',
+        'Somebody who claims to be you opened a PostgreSQL connection and waits. Go on only if that was you, just now.',
     },
     user: 'User',
     target: 'Target',
