@@ -51,7 +51,7 @@ async function measure(t: Teardowns, say: (line: string) => void, quick: boolean
   const roads = [nginx, gateway]
 
   const seconds = quick ? 2 : 4
-  const rounds = quick ? 2 : 6
+  const rounds = quick ? 3 : 6
   const small = (road: Road) => wrk(road, '/small', { connections: 32, seconds })
   const large = (road: Road) => wrk(road, '/large', { connections: 8, seconds })
   const sockets = (road: Road) => websockets(road, { connections: 32, seconds })
@@ -139,6 +139,8 @@ events { worker_connections 8192; }
 http {
   ${temporary}
   access_log ${dir}/access.log;
+  # What it cannot send yet waits in memory, as ours does.
+  proxy_max_temp_file_size 0;
   keepalive_requests 100000000;
   upstream application { server 127.0.0.1:${upstream}; keepalive 128; keepalive_requests 100000000; }
   map $http_upgrade $connection_word { default upgrade; '' ''; }
