@@ -245,6 +245,8 @@ else {
     for (let n = 0; n < 50 && session === undefined; n += 1)
       session = (await live()).find(({ command }) => command.includes(mark))?.id
     t.equal((await bob.ssh(['@', 'kill', session ?? ''])).code, 0)
+    // The worker that serves it hears of this a moment later.
+    await new Promise((wake) => setTimeout(wake, 1500))
     process.kill(pid, 'SIGCONT')
     t.not((await late).code, 0)
     // Time for what must not happen.
