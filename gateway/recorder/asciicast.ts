@@ -1,4 +1,5 @@
 /** Turns a session into asciicast v3 (docs.asciinema.org/manual/asciicast/v3): a header, then intervals since the event before. */
+import type { EventKind, FileRecord, OutcomeRecord, StatementRecord } from '../model/event.ts'
 import type { RecordedEvent, SessionRow } from '../session/session.ts'
 
 const CODES: Readonly<Record<string, 'o' | 'i' | 'r' | 'm' | 'x'>> = { o: 'o', e: 'o', i: 'i', r: 'r', m: 'm', x: 'x' }
@@ -21,10 +22,12 @@ export async function* asciicast(
   const decoders = { o: new TextDecoder(), e: new TextDecoder(), i: new TextDecoder() }
   let previous: number = session.startedAt
   for await (const { kind, at, data } of events) {
-    const code = CODES[kind]
+    // Where there was no screen, what was judged and what became of it is what there is to see.
+    const told = session.terminal === undefined ? toldLine(kind, data) : undefined
+    const code = told === undefined ? CODES[kind] : 'o'
     if (code === undefined) continue
     const isStream = kind === 'o' || kind === 'e' || kind === 'i'
-    const text = isStream ? decoders[kind].decode(data, { stream: true }) : data.toString()
+    const text = told ?? (isStream ? decoders[kind].decode(data, { stream: true }) : data.toString())
     if (text === '') continue
     const seconds = Math.min(Math.max(0, at - previous) / 1000, idleSeconds)
     previous = Math.max(at, previous)
@@ -38,6 +41,39 @@ export async function* asciicast(
     const rest = decoder.decode()
     if (rest !== '') yield line([0, code, rest])
   }
+}
+
+/** A statement, its outcome or a file operation as a line; undefined for everything else. */
+function toldLine(kind: EventKind, data: Buffer): string | undefined {
+  if (kind !== 's' && kind !== 'd' && kind !== 'f') return undefined
+  const record: unknown = JSON.parse(data.toString())
+  const said =
+    kind === 's'
+      ? statement(record as StatementRecord)
+      : kind === 'd'
+        ? outcome(record as OutcomeRecord)
+        : file(record as FileRecord)
+  return `${said.replaceAll(UNSHOWN, '\u{FFFD}').replaceAll('\n', '\r\n')}\r\n`
+}
+
+/** Recordings are hostile: nothing in a text may steer the terminal that shows it. */
+const UNSHOWN = /(?![\t\n])[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+function statement({ kind, text, verdict }: StatementRecord): string {
+  return verdict.decision === 'allow'
+    ? `${kind}> ${text}`
+    : `${kind}> ${text}  [${verdict.decision}: ${verdict.reason}]`
+}
+
+function outcome({ result, ms, rows, error, tag }: OutcomeRecord): string {
+  const what = [result, tag, rows === undefined ? undefined : `${rows} rows`, `${ms} ms`].filter(
+    (word) => word !== undefined,
+  )
+  return `-- ${what.join(', ')}${error === undefined ? '' : `: ${error}`}`
+}
+
+function file({ operation, path, to, bytes, result }: FileRecord): string {
+  return `-- file ${operation} ${path}${to === undefined ? '' : ` to ${to}`}, ${result}${bytes === undefined ? '' : `, ${bytes} bytes`}`
 }
 
 const line = (value: unknown): string => `${JSON.stringify(value)}\n`
