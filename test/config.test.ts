@@ -10,6 +10,7 @@ import type { Target } from '../gateway/model/target.ts'
 const example = readFileSync('config/example.yaml', 'utf8')
 const env = { SALLYPORT_DATA: '/var/lib/sallyport' }
 const parse = (text: string, reserved: readonly string[] = []) => parseConfig(text, 'gate.yaml', reserved, env)
+const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: ${words}`)
 const complaint = (text: string, reserved: readonly string[] = []): string => {
   try {
     parse(text, reserved)
@@ -94,7 +95,6 @@ await t.test('durations', async (t) => {
 })
 
 await t.test('a read-only shell has a list of programs, and only it has one', async (t) => {
-  const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: ${words}`)
   const { roles } = parse(shell('{ shell: read-only, commands: [ls, { systemctl: [status] }], deny: [curl] }'))
   t.match(roles[0]?.ssh, {
     shell: 'read-only',

@@ -12,7 +12,7 @@ export type Report = {
 
 export function welcome(report: Report, people: readonly DemoPerson[], hosts: readonly DemoHost[]): string {
   const ssh = `ssh -p ${report.ssh.port}`
-  const at = `@${report.ssh.host}`
+  const at = `@localhost`
   const rows = people.map((p) => [
     p.username.padEnd(8),
     p.password.padEnd(20),
@@ -64,8 +64,8 @@ function psqlLines({ ssh, postgres }: Report): string {
   return `4. The database, without a password on the laptop: psql shows where to sign in, and waits.
    Nothing that writes gets through.
 
-     ssh -p ${ssh.port} alice@${ssh.host} request prod-db --role readonly --for 15m --reason "INC-42 look at orders"
-     ssh -p ${ssh.port} bob@${ssh.host} approve 2
+     ssh -p ${ssh.port} alice@localhost request prod-db --role readonly --for 15m --reason "INC-42 look at orders"
+     ssh -p ${ssh.port} bob@localhost approve 2
      psql "host=localhost port=${postgres.port} user=alice dbname=prod-db sslmode=require"
 
 `

@@ -17,7 +17,7 @@ export async function noGrant(context: Context, target: string, role?: string): 
   const name = plain(target, 64)
   if (view === undefined)
     return new Refusal('NO_GRANT', `No live grant for ${name}.`, {
-      next: `See what you may ask for: ${typed(context, 'targets')}`,
+      next: `See what you may ask for: ${typed(context, 'targets')}, and all commands: ${typed(context, 'help')}`,
     })
   const wanted = role ?? sshRoles(view)[0]?.name ?? view.roles[0]?.name ?? 'ROLE'
   return new Refusal('NO_GRANT', `No live grant for ${name}.`, {

@@ -45,7 +45,7 @@ export const sessions: Command = {
       `${session.protocol} ${session.channel}`,
       clockTime(session.startedAt, now),
       lasted(session, now),
-      session.command === '' ? session.reason : session.command,
+      session.command === '' || session.protocol === 'postgres' ? session.reason : session.command,
     ])
     const heading = ['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'BEGAN', 'LASTED', 'COMMAND OR REASON']
     await context.console.print(table(heading, rows, context.console.columns))

@@ -46,10 +46,8 @@ export async function runCommand(
   })
   const upstream = await pool.connect(connection, session)
   const lost = upstream.closed
-  const target = await upstream.open(
-    'session',
-    tellLoss(relay.target, { client: client.channel, lost, session: limited }),
-  )
+  const opening = upstream.open('session', tellLoss(relay.target, { client: client.channel, lost, session: limited }))
+  const target = await inTime(opening, session.ended, (late) => late.closeNow())
   relay.attach(target)
   try {
     await inTime(start(target, session, command, upstream.runsWords), session.ended)

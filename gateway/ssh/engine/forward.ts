@@ -7,6 +7,7 @@ import { CONNECT_FAILED } from './channels.ts'
 import type { Forward, Outcome } from './contract.ts'
 import { mayForward } from './forward-rule.ts'
 import { mayGoOn } from './go-on.ts'
+import { inTime } from './in-time.ts'
 import type { Pool } from './pool.ts'
 import { bytesLane, type Ends, type Lane, Relay } from './relay.ts'
 import { Tcpip } from './tcpip.ts'
@@ -86,7 +87,8 @@ async function carry(pool: Pool, parts: Forward, request: Tcpip, n: number): Pro
   const upstream = await pool.connect(connection, session)
   await mayGoOn(session)
   const fields = [string(request.host), uint32(request.port), string(request.originHost), uint32(request.originPort)]
-  const target = await upstream.open('direct-tcpip', relay.target, ...fields)
+  const opening = upstream.open('direct-tcpip', relay.target, ...fields)
+  const target = await inTime(opening, session.ended, (late) => late.closeNow())
   relay.attach(target)
   client = request.accept({
     data: (chunk, stream) => (stream === 0 ? relay.client.data(chunk) : undefined),

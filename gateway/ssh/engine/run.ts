@@ -71,7 +71,8 @@ async function carry(
   })
   const upstream = await pool.connect(connection, session)
   const lost = upstream.closed
-  const target = await upstream.open('session', tellLoss(relay.target, { client: client.channel, lost, session }))
+  const opening = upstream.open('session', tellLoss(relay.target, { client: client.channel, lost, session }))
+  const target = await inTime(opening, session.ended, (late) => late.closeNow())
   relay.attach(target)
   try {
     await inTime(start(target, { environment: client.environment, terminal: asked }, request, session), session.ended)

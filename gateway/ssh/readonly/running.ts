@@ -46,7 +46,8 @@ export class Running {
   /** @throws {Refusal} TARGET_UNREACHABLE, or why the session is over; nothing runs then. */
   static async start(parts: RunningParts, line: string): Promise<Running> {
     const running = new Running(parts)
-    const channel = await parts.upstream.open('session', running.#events)
+    const opening = parts.upstream.open('session', running.#events)
+    const channel = await inTime(opening, parts.session.ended, (late) => late.closeNow())
     running.#channel = channel
     try {
       await inTime(running.#begin(channel, line), parts.session.ended)
