@@ -10,11 +10,18 @@ export type Key = {
   readonly line: string
 }
 
+/** In OpenSSH's format. ssh2 1.17.0 writes one key in about 250 so that it cannot read it itself: such a one is not taken. */
+export function newKey(): string {
+  for (;;) {
+    const { private: secret } = ssh2.utils.generateKeyPairSync('ed25519')
+    if (!(ssh2.utils.parseKey(secret) instanceof Error)) return secret
+  }
+}
+
 /** @throws {Error} with a sentence. */
 export function ensureKey(path: string): Key {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  if (!existsSync(path))
-    writeFileSync(path, ssh2.utils.generateKeyPairSync('ed25519').private, { mode: 0o600, flag: 'wx' })
+  if (!existsSync(path)) writeFileSync(path, newKey(), { mode: 0o600, flag: 'wx' })
   const file = openSync(path, 'r')
   try {
     if ((fstatSync(file).mode & 0o077) !== 0)

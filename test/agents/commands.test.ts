@@ -1,6 +1,8 @@
 /** Granted commands: how they are written, and what may be typed for them. */
 import { readFileSync } from 'node:fs'
+import ssh2 from 'ssh2'
 import t from 'tap'
+import { newKey } from '../../agents/key.ts'
 import { parseTemplate } from '../../config/commands.ts'
 import { parseConfig } from '../../config/load.ts'
 import type { CommandGrant, Role } from '../../gateway/model/role.ts'
@@ -129,4 +131,9 @@ await t.test('a configuration with agents and granted commands', async (t) => {
     [granted.replace('/var/log/x', '$HOME'), /gate\.yaml:\d+:\d+: roles\.operator\.ssh/],
   ]
   for (const [text, expected] of complaints) t.throws(() => parse(text), { message: expected })
+})
+
+await t.test('a new key can always be read', async (t) => {
+  for (let n = 0; n < 600; n++) if (ssh2.utils.parseKey(newKey()) instanceof Error) t.fail(`key ${n}`)
+  t.pass('six hundred keys')
 })

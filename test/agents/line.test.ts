@@ -9,6 +9,7 @@ import { buffer } from 'node:stream/consumers'
 import ssh2, { type AnyAuthMethod } from 'ssh2'
 import t from 'tap'
 import { enrol, runAgent } from '../../agents/agents.ts'
+import { newKey } from '../../agents/key.ts'
 import { readOffers } from '../../agents/settings.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
@@ -140,7 +141,7 @@ await t.test('a database behind an agent', async (t) => {
       username,
       prompt: (_name, _text, _language, _prompts, finish) => finish([good, settings.gateway.hostKey]),
     })
-    const key = ssh2.utils.generateKeyPairSync('ed25519').private
+    const key = newKey()
     const byKey = (username: string): AnyAuthMethod => ({ type: 'publickey', username, key })
     t.not(await attempt('agent/other', [byToken('agent/other')]), 'in', 'the token alone')
     t.not(await attempt('agent/db', [byKey('agent/db'), byToken('agent/db')]), 'in', 'the token of another')
@@ -150,7 +151,7 @@ await t.test('a database behind an agent', async (t) => {
     t.equal(await tunnels.isAwaited('other'), true, 'the token is still good')
     const both = [byKey('agent/other'), byToken('agent/other')]
     t.equal(await attempt('agent/other', both), 'in')
-    const stranger = ssh2.utils.generateKeyPairSync('ed25519').private
+    const stranger = newKey()
     const again: AnyAuthMethod = { type: 'publickey', username: 'agent/other', key: stranger }
     t.not(await attempt('agent/other', [again, byToken('agent/other')]), 'in', 'but only once')
   })

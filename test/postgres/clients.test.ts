@@ -179,7 +179,8 @@ t.test('Ctrl-C in psql cancels the query and nothing else', { skip: reason }, as
     database: 'app',
   })
   await root.connect()
-  for (let tries = 0; tries < 200; tries++) if ((await root.query(running)).rows[0].n > 0) break
+  for (let tries = 0; tries < 800 && (await root.query(running)).rows[0].n === 0; tries++)
+    await new Promise((wake) => setTimeout(wake, 25))
   await root.end()
   child.kill('SIGINT')
   await until(() => /after/.test(out) || child.exitCode !== null)
