@@ -1,9 +1,13 @@
 /** The API for targets, requests and grants. The access desk judges every call. */
+import type { z } from 'zod'
 import type { Grant, GrantId } from '../model/grant.ts'
+import type { Identity } from '../model/identity.ts'
 import type { App } from './application.ts'
 import type { PortalParts } from './parts.ts'
 import { roleView } from './role-words.ts'
-import * as words from './schema.ts'
+import * as accessWords from './schema/access.ts'
+import * as storyWords from './schema/story.ts'
+import * as wire from './schema/wire.ts'
 import { answers, grantParams } from './shapes.ts'
 import { auditView, grantView, requestView, sessionView, targetView } from './views.ts'
 import { maySee, type Visitor, visitorOf } from './visitor.ts'
@@ -19,6 +23,23 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     return new Set(waiting.filter(({ mayApprove }) => mayApprove).map(({ grant }) => grant.id))
   }
   const view = async (visitor: Visitor, grant: Grant) => grantView(grant, visitor, await approvable(visitor))
+  /** A route that takes one grant a step further and answers with it. */
+  const step = <Body extends z.ZodType>(
+    url: string,
+    summary: string,
+    body: Body,
+    deed: (who: Identity, id: GrantId, body: z.output<Body>) => Promise<Grant>,
+  ): void => {
+    app.route({
+      method: 'POST',
+      url,
+      schema: { summary, tags: ['access'], params: grantParams, body, response: answers(accessWords.grant) },
+      handler: async (request) => {
+        const visitor = visitorOf(request)
+        return await view(visitor, await deed(visitor.identity, request.params.id, request.body as z.output<Body>))
+      },
+    })
+  }
 
   app.route({
     method: 'GET',
@@ -26,7 +47,7 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     schema: {
       summary: 'Targets that I may ask for, with my grants there',
       tags: ['access'],
-      response: answers(words.targetList),
+      response: answers(accessWords.targetList),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -42,8 +63,8 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       summary: 'Ask for a role on a target',
       description: 'Live at once when the rule of the role says so.',
       tags: ['access'],
-      body: words.askBody,
-      response: answers(words.grant),
+      body: accessWords.askBody,
+      response: answers(accessWords.grant),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -57,7 +78,7 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     schema: {
       summary: 'Waiting requests: mine, and those I may approve',
       tags: ['access'],
-      response: answers(words.requestList),
+      response: answers(accessWords.requestList),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -67,54 +88,18 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     },
   })
 
-  app.route({
-    method: 'POST',
-    url: '/requests/:id/approve',
-    schema: {
-      summary: 'Approve a request, for a shorter time if need be',
-      tags: ['access'],
-      params: grantParams,
-      body: words.approveBody,
-      response: answers(words.grant),
-    },
-    handler: async (request) => {
-      const visitor = visitorOf(request)
-      const how = { minutes: request.body.minutes }
-      return await view(visitor, await desk.approve(visitor.identity, request.params.id, how))
-    },
-  })
+  step(
+    '/requests/:id/approve',
+    'Approve a request, for a shorter time if need be',
+    accessWords.approveBody,
+    (who, id, how) => desk.approve(who, id, how),
+  )
 
-  app.route({
-    method: 'POST',
-    url: '/requests/:id/deny',
-    schema: {
-      summary: 'Deny a request',
-      tags: ['access'],
-      params: grantParams,
-      body: words.denyBody,
-      response: answers(words.grant),
-    },
-    handler: async (request) => {
-      const visitor = visitorOf(request)
-      return await view(visitor, await desk.deny(visitor.identity, request.params.id, request.body.reason))
-    },
-  })
+  step('/requests/:id/deny', 'Deny a request', accessWords.denyBody, (who, id, { reason }) =>
+    desk.deny(who, id, reason),
+  )
 
-  app.route({
-    method: 'POST',
-    url: '/requests/:id/withdraw',
-    schema: {
-      summary: 'Take my request back',
-      tags: ['access'],
-      params: grantParams,
-      body: words.emptyBody,
-      response: answers(words.grant),
-    },
-    handler: async (request) => {
-      const visitor = visitorOf(request)
-      return await view(visitor, await desk.withdraw(visitor.identity, request.params.id))
-    },
-  })
+  step('/requests/:id/withdraw', 'Take my request back', wire.emptyBody, (who, id) => desk.withdraw(who, id))
 
   app.route({
     method: 'GET',
@@ -122,8 +107,8 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     schema: {
       summary: 'Grants, newest first: mine; approvers, auditors and administrators see more',
       tags: ['access'],
-      querystring: words.grantQuery,
-      response: answers(words.grantList),
+      querystring: accessWords.grantQuery,
+      response: answers(accessWords.grantList),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -141,7 +126,7 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       summary: 'The whole story of a grant: request, approvals, sessions, end',
       tags: ['access'],
       params: grantParams,
-      response: answers(words.grantStory),
+      response: answers(storyWords.grantStory),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -164,38 +149,11 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     },
   })
 
-  app.route({
-    method: 'POST',
-    url: '/grants/:id/extend',
-    schema: {
-      summary: 'Ask for more time, under the rule of the role',
-      tags: ['access'],
-      params: grantParams,
-      body: words.extendBody,
-      response: answers(words.grant),
-    },
-    handler: async (request) => {
-      const visitor = visitorOf(request)
-      const { minutes, reason } = request.body
-      return await view(visitor, await desk.extend(visitor.identity, request.params.id, { minutes, reason }))
-    },
-  })
+  step('/grants/:id/extend', 'Ask for more time, under the rule of the role', accessWords.extendBody, (who, id, ask) =>
+    desk.extend(who, id, ask),
+  )
 
-  app.route({
-    method: 'POST',
-    url: '/grants/:id/release',
-    schema: {
-      summary: 'End my grant early',
-      tags: ['access'],
-      params: grantParams,
-      body: words.emptyBody,
-      response: answers(words.grant),
-    },
-    handler: async (request) => {
-      const visitor = visitorOf(request)
-      return await view(visitor, await desk.release(visitor.identity, request.params.id))
-    },
-  })
+  step('/grants/:id/release', 'End my grant early', wire.emptyBody, (who, id) => desk.release(who, id))
 
   app.route({
     method: 'POST',
@@ -204,8 +162,8 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
       summary: 'End a grant now; its sessions are cut',
       tags: ['access'],
       params: grantParams,
-      body: words.noteBody,
-      response: answers(words.grantList),
+      body: wire.noteBody,
+      response: answers(accessWords.grantList),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)

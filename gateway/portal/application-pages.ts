@@ -5,7 +5,7 @@ import type { Application, Asset, Assets } from './assets.ts'
 import { applicationPolicy } from './headers.ts'
 import type { PortalParts } from './parts.ts'
 import { returnPath } from './return-to.ts'
-import { SIGN_IN_PATH } from './schema.ts'
+import { SIGN_IN_PATH } from './schema/wire.ts'
 import { newNonce, sendPage } from './send-page.ts'
 import { nothingHere, recognise } from './visitor.ts'
 

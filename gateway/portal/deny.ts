@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { Log } from '../model/log.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
-import type { ApiError } from './schema.ts'
+import type { ApiError } from './schema/wire.ts'
 
 export type Denial = { readonly status: number; readonly body: ApiError }
 

@@ -2,7 +2,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import type { EventKind } from '../model/event.ts'
 import type { RecordedEvent, SessionRow } from '../session/session.ts'
-import { fileOperation, outcome, type SessionEventView, statement } from './schema.ts'
+import { fileOperation, outcome, type SessionEventView, statement } from './schema/recordings.ts'
 import { iso } from './views.ts'
 
 /** One per stream or page: a character whose bytes lie in two events appears with the second. */

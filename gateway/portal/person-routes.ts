@@ -4,7 +4,8 @@ import type { App } from './application.ts'
 import { goneCookie, SESSION_COOKIE } from './cookies.ts'
 import type { EventStreams, StreamWriter } from './event-streams.ts'
 import type { PortalParts } from './parts.ts'
-import * as words from './schema.ts'
+import * as personWords from './schema/person.ts'
+import * as wire from './schema/wire.ts'
 import { answers, keyParams, personParams, streams } from './shapes.ts'
 import { iso, meView } from './views.ts'
 import { visitorOf } from './visitor.ts'
@@ -17,7 +18,7 @@ export function personRoutes(app: App, parts: Parts): void {
   app.route({
     method: 'GET',
     url: '/me',
-    schema: { summary: 'Who I am, and the token for unsafe calls', tags: ['me'], response: answers(words.me) },
+    schema: { summary: 'Who I am, and the token for unsafe calls', tags: ['me'], response: answers(personWords.me) },
     handler: async (request) => meView(visitorOf(request)),
   })
 
@@ -28,8 +29,8 @@ export function personRoutes(app: App, parts: Parts): void {
       summary: 'Sign out here',
       description: 'Go to `location` afterwards: the provider may want to end its own session.',
       tags: ['me'],
-      body: words.emptyBody,
-      response: answers(words.signedOut),
+      body: wire.emptyBody,
+      response: answers(personWords.signedOut),
     },
     handler: async (request, reply) => {
       const { cookie } = visitorOf(request)
@@ -43,7 +44,11 @@ export function personRoutes(app: App, parts: Parts): void {
   app.route({
     method: 'GET',
     url: '/keys',
-    schema: { summary: 'SSH keys that stand for me at the moment', tags: ['me'], response: answers(words.keyList) },
+    schema: {
+      summary: 'SSH keys that stand for me at the moment',
+      tags: ['me'],
+      response: answers(personWords.keyList),
+    },
     handler: async (request) => {
       const keys = await identity.keys(visitorOf(request).identity)
       return {
@@ -59,7 +64,7 @@ export function personRoutes(app: App, parts: Parts): void {
   app.route({
     method: 'DELETE',
     url: '/keys/:fingerprint',
-    schema: { summary: 'Forget one of my keys', tags: ['me'], params: keyParams, response: answers(words.done) },
+    schema: { summary: 'Forget one of my keys', tags: ['me'], params: keyParams, response: answers(wire.done) },
     handler: async (request) => {
       await identity.forgetKey(visitorOf(request).identity, request.params.fingerprint)
       return { done: true as const }
@@ -90,8 +95,8 @@ export function personRoutes(app: App, parts: Parts): void {
       summary: 'Lock a person out: grants and sessions end now',
       tags: ['administration'],
       params: personParams,
-      body: words.noteBody,
-      response: answers(words.done),
+      body: wire.noteBody,
+      response: answers(wire.done),
     },
     handler: async (request) => {
       await desk.lock(visitorOf(request).identity, request.params.username, request.body.note)
@@ -106,8 +111,8 @@ export function personRoutes(app: App, parts: Parts): void {
       summary: 'Let a person in again',
       tags: ['administration'],
       params: personParams,
-      body: words.emptyBody,
-      response: answers(words.done),
+      body: wire.emptyBody,
+      response: answers(wire.done),
     },
     handler: async (request) => {
       await desk.unlock(visitorOf(request).identity, request.params.username)
@@ -148,7 +153,11 @@ function tokenRoutes(app: App, { tokens }: Pick<Parts, 'tokens'>): void {
   app.route({
     method: 'GET',
     url: '/token',
-    schema: { summary: 'Until when my database token is good', tags: ['me'], response: answers(words.databaseToken) },
+    schema: {
+      summary: 'Until when my database token is good',
+      tags: ['me'],
+      response: answers(personWords.databaseToken),
+    },
     handler: async (request) => {
       const until = await desk().until(visitorOf(request).identity)
       return { token: null, expiresAt: until === undefined ? null : iso(until) }
@@ -162,8 +171,8 @@ function tokenRoutes(app: App, { tokens }: Pick<Parts, 'tokens'>): void {
       description:
         'A password for psql, drivers and pools. It takes the place of the one before, and is shown only here.',
       tags: ['me'],
-      body: words.tokenBody,
-      response: answers(words.databaseToken),
+      body: personWords.tokenBody,
+      response: answers(personWords.databaseToken),
     },
     handler: async (request) => {
       const { token, expiresAt } = await desk().issue(visitorOf(request).identity, request.body.hours * 3_600_000)
@@ -173,7 +182,7 @@ function tokenRoutes(app: App, { tokens }: Pick<Parts, 'tokens'>): void {
   app.route({
     method: 'DELETE',
     url: '/token',
-    schema: { summary: 'Make my database token worthless', tags: ['me'], response: answers(words.done) },
+    schema: { summary: 'Make my database token worthless', tags: ['me'], response: answers(wire.done) },
     handler: async (request) => {
       await desk().revoke(visitorOf(request).identity)
       return { done: true as const }

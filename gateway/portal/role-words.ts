@@ -1,7 +1,7 @@
 /** What a role allows, in plain words. */
 import type { ApprovalRule, Role } from '../model/role.ts'
 import { type Protocol, protocolsOf, type Target } from '../model/target.ts'
-import type { RoleView } from './schema.ts'
+import type { RoleView } from './schema/access.ts'
 
 /** `target`: only what counts there. */
 export function roleView(role: Role, target?: Target): RoleView {

@@ -8,7 +8,9 @@ import type { EventStreams } from './event-streams.ts'
 import { EventViews } from './event-views.ts'
 import type { Openings } from './openings.ts'
 import type { PortalParts } from './parts.ts'
-import * as words from './schema.ts'
+import * as recordingWords from './schema/recordings.ts'
+import * as sessionWords from './schema/sessions.ts'
+import * as wire from './schema/wire.ts'
 import { answers, sessionParams, streams } from './shapes.ts'
 import { sessionEndView, sessionView, youngSession } from './views.ts'
 import { maySee, shownOf, type Visitor, visitorOf } from './visitor.ts'
@@ -33,8 +35,8 @@ export function sessionRoutes(app: App, parts: Parts): void {
     schema: {
       summary: 'Sessions, newest first: mine; auditors and administrators see all',
       tags: ['sessions'],
-      querystring: words.sessionQuery,
-      response: answers(words.sessionList),
+      querystring: sessionWords.sessionQuery,
+      response: answers(sessionWords.sessionList),
     },
     handler: async (request) => {
       const visitor = visitorOf(request)
@@ -47,7 +49,12 @@ export function sessionRoutes(app: App, parts: Parts): void {
   app.route({
     method: 'GET',
     url: '/sessions/:id',
-    schema: { summary: 'One session', tags: ['sessions'], params: sessionParams, response: answers(words.session) },
+    schema: {
+      summary: 'One session',
+      tags: ['sessions'],
+      params: sessionParams,
+      response: answers(sessionWords.session),
+    },
     handler: async (request) => sessionView(shownOf(request), visitorOf(request)),
   })
 
@@ -58,7 +65,7 @@ export function sessionRoutes(app: App, parts: Parts): void {
       summary: 'The recording as asciicast v3',
       tags: ['sessions'],
       params: sessionParams,
-      querystring: words.castQuery,
+      querystring: recordingWords.castQuery,
       response: streams('application/x-asciicast', 'One JSON value per line'),
     },
     handler: async (request, reply) => {
@@ -85,8 +92,8 @@ export function sessionRoutes(app: App, parts: Parts): void {
       summary: 'The recording as a list of events, page by page',
       tags: ['sessions'],
       params: sessionParams,
-      querystring: words.eventQuery,
-      response: answers(words.eventPage),
+      querystring: recordingWords.eventQuery,
+      response: answers(recordingWords.eventPage),
     },
     handler: async (request) => {
       const row = shownOf(request)
@@ -103,7 +110,7 @@ export function sessionRoutes(app: App, parts: Parts): void {
       description: 'Server-sent events: `event` with an event of the session, `end` when it is over, `signed-out`.',
       tags: ['sessions'],
       params: sessionParams,
-      querystring: words.liveQuery,
+      querystring: recordingWords.liveQuery,
       response: streams('text/event-stream', 'Events from the first one, or from after `after` or `Last-Event-ID`, on'),
     },
     handler: async (request, reply) => {
@@ -134,8 +141,8 @@ export function sessionRoutes(app: App, parts: Parts): void {
       summary: 'End one session now; the grant stays',
       tags: ['sessions'],
       params: sessionParams,
-      body: words.noteBody,
-      response: answers(words.done),
+      body: wire.noteBody,
+      response: answers(wire.done),
     },
     handler: async (request) => {
       await desk.kill(visitorOf(request).identity, request.params.id, request.body.note)
@@ -144,7 +151,7 @@ export function sessionRoutes(app: App, parts: Parts): void {
   })
 }
 
-type SessionQuery = ReturnType<typeof words.sessionQuery.parse>
+type SessionQuery = ReturnType<typeof sessionWords.sessionQuery.parse>
 
 /** Whoever is no auditor asks the library about themselves only. */
 async function sessionsFor(
@@ -186,11 +193,11 @@ async function sessionsFor(
 async function eventPage(
   library: Parts['library'],
   row: SessionRow,
-  { after, kinds = WITHOUT_BYTES, limit = PAGE }: ReturnType<typeof words.eventQuery.parse>,
-): Promise<words.EventPage> {
+  { after, kinds = WITHOUT_BYTES, limit = PAGE }: ReturnType<typeof recordingWords.eventQuery.parse>,
+): Promise<recordingWords.EventPage> {
   const views = new EventViews(row)
   const wanted = new Set<EventKind>(kinds.split('') as EventKind[])
-  const events: words.SessionEventView[] = []
+  const events: recordingWords.SessionEventView[] = []
   let lookedAt = 0
   for await (const event of library.events(row.id, after === undefined ? {} : { after })) {
     if (wanted.has(event.kind)) events.push(views.view(event))

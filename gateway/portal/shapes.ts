@@ -3,13 +3,10 @@ import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { SessionId } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
-import { apiError } from './schema.ts'
+import { apiError, grantId } from './schema/wire.ts'
 
 export const grantParams = z.strictObject({
-  id: z
-    .string()
-    .regex(/^\d{1,15}$/, 'is not the number of a grant')
-    .transform((id) => id as GrantId),
+  id: grantId.transform((id) => id as GrantId),
 })
 
 export const sessionParams = z.strictObject({

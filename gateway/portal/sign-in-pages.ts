@@ -8,7 +8,7 @@ import { cookieOf, goneCookie, SESSION_COOKIE, SIGN_IN_COOKIE, sessionCookie, si
 import { Limiter } from './limiter.ts'
 import type { PortalParts } from './parts.ts'
 import { returnPath } from './return-to.ts'
-import { SIGN_IN_PATH } from './schema.ts'
+import { SIGN_IN_PATH } from './schema/wire.ts'
 import { sendPage } from './send-page.ts'
 import { addressOf } from './visitor.ts'
 

@@ -3,7 +3,8 @@ import type { Clock } from '../model/moment.ts'
 import type { App } from './application.ts'
 import { Limiter } from './limiter.ts'
 import type { PortalParts } from './parts.ts'
-import * as words from './schema.ts'
+import * as signInWords from './schema/sign-ins.ts'
+import * as wire from './schema/wire.ts'
 import { answers, signInParams } from './shapes.ts'
 import { iso, questionView } from './views.ts'
 import { askerOf, type Visitor, visitorOf } from './visitor.ts'
@@ -25,7 +26,7 @@ export function signInRoutes(app: App, { identity, clock }: Parts): void {
       summary: 'A sign-in that waits for me',
       tags: ['sign-ins'],
       params: signInParams,
-      response: answers(words.signInQuestion),
+      response: answers(signInWords.signInQuestion),
     },
     handler: async (request) => {
       const asker = askerOf(request)
@@ -40,8 +41,8 @@ export function signInRoutes(app: App, { identity, clock }: Parts): void {
       summary: 'Let the waiting terminal in, with the code that it shows',
       tags: ['sign-ins'],
       params: signInParams,
-      body: words.answerBody,
-      response: answers(words.answerResult),
+      body: signInWords.answerBody,
+      response: answers(signInWords.answerResult),
     },
     handler: async (request) => {
       limit(visitorOf(request))
@@ -59,8 +60,8 @@ export function signInRoutes(app: App, { identity, clock }: Parts): void {
       summary: 'This sign-in is not mine: turn it away',
       tags: ['sign-ins'],
       params: signInParams,
-      body: words.emptyBody,
-      response: answers(words.done),
+      body: wire.emptyBody,
+      response: answers(wire.done),
     },
     handler: async (request) => {
       await identity.deny(request.params.id, askerOf(request))
@@ -75,8 +76,8 @@ export function signInRoutes(app: App, { identity, clock }: Parts): void {
       summary: 'Show the code that I type into the terminal',
       tags: ['sign-ins'],
       params: signInParams,
-      body: words.emptyBody,
-      response: answers(words.revealed),
+      body: wire.emptyBody,
+      response: answers(signInWords.revealed),
     },
     handler: async (request) => {
       limit(visitorOf(request))

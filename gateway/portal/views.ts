@@ -7,16 +7,11 @@ import { protocolsOf } from '../model/target.ts'
 import type { TargetView as DeskView, SessionRow } from '../session/session.ts'
 import type { PortalSettings, Question } from './parts.ts'
 import { roleView } from './role-words.ts'
-import type {
-  AuditEventView,
-  GrantView,
-  Me,
-  SessionEndView,
-  SessionView,
-  SignInQuestionView,
-  TargetView,
-  WaitingRequest,
-} from './schema.ts'
+import type { GrantView, TargetView, WaitingRequest } from './schema/access.ts'
+import type { Me } from './schema/person.ts'
+import type { SessionEndView, SessionView } from './schema/sessions.ts'
+import type { SignInQuestionView } from './schema/sign-ins.ts'
+import type { AuditEventView } from './schema/story.ts'
 import { NOTHING_YET, type Visitor } from './visitor.ts'
 
 export const iso = (moment: Moment): string => new Date(moment).toISOString()

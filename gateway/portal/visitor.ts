@@ -8,7 +8,7 @@ import type { SessionRow } from '../session/session.ts'
 import { cookieOf, SESSION_COOKIE } from './cookies.ts'
 import type { Asker, BrowserSession, PortalParts } from './parts.ts'
 import { isSafe, type Policy } from './policy.ts'
-import { BACKGROUND_HEADER, CSRF_HEADER } from './schema.ts'
+import { BACKGROUND_HEADER, CSRF_HEADER } from './schema/wire.ts'
 
 /** Somebody who is signed in. `cookie` is a secret. */
 export type Visitor = Asker & {

@@ -10,7 +10,7 @@ import { escape, html } from './pages.ts'
 import type { PortalParts } from './parts.ts'
 import { returnPath } from './return-to.ts'
 import { roleView } from './role-words.ts'
-import { SIGN_IN_PATH } from './schema.ts'
+import { SIGN_IN_PATH } from './schema/wire.ts'
 import { recognise, type Visitor } from './visitor.ts'
 
 export const WEB_PATHS = {

@@ -7,7 +7,7 @@ import t from 'tap'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
 import { finished } from '../fixtures/ssh-client.ts'
-import { words } from '../../web-terminal/src/strings.ts'
+import { words } from '../../web-terminal/src/strings/strings.ts'
 
 const chromium = existsSync('/usr/bin/ssh') && existsSync('/usr/sbin/sshd') ? await startChromium() : undefined
 if (chromium === undefined) await t.test('browser', { skip: 'no Chromium, ssh or sshd here' }, async () => undefined)

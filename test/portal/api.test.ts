@@ -2,7 +2,9 @@
 import { connect } from 'node:tls'
 import t from 'tap'
 import { Fault } from '../../gateway/model/refusal.ts'
-import * as words from '../../gateway/portal/schema.ts'
+import * as accessWords from '../../gateway/portal/schema/access.ts'
+import * as signInWords from '../../gateway/portal/schema/sign-ins.ts'
+import * as storyWords from '../../gateway/portal/schema/story.ts'
 import { people } from '../fixtures/grants.ts'
 import { sessionOf, testPortal } from '../fixtures/portal.ts'
 
@@ -14,7 +16,7 @@ t.test('a request becomes a grant, and the grant can tell its story', async (t) 
   const { origin } = portal
   const [engineer, lead, auditor] = [await portal.as(alice), await portal.as(bob), await portal.as(carol)]
 
-  const { targets } = words.targetList.parse((await engineer.api(origin, 'GET', '/targets')).json())
+  const { targets } = accessWords.targetList.parse((await engineer.api(origin, 'GET', '/targets')).json())
   t.match(targets[0], {
     name: 'prod-db',
     endpoints: ['ssh', 'postgres'],
@@ -39,31 +41,35 @@ t.test('a request becomes a grant, and the grant can tell its story', async (t) 
     minutes: 45,
     reason: 'INC-42 <script>alert(1)</script>',
   })
-  const { id } = words.grant.parse(asked.json())
+  const { id } = accessWords.grant.parse(asked.json())
   t.match(asked.json(), { state: 'requested', isMine: true, may: { approve: false, withdraw: true }, liveAt: null })
 
-  const waiting = words.requestList.parse((await lead.api(origin, 'GET', '/requests')).json()).requests
+  const waiting = accessWords.requestList.parse((await lead.api(origin, 'GET', '/requests')).json()).requests
   t.match(waiting, [{ grant: { id, username: 'alice', may: { approve: true } }, role: { name: 'operator' } }])
   t.match((await engineer.api(origin, 'POST', `/requests/${id}/approve`)).json(), { error: { code: 'SELF_APPROVAL' } })
-  const approved = words.grant.parse(
+  const approved = accessWords.grant.parse(
     (await lead.api(origin, 'POST', `/requests/${id}/approve`, { minutes: 20 })).json(),
   )
   t.match(approved, { state: 'live', minutes: 20, approvals: [{ by: 'bob' }], may: { revoke: true, extend: false } })
 
   portal.library.add(sessionOf(alice, { grant: id as never }))
-  const story = words.grantStory.parse((await auditor.api(origin, 'GET', `/grants/${id}`)).json())
+  const story = storyWords.grantStory.parse((await auditor.api(origin, 'GET', `/grants/${id}`)).json())
   t.match(
     story.events.map(({ kind }) => kind),
     ['grant.requested', 'grant.approved', 'grant.live'],
   )
   t.equal(story.sessions.length, 1)
   t.equal(story.grant.reason, 'INC-42 <script>alert(1)</script>', 'text stays text')
-  const leadsStory = words.grantStory.parse((await lead.api(origin, 'GET', `/grants/${id}`)).json())
+  const leadsStory = storyWords.grantStory.parse((await lead.api(origin, 'GET', `/grants/${id}`)).json())
   t.same(leadsStory.sessions, [], 'an approver who is no auditor sees the story, not the recordings')
 
-  const ended = words.grantList.parse((await lead.api(origin, 'POST', `/grants/${id}/revoke`, { note: 'done' })).json())
+  const ended = accessWords.grantList.parse(
+    (await lead.api(origin, 'POST', `/grants/${id}/revoke`, { note: 'done' })).json(),
+  )
   t.match(ended.grants, [{ state: 'ended', endReason: 'revoked', endedBy: 'bob', endNote: 'done' }])
-  const mine = words.grantList.parse((await engineer.api(origin, 'GET', '/grants?state=ended&target=prod-db')).json())
+  const mine = accessWords.grantList.parse(
+    (await engineer.api(origin, 'GET', '/grants?state=ended&target=prod-db')).json(),
+  )
   t.equal(mine.grants.length, 1)
   t.same(
     (await (await portal.as(erin)).api(origin, 'GET', '/grants')).json(),
@@ -169,7 +175,7 @@ t.test('an ssh sign-in is answered on its page', async (t) => {
   const browser = await portal.as(alice)
   const call = (method: string, path: string, body?: unknown) =>
     browser.api(portal.origin, method, `/sign-ins/question1${path}`, body)
-  const question = words.signInQuestion.parse((await call('GET', '')).json())
+  const question = signInWords.signInQuestion.parse((await call('GET', '')).json())
   t.match(question, {
     kind: 'ssh',
     direction: 'type',

@@ -1,7 +1,8 @@
 /** Sessions and their recordings through the API: lists, replays, event pages, and streams that follow. */
 import t from 'tap'
 import type { SessionEnd } from '../../gateway/model/event.ts'
-import * as words from '../../gateway/portal/schema.ts'
+import * as recordingWords from '../../gateway/portal/schema/recordings.ts'
+import * as sessionWords from '../../gateway/portal/schema/sessions.ts'
 import type { StreamEvent } from '../fixtures/browser-agent.ts'
 import { liveGrant, people } from '../fixtures/grants.ts'
 import { sessionOf, testPortal } from '../fixtures/portal.ts'
@@ -16,7 +17,7 @@ t.test('sessions: mine, or all for those who may', async (t) => {
   portal.library.add(sessionOf(namesake))
   portal.library.add(sessionOf(erin, { target: 'prod-web' }))
   const list = async (who: typeof alice, query = '') =>
-    words.sessionList
+    sessionWords.sessionList
       .parse((await (await portal.as(who)).api(portal.origin, 'GET', `/sessions${query}`)).json())
       .sessions.map(({ username, target }) => `${username} ${target}`)
   t.same(await list(alice), ['alice prod-db'], 'not those of somebody who had the name before')
@@ -32,7 +33,9 @@ t.test('live sessions come from the desk, before anything of them was shipped', 
   const start = sessionOf(alice, { grant: grant.id, startedAt: portal.house.clock.now() })
   const place = await portal.desk.grants.enter(start)
   const [engineer, auditor, lead] = [await portal.as(alice), await portal.as(carol), await portal.as(bob)]
-  const { sessions } = words.sessionList.parse((await auditor.api(portal.origin, 'GET', '/sessions?live=true')).json())
+  const { sessions } = sessionWords.sessionList.parse(
+    (await auditor.api(portal.origin, 'GET', '/sessions?live=true')).json(),
+  )
   t.match(sessions, [{ id: start.id, end: null, may: { watch: true, kill: false } }])
   t.same((await auditor.api(portal.origin, 'GET', '/sessions?live=true&target=prod-web')).json(), { sessions: [] })
   t.match((await engineer.api(portal.origin, 'GET', `/sessions/${start.id}`)).json(), { may: { kill: true } })
@@ -112,7 +115,9 @@ t.test('the event list comes in pages, with characters whole and statements read
   )
   const browser = await portal.as(alice)
   const page = async (query: string) =>
-    words.eventPage.parse((await browser.api(portal.origin, 'GET', `/sessions/${row.id}/events${query}`)).json())
+    recordingWords.eventPage.parse(
+      (await browser.api(portal.origin, 'GET', `/sessions/${row.id}/events${query}`)).json(),
+    )
   const all = await page('')
   t.same(all.events.map(({ kind }) => kind).join(''), 'sdfsmr')
   t.equal(all.next, null)

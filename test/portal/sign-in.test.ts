@@ -2,7 +2,8 @@
 import t from 'tap'
 import { PATHS } from '../../gateway/identity/identity.ts'
 import type { Username } from '../../gateway/model/identity.ts'
-import * as words from '../../gateway/portal/schema.ts'
+import * as personWords from '../../gateway/portal/schema/person.ts'
+import * as signInWords from '../../gateway/portal/schema/sign-ins.ts'
 import type { Answer, BrowserAgent } from '../fixtures/browser-agent.ts'
 import { type DemoIdp, demoIdp, people, providerAt } from '../fixtures/idp.ts'
 import { build, type TestPortal, testPortal } from '../fixtures/portal.ts'
@@ -47,7 +48,7 @@ t.test('a stranger who opens a page signs in and is on that page', async (t) => 
   const page = await signedIn(house, browser, '/grants/17?tab=story', 'alice')
   t.equal(page.status, 200)
   t.equal(page.url, `${origin}/grants/17?tab=story`)
-  const me = words.me.parse((await browser.api(origin, 'GET', '/me')).json())
+  const me = personWords.me.parse((await browser.api(origin, 'GET', '/me')).json())
   t.match(me, { username: 'alice', groups: ['engineers'], isAdmin: false })
   t.ok(me.amr.includes('otp') || me.amr.includes('mfa'))
 
@@ -88,7 +89,7 @@ t.test('a terminal that waits is let in by its person, with its code, from its p
   t.equal((await signedIn(house, browser, path, 'alice')).url, waiting.url)
   const call = (agent: BrowserAgent, method: string, step = '', body?: unknown) =>
     agent.api(origin, method, `/sign-ins/${waiting.id}${step}`, body)
-  const question = words.signInQuestion.parse((await call(browser, 'GET')).json())
+  const question = signInWords.signInQuestion.parse((await call(browser, 'GET')).json())
   t.match(question, { username: 'alice', sameAddress: true, signInAgain: false, target: 'prod-db', direction: 'type' })
 
   const stranger = house.portal.browser()
@@ -103,7 +104,7 @@ t.test('a terminal that waits is let in by its person, with its code, from its p
   t.match((await call(browser, 'POST', '/answer', { code: waiting.code })).json(), { result: 'signed-in' })
   t.match(await answered, { username: 'alice', groups: ['engineers'] })
 
-  const keys = words.keyList.parse((await browser.api(origin, 'GET', '/keys')).json()).keys
+  const keys = personWords.keyList.parse((await browser.api(origin, 'GET', '/keys')).json()).keys
   t.match(keys, [{ fingerprint: `SHA256:${'a'.repeat(43)}` }])
   const gone = await browser.api(origin, 'DELETE', `/keys/${encodeURIComponent(keys[0]?.fingerprint ?? '')}`)
   t.equal(gone.status, 200)

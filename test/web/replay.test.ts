@@ -1,6 +1,6 @@
 /** The parts of a replay that need no browser: reading a cast, squeezing pauses, telling what was typed. */
 import t from 'tap'
-import type { SessionEventView } from '../../gateway/portal/schema.ts'
+import type { SessionEventView } from '../../gateway/portal/schema/recordings.ts'
 import { boundedSize, CastReader, parseSize } from '../../web-terminal/src/replay/cast.ts'
 import { entriesOf, keyNames } from '../../web-terminal/src/replay/story.ts'
 import { Tape } from '../../web-terminal/src/replay/tape.ts'

@@ -1,5 +1,11 @@
 /** Speaks to the gateway: one call at a time, refusals as a typed failure, the gateway's own clock. */
-import type { API_BASE, ApiError, BACKGROUND_HEADER, CSRF_HEADER, SIGN_IN_PATH } from '../../gateway/portal/schema.ts'
+import type {
+  API_BASE,
+  ApiError,
+  BACKGROUND_HEADER,
+  CSRF_HEADER,
+  SIGN_IN_PATH,
+} from '../../gateway/portal/schema/wire.ts'
 
 const base: typeof API_BASE = '/api/v1'
 const csrfHeader: typeof CSRF_HEADER = 'x-sallyport-csrf'

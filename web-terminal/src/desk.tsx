@@ -1,6 +1,6 @@
 /** What is on the screen stays true: every answer that is shown is asked for again when the gateway says that something changed. */
 import { createContext, useCallback, useContext, useEffect, useState, useSyncExternalStore } from 'react'
-import type { SignedOut } from '../../gateway/portal/schema.ts'
+import type { SignedOut } from '../../gateway/portal/schema/person.ts'
 import { type Api, ApiFailure, apiUrl, signInUrl } from './api.ts'
 import { routes } from './routes.ts'
 

@@ -1,7 +1,7 @@
 /** Times in the viewer's zone with UTC on hover, spans in words, clocks that run. */
 import { Text } from '@mantine/core'
 import { useNow } from './desk.tsx'
-import { words } from './strings.ts'
+import { words } from './strings/strings.ts'
 
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
 const dayAndYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric' })

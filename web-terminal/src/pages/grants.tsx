@@ -1,13 +1,13 @@
 /** Grants: mine, and for approvers, auditors and admins those of others. */
 import { Group, NativeSelect, Stack, Table, Text, TextInput, Title } from '@mantine/core'
-import type { GrantView } from '../../../gateway/portal/schema.ts'
+import type { GrantView } from '../../../gateway/portal/schema/access.ts'
 import { useAnswer } from '../desk.tsx'
 import { GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { useFilters } from '../parts/filters.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Moment, minutesWords, TimeLeft } from '../time.tsx'
 import { visible } from '../visible.ts'
 

@@ -1,7 +1,7 @@
 /** Home: what I can do right now, what runs, what waits, and what I can ask for. */
 import { Alert, Badge, Button, Group, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
 import { useState } from 'react'
-import type { GrantView, RoleView, TargetView, WaitingRequest } from '../../../gateway/portal/schema.ts'
+import type { GrantView, RoleView, TargetView, WaitingRequest } from '../../../gateway/portal/schema/access.ts'
 import { useAnswer } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
@@ -9,7 +9,7 @@ import { CommandLine, GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Ago, minutesWords, TimeLeft } from '../time.tsx'
 
 /** From so many targets on there is a field to find one. */

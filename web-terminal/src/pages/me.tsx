@@ -1,13 +1,13 @@
 /** Who I am to the gateway, how I proved it, and the keys that stand for me. */
 import { Button, Group, Paper, Stack, Text, Title } from '@mantine/core'
-import type { BoundKey, Me as MeView } from '../../../gateway/portal/schema.ts'
+import type { BoundKey, Me as MeView } from '../../../gateway/portal/schema/person.ts'
 import { useAnswer, useDeed, useDesk } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
 import { Empty, Full, Refused } from '../parts/states.tsx'
 import { Token } from '../parts/token.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Moment, minutesWords } from '../time.tsx'
 
 export function Me(): React.JSX.Element {

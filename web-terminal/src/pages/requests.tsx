@@ -1,14 +1,15 @@
 /** Requests: what waits for my decision, and what I wait for. One alone has an address of its own. */
 import { Alert, Group, Stack, Title } from '@mantine/core'
 import { useState } from 'react'
-import type { GrantStory, WaitingRequest } from '../../../gateway/portal/schema.ts'
+import type { WaitingRequest } from '../../../gateway/portal/schema/access.ts'
+import type { GrantStory } from '../../../gateway/portal/schema/story.ts'
 import { useAnswer } from '../desk.tsx'
 import { Decision } from '../parts/decision.tsx'
 import { GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 
 export function Requests(): React.JSX.Element {
   useTitle(words.requests.title)

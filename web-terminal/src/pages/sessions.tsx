@@ -1,13 +1,13 @@
 /** Sessions: who was where, what is open now. */
 import { Badge, Button, Checkbox, Group, NativeSelect, Stack, Table, Text, TextInput, Title } from '@mantine/core'
-import type { SessionView } from '../../../gateway/portal/schema.ts'
+import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { useAnswer, useFresh, useNow } from '../desk.tsx'
 import { useFilters } from '../parts/filters.tsx'
 import { SessionState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Moment, spanClock } from '../time.tsx'
 import { visible } from '../visible.ts'
 

@@ -1,14 +1,14 @@
 /** Approves the sign-in of an ssh or psql client that waits: shows who asks, takes the code of the terminal, or shows one for it. */
 import { Alert, Button, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
-import type { AnswerResult, Revealed, SignInQuestionView } from '../../../gateway/portal/schema.ts'
+import type { AnswerResult, Revealed, SignInQuestionView } from '../../../gateway/portal/schema/sign-ins.ts'
 import { signInUrl } from '../api.ts'
 import { useAnswer, useDeed, useDesk, useFresh, useNow } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
 import { Empty, isNowhere, Loading, Refused } from '../parts/states.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Ago, spanClock } from '../time.tsx'
 import { visible } from '../visible.ts'
 

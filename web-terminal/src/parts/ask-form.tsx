@@ -1,10 +1,10 @@
 /** Asks for access to one target, in the place where the target stands. */
 import { Button, Group, NativeSelect, Stack, Text, TextInput } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
-import type { AskBody, GrantView, TargetView } from '../../../gateway/portal/schema.ts'
+import type { AskBody, GrantView, TargetView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { minutesWords } from '../time.tsx'
 import { Allows, Minutes } from './pieces.tsx'
 import { Refused } from './states.tsx'

@@ -1,11 +1,11 @@
 /** One request as an approver sees it: who, what, why, how long, what it opens; and the two buttons. */
 import { Button, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core'
 import { useState } from 'react'
-import type { GrantView, RoleView } from '../../../gateway/portal/schema.ts'
+import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
 import { Link } from '../router.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Ago, Moment, minutesWords } from '../time.tsx'
 import { visible } from '../visible.ts'
 import { GrantActions } from './grant-actions.tsx'

@@ -1,10 +1,10 @@
 /** What can be done with a grant right now: extend, release, withdraw, revoke. */
 import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core'
 import { useState } from 'react'
-import type { GrantView, RoleView } from '../../../gateway/portal/schema.ts'
+import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { minutesWords } from '../time.tsx'
 import { Minutes } from './pieces.tsx'
 import { Refused } from './states.tsx'

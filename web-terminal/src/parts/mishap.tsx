@@ -1,7 +1,7 @@
 /** When a page breaks or cannot be fetched: one sentence and a way out, in place of an empty window. */
 import { Button, Stack, Text, Title } from '@mantine/core'
 import { Component, type ReactNode } from 'react'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 
 type Props = { readonly children: ReactNode }
 type State = { readonly problem: 'none' | 'broke' | 'not-fetched' }

@@ -1,9 +1,10 @@
 /** Small things that many pages show: badges, a line to copy, chips for minutes, a list of facts. */
 import { ActionIcon, Badge, Chip, Group, Text } from '@mantine/core'
 import { type ReactNode, useEffect, useState } from 'react'
-import type { GrantView, SessionView } from '../../../gateway/portal/schema.ts'
+import type { GrantView } from '../../../gateway/portal/schema/access.ts'
+import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { Icon } from '../mark.tsx'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { minutesWords } from '../time.tsx'
 
 const grantColours = { requested: 'orange.7', approved: 'petrol.5', live: 'green.7', ended: 'gray.5' } as const

@@ -3,7 +3,7 @@ import { Alert, Button, Skeleton, Stack, Text, Title } from '@mantine/core'
 import type { ReactNode } from 'react'
 import type { ApiFailure } from '../api.ts'
 import { type Answer, useDesk } from '../desk.tsx'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 
 export function Loading({ rows = 3 }: { readonly rows?: number }): React.JSX.Element {
   return (

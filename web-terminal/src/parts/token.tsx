@@ -1,10 +1,10 @@
 /** The database token: until when it is good, a new one, and its end. The token itself is shown once, right after it was made. */
 import { Button, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { useState } from 'react'
-import type { DatabaseToken } from '../../../gateway/portal/schema.ts'
+import type { DatabaseToken } from '../../../gateway/portal/schema/person.ts'
 import { useAnswer, useDeed, useDesk } from '../desk.tsx'
 import { routes } from '../routes.ts'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { Moment } from '../time.tsx'
 import { CommandLine } from './pieces.tsx'
 import { Refused } from './states.tsx'

@@ -1,7 +1,7 @@
 /** Statements, typed lines, files and notices of a session, each with its verdict; a click goes to that second. */
 import { Badge, Code, Text } from '@mantine/core'
 import { memo } from 'react'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { spanClock } from '../time.tsx'
 import type { Entry } from './story.ts'
 

@@ -1,5 +1,6 @@
 /** Gets a recording: the whole of one that has ended, or one that still runs as it grows. */
-import type { EventPage, SessionEndView, SessionEventView, SessionView } from '../../../gateway/portal/schema.ts'
+import type { EventPage, SessionEventView } from '../../../gateway/portal/schema/recordings.ts'
+import type { SessionEndView, SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { type Api, ApiFailure, apiUrl } from '../api.ts'
 import { routes } from '../routes.ts'
 import { boundedSize, CastReader, DEFAULT_SIZE, type Mark, type Size } from './cast.ts'

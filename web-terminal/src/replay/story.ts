@@ -1,5 +1,5 @@
 /** What an auditor reads beside the screen: typed lines, statements with their verdict and outcome, files, notices. */
-import type { SessionEventView } from '../../../gateway/portal/schema.ts'
+import type { SessionEventView } from '../../../gateway/portal/schema/recordings.ts'
 import { visible } from '../visible.ts'
 
 type Statement = NonNullable<SessionEventView['statement']>

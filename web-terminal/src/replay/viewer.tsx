@@ -2,7 +2,7 @@
 import { ActionIcon, Badge, Button, Checkbox, Group, NativeSelect, Paper, Text } from '@mantine/core'
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { Icon } from '../mark.tsx'
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 import { spanClock } from '../time.tsx'
 import { EventList } from './event-list.tsx'
 import { Player } from './player.ts'
