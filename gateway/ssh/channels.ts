@@ -9,7 +9,7 @@ import type { SshParts } from './parts.ts'
 import { routeOf } from './route.ts'
 import { Console } from './screen/console.ts'
 import { atMenu } from './start-menu.ts'
-import { type Guest, visitTarget } from './target-session.ts'
+import { type Guest, visitTarget } from './visit.ts'
 
 /** Ends the channel in every case. */
 export async function serveChannel(parts: SshParts, guest: Guest): Promise<void> {

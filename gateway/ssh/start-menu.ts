@@ -11,7 +11,7 @@ import { spanOf } from './commands/spans.ts'
 import { BROKEN, DONE, denial, denialText } from './deny.ts'
 import type { SshParts } from './parts.ts'
 import { type Choice, choose } from './screen/menu.ts'
-import { type Guest, visitTarget } from './target-session.ts'
+import { type Guest, visitTarget } from './visit.ts'
 
 /** Ends the channel in every case. */
 export async function atMenu(parts: SshParts, guest: Guest, context: Context): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Admission, Session } from '../../session/session.ts'
 import type { GrantedCommand } from '../command-grants.ts'
+import type { ClientLeg } from './client-leg.ts'
 
 /** Where a connection came from. IP address without port. */
 export type Origin = { readonly address: string; readonly port: number }
@@ -124,6 +125,23 @@ export type SessionChannel = {
   end(exitCode: number): Promise<void>
 }
 
+/** What a client that speaks no SSH wants from the start. */
+export type Seated = {
+  readonly request: SessionRequest
+  readonly terminal: Terminal | undefined
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** The way in for a client that speaks no SSH. */
+export type Seat = {
+  readonly channel: SessionChannel
+  input(bytes: Buffer): void
+  /** It has gone for good. */
+  leave(): void
+  resize(columns: number, rows: number): void
+  signal(name: string): void
+}
+
 /** A request of -L or -J/-W. Only the first answer counts. */
 export type TcpipRequest = {
   readonly host: string
@@ -143,8 +161,11 @@ export type Outcome = {
   readonly exitCode: number | undefined
 }
 
+/** Whoever is at the other end of a channel, whatever brought it here. */
+export type Client = Pick<Connection, 'origin' | 'clientVersion' | 'closed'>
+
 export type Run = {
-  readonly connection: Connection
+  readonly connection: Client
   readonly channel: SessionChannel
   readonly session: Session
   /** What to open at the target, when it is not what the channel asked for: `ssh gateway prod-db` arrives as the command `prod-db` and means a shell. */
@@ -177,6 +198,8 @@ export type Engine = {
   run(run: Run): Promise<Outcome>
   /** The same for a granted command, whatever shell the role has: no input, limits of time and output. @throws {Refusal} as {@link run}. */
   command(run: CommandRun): Promise<Outcome>
+  /** A session channel whose client is a browser: `leg` is its way out, what is returned its way in. {@link run} takes the channel like all others. */
+  sit(leg: ClientLeg, start: Seated): Seat
   /** The same for -L. Judges `role.ssh.forward` itself and records the verdict. Refuses the request when it throws. @throws {Refusal} */
   forward(forward: Forward): Promise<Outcome>
   /** The login on the target that {@link run} will use. @throws {Refusal} NOT_ALLOWED when neither role nor endpoint names one. */

@@ -13,6 +13,7 @@ import { readKeyLine } from './keys.ts'
 import { accountOf, createPool } from './pool.ts'
 import { run } from './run.ts'
 import { createSshServer } from './server.ts'
+import { sit } from './seat.ts'
 import type { FileRule } from './sftp-lane.ts'
 import { loadSsh2, REVIEWED_VERSION } from './ssh2.ts'
 
@@ -69,6 +70,7 @@ export function createEngine(parts: EngineParts): Engine {
       ),
     run: (wish) => run({ pool, files: parts.files, judge: parts.judge, release }, wish),
     command: (wish) => runCommand(pool, wish),
+    sit,
     forward: (wish) => forward(pool, wish),
     account: accountOf,
     keys: {

@@ -1,6 +1,6 @@
 /** How a program ended (RFC 4254 §6.10): read from a target, told to a client, kept as a number. */
 import { constants } from 'node:os'
-import type { Channel } from './channel.ts'
+import type { ClientLeg } from './client-leg.ts'
 import { type Reader, string, uint32 } from './wire.ts'
 
 export type Exit =
@@ -14,7 +14,7 @@ export function readExit(type: string, body: Reader): Exit | undefined {
   return { signal, dumped: body.boolean(), text: body.text(1024) }
 }
 
-export function sendExit(channel: Channel, exit: Exit): void {
+export function sendExit(channel: Pick<ClientLeg, 'tell'>, exit: Exit): void {
   if ('code' in exit) channel.tell('exit-status', uint32(exit.code))
   else
     channel.tell('exit-signal', string(exit.signal), Buffer.from([exit.dumped ? 1 : 0]), string(exit.text), string(''))

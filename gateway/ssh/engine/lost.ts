@@ -1,6 +1,7 @@
 /** A connection to a target that is lost while a session runs: the person and the recording are told, not only left. */
 import type { Session } from '../../session/session.ts'
-import type { Channel, ChannelEvents } from './channel.ts'
+import type { ChannelEvents } from './channel.ts'
+import type { ClientLeg } from './client-leg.ts'
 import type { Outcome } from './contract.ts'
 
 const LOST = 'The connection to the target was lost.'
@@ -8,7 +9,7 @@ const LOST = 'The connection to the target was lost.'
 /** What the relay listens to, with a last word before its end. @param lost aborts when the connection is gone. */
 export function tellLoss(
   events: ChannelEvents,
-  { client, lost, session }: { readonly client: Channel; readonly lost: AbortSignal; readonly session: Session },
+  { client, lost, session }: { readonly client: ClientLeg; readonly lost: AbortSignal; readonly session: Session },
 ): ChannelEvents {
   return {
     ...events,

@@ -5,7 +5,7 @@ import { Fault, Refusal } from '../../model/refusal.ts'
 import type { SecretRef, SshEndpoint, Target } from '../../model/target.ts'
 import type { Admission, Session } from '../../session/session.ts'
 import type { SigningKey } from './authority.ts'
-import type { Connection } from './contract.ts'
+import type { Client } from './contract.ts'
 import { hostTrust } from './host-trust.ts'
 import { type Credential, certificateCredential, keyCredential } from './login.ts'
 import type { Ssh2 } from './ssh2.ts'
@@ -26,10 +26,10 @@ export type PoolParts = {
   }
 }
 
-export type Pool = { connect(connection: Connection, session: Session): Promise<Upstream> }
+export type Pool = { connect(connection: Client, session: Session): Promise<Upstream> }
 
 export function createPool(parts: PoolParts): Pool {
-  const pools = new WeakMap<Connection, Map<string, Promise<Upstream>>>()
+  const pools = new WeakMap<Client, Map<string, Promise<Upstream>>>()
 
   return {
     connect: (connection, session) => {
@@ -48,7 +48,7 @@ export function createPool(parts: PoolParts): Pool {
     },
   }
 
-  async function connect(connection: Connection, session: Session): Promise<Upstream> {
+  async function connect(connection: Client, session: Session): Promise<Upstream> {
     const { admission } = session
     const endpoint = endpointOf(admission)
     const account = accountOf(admission)
@@ -91,7 +91,7 @@ export function createPool(parts: PoolParts): Pool {
 }
 
 /** Closed with the client's connection; forgotten when it is gone or never came. */
-async function keep(connection: Connection, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
+async function keep(connection: Client, fresh: Promise<Upstream>, forget: () => void): Promise<void> {
   try {
     const upstream = await fresh
     const close = () => setTimeout(() => upstream.close(), LINGER_MS)

@@ -6,6 +6,7 @@ import type { Outcome, Terminal } from './contract.ts'
 import type { Session } from '../../session/session.ts'
 import { MalformedMessage, Refusal } from '../../model/refusal.ts'
 import type { Channel, ChannelEvents, Stream } from './channel.ts'
+import type { ClientLeg } from './client-leg.ts'
 import { type Exit, exitCodeOf, readExit, sendExit } from './exit.ts'
 import type { Taker } from './session-channel.ts'
 import { writeSize } from './terminal.ts'
@@ -30,7 +31,7 @@ const FAREWELL_MS = 800
 
 export class Relay {
   readonly #session: Session
-  readonly #client: () => Channel
+  readonly #client: () => ClientLeg
   readonly #hasTerminal: boolean
   readonly #lane: Lane
   readonly #done: Promise<Outcome>
@@ -47,7 +48,7 @@ export class Relay {
 
   constructor(parts: {
     readonly session: Session
-    readonly client: () => Channel
+    readonly client: () => ClientLeg
     readonly hasTerminal: boolean
     readonly lane: (ends: Ends) => Lane
   }) {

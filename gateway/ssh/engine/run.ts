@@ -4,7 +4,7 @@ import type { Admission, Session } from '../../session/session.ts'
 import type { JudgeOf } from '../readonly/judge.ts'
 import { runReadOnly } from '../readonly/readonly.ts'
 import type { Channel } from './channel.ts'
-import type { Connection, Outcome, Run, SessionRequest, Terminal } from './contract.ts'
+import type { Client, Outcome, Run, SessionRequest, Terminal } from './contract.ts'
 import { mayGoOn } from './go-on.ts'
 import { inTime } from './in-time.ts'
 import { tellLoss, withLoss } from './lost.ts'
@@ -49,7 +49,7 @@ export async function run(parts: RunParts, { channel: client, connection, sessio
 
 type Carried = {
   readonly client: ClientChannel
-  readonly connection: Connection
+  readonly connection: Client
   readonly session: Session
   readonly request: SessionRequest
   /** What the program gets; undefined also where the client has one that it is not to see. */

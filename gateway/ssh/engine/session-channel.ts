@@ -1,7 +1,8 @@
 /** A client's session channel: first its wishes, then talk with our own command line, then perhaps a hand-over to the relay. */
-import type { SessionChannel, SessionRequest, Terminal } from './contract.ts'
-import type { Channel, ChannelEvents, Stream } from './channel.ts'
-import { readRequest, readSignal, readSize, readTerminal, readVariable } from './terminal.ts'
+import type { Seated, SessionChannel, SessionRequest, Terminal } from './contract.ts'
+import type { ChannelEvents, Stream } from './channel.ts'
+import type { ClientLeg } from './client-leg.ts'
+import { isSignal, readRequest, readSignal, readSize, readTerminal, readVariable } from './terminal.ts'
 import { type Reader, uint32 } from './wire.ts'
 
 /** What the relay listens to once it has the channel. */
@@ -20,7 +21,7 @@ export class ClientChannel implements SessionChannel {
   readonly #resized = new Set<(terminal: Terminal) => void>()
   readonly #signalled = new Set<(name: string) => void>()
   readonly #input: Buffer[] = []
-  #channel: Channel | undefined
+  #channel: ClientLeg | undefined
   #request: SessionRequest | undefined
   #terminal: Terminal | undefined
   #wake: (() => void) | undefined
@@ -42,11 +43,11 @@ export class ClientChannel implements SessionChannel {
     closed: () => this.#closed(),
   }
 
-  attach(channel: Channel): void {
+  attach(channel: ClientLeg): void {
     this.#channel = channel
   }
 
-  get channel(): Channel {
+  get channel(): ClientLeg {
     if (this.#channel === undefined) throw new Error('The channel is not open yet.')
     return this.#channel
   }
@@ -162,13 +163,9 @@ export class ClientChannel implements SessionChannel {
       case 'subsystem':
         return this.#start(type, body)
       case 'window-change':
-        return this.#resize(body)
-      case 'signal': {
-        const name = readSignal(body)
-        if (name === undefined || this.#request === undefined) return false
-        for (const listener of this.#signalled) listener(name)
-        return true
-      }
+        return this.resize(readSize(body))
+      case 'signal':
+        return this.signal(readSignal(body))
       case 'eow@openssh.com':
         this.#taker?.endOfWrite()
         return true
@@ -188,8 +185,20 @@ export class ClientChannel implements SessionChannel {
     return true
   }
 
-  #resize(body: Reader): boolean {
-    const size = readSize(body)
+  /** What a client that speaks no SSH wants; everything at once. */
+  seat({ environment, request, terminal }: Seated): void {
+    for (const [name, value] of Object.entries(environment)) this.environment.set(name, value)
+    this.#terminal = terminal
+    this.#request = request
+  }
+
+  signal(name: string | undefined): boolean {
+    if (name === undefined || !isSignal(name) || this.#request === undefined) return false
+    for (const listener of this.#signalled) listener(name)
+    return true
+  }
+
+  resize(size: Omit<Terminal, 'type' | 'modes'>): boolean {
     if (this.#terminal === undefined) return false
     this.#terminal = { ...this.#terminal, ...size }
     for (const listener of this.#resized) listener(this.#terminal)

@@ -20,9 +20,17 @@ export function readTerminal(body: Reader): Terminal {
 }
 
 export function readSize(body: Reader): Omit<Terminal, 'type' | 'modes'> {
-  const side = () => Math.min(body.uint32(), MAX_SIDE)
-  return { columns: side(), rows: side(), widthPixels: side(), heightPixels: side() }
+  const side = () => body.uint32()
+  return sizeOf({ columns: side(), rows: side(), widthPixels: side(), heightPixels: side() })
 }
+
+/** Not larger than any screen is. */
+export const sizeOf = (size: Omit<Terminal, 'type' | 'modes'>): Omit<Terminal, 'type' | 'modes'> => ({
+  columns: Math.min(size.columns, MAX_SIDE),
+  rows: Math.min(size.rows, MAX_SIDE),
+  widthPixels: Math.min(size.widthPixels, MAX_SIDE),
+  heightPixels: Math.min(size.heightPixels, MAX_SIDE),
+})
 
 export const writeSize = (terminal: Terminal): Buffer =>
   Buffer.concat([terminal.columns, terminal.rows, terminal.widthPixels, terminal.heightPixels].map(uint32))
@@ -52,5 +60,7 @@ export function readRequest(type: string, body: Reader): SessionRequest | undefi
 
 export function readSignal(body: Reader): string | undefined {
   const name = body.text(32)
-  return SIGNALS.test(name) ? name : undefined
+  return isSignal(name) ? name : undefined
 }
+
+export const isSignal = (name: string): boolean => SIGNALS.test(name)
