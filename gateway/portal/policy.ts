@@ -37,6 +37,7 @@ const routes = {
 
   'GET /api/v1/sessions/:id': 'session',
   'GET /api/v1/sessions/:id/asciicast': 'session',
+  'GET /api/v1/sessions/:id/har': 'session',
   'GET /api/v1/sessions/:id/events': 'session',
   'GET /api/v1/sessions/:id/live': 'session',
 

@@ -87,6 +87,29 @@ export function sessionRoutes(app: App, parts: Parts): void {
 
   app.route({
     method: 'GET',
+    url: '/sessions/:id/har',
+    schema: {
+      summary: 'The requests of a web session as an HTTP Archive, masked as they were recorded',
+      description: 'HAR 1.2, as a file to keep. 404 for a session that is not one of a web application.',
+      tags: ['sessions'],
+      params: sessionParams,
+      response: streams('application/json', 'One document: `{log: {version: "1.2", entries: [...]}}`'),
+    },
+    handler: async (request, reply) => {
+      const row = shownOf(request)
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort())
+      const pieces = await begun(library.har(row.id, { signal: gone.signal }), parts.log)
+      openings.note('exported', visitorOf(request), row)
+      return await reply
+        .header('content-disposition', `attachment; filename="session-${row.id}.har"`)
+        .type('application/json')
+        .send(Readable.from(pieces, { objectMode: false }))
+    },
+  })
+
+  app.route({
+    method: 'GET',
     url: '/sessions/:id/events',
     schema: {
       summary: 'The recording as a list of events, page by page',

@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { AuditEvent, EventKind, SessionId } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
+import { Refusal } from '../model/refusal.ts'
 import type { Library, RecordedEvent, SessionFilter, SessionRow } from '../session/session.ts'
 import { asciicast } from './asciicast.ts'
+import { har } from './har.ts'
 import { type SearchHit, type SearchQuery, search } from './search.ts'
 import type { SessionEntry } from './segment.ts'
 import { type AuditStore, connect } from './store.ts'
@@ -85,6 +87,15 @@ class AuditLibrary implements ReadingRoom {
     if (session === undefined) return
     const { idleSeconds, signal } = options
     yield* asciicast(session, this.events(id, signal === undefined ? {} : { signal }), idleSeconds)
+  }
+
+  async *har(id: SessionId, { signal }: { readonly signal?: AbortSignal }): AsyncGenerator<string> {
+    const session = await this.session(id)
+    if (session?.protocol !== 'http')
+      throw new Refusal('NOT_FOUND', 'Only sessions of web applications can be had as an HTTP Archive.', {
+        next: 'Take the asciicast.',
+      })
+    yield* har(session, this.events(id, signal === undefined ? {} : { signal }))
   }
 
   async audit(filter: {

@@ -45,6 +45,8 @@ export type Library = {
     id: SessionId,
     options: { readonly idleSeconds?: number; readonly signal?: AbortSignal },
   ): AsyncIterable<string>
+  /** Pieces of one JSON document, HAR 1.2: the requests of a web session. @throws {Refusal} NOT_FOUND for a session of another kind. */
+  har(id: SessionId, options: { readonly signal?: AbortSignal }): AsyncIterable<string>
   audit(filter: {
     readonly grant?: string
     readonly since?: Moment

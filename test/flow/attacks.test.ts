@@ -43,6 +43,7 @@ const calls = (grantId: string, sessionId: string) =>
     ['POST', `/grants/${grantId}/revoke`, { note: '' }],
     ['GET', `/sessions/${sessionId}`],
     ['GET', `/sessions/${sessionId}/asciicast`],
+    ['GET', `/sessions/${sessionId}/har`],
     ['GET', `/sessions/${sessionId}/events`],
     ['GET', `/sessions/${sessionId}/live`],
     ['POST', `/sessions/${sessionId}/kill`, { note: '' }],

@@ -135,6 +135,7 @@ t.test('each route lets in whom its policy names and nobody else', async (t) => 
     [`GET /grants/${grant.id}`]: [401, 200, 404, 200, 200, 200],
     [`GET /sessions/${row.id}`]: [401, 200, 404, 404, 200, 200],
     [`GET /sessions/${row.id}/asciicast`]: [401, 200, 404, 404, 200, 200],
+    [`GET /sessions/${row.id}/har`]: [401, 404, 404, 404, 404, 404],
     [`GET /sessions/${row.id}/events`]: [401, 200, 404, 404, 200, 200],
     'GET /sign-ins/question1': [401, 200, 404, 404, 404, 404],
     [`DELETE /keys/${encodeURIComponent(FINGERPRINT)}`]: [401, 200, 200, 200, 200, 200],

@@ -71,6 +71,17 @@ t.test('each look at a recording is itself recorded', async (t) => {
   await auditor.api(portal.origin, 'GET', `/sessions/${row.id}/events?after=1`)
   const kept = await auditor.api(portal.origin, 'GET', `/sessions/${row.id}/asciicast?download=1`)
   t.equal(kept.headers['content-disposition'], `attachment; filename="session-${row.id}.cast"`)
+  const none = await auditor.api(portal.origin, 'GET', `/sessions/${row.id}/har`)
+  t.equal(none.status, 404, 'a shell has no requests')
+  const web = portal.library.add(
+    sessionOf(alice, { protocol: 'http' }),
+    [['s', JSON.stringify({ n: 1, kind: 'http', text: 'GET /', verdict: { decision: 'allow' } })]],
+    END,
+  )
+  const archive = await auditor.api(portal.origin, 'GET', `/sessions/${web.id}/har`)
+  t.equal(archive.headers['content-disposition'], `attachment; filename="session-${web.id}.har"`)
+  t.match(archive.json(), { log: { version: '1.2', entries: [{ request: { method: 'GET' } }] } })
+  t.match(portal.audited.splice(-1), [{ kind: 'session.exported', actor: 'carol', session: web.id }])
   portal.house.clock.move(120_000)
   await auditor.api(portal.origin, 'GET', `/sessions/${row.id}/events?after=1`)
   t.match(

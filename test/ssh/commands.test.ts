@@ -404,6 +404,11 @@ await t.test(
     t.equal((await commandLine(desk, erin, library).type(`replay ${id.slice(0, 13)}`)).code, 0, 'one’s own')
     t.match((await auditor.type(`replay ${id} --cast`)).out, /^\{"version":3/)
     t.match(desk.audited.at(-1), { kind: 'session.exported', actor: 'carol' })
+    const web = recorded('erin', [['s', JSON.stringify({ n: 1, kind: 'http', text: 'GET /', verdict: {} })]], {
+      protocol: 'http',
+    })
+    const archive = await commandLine(desk, carol, shelf(web)).type(`replay ${web.start.id} --har`)
+    t.match(JSON.parse(archive.out), { log: { version: '1.2', entries: [{ request: { method: 'GET' } }] } })
   },
 )
 

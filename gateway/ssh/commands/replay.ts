@@ -9,18 +9,19 @@ import { clockTime } from './spans.ts'
 
 export const replay: Command = {
   name: 'replay',
-  usage: 'SESSION [--speed 2] [--idle 2s] [--cast]',
+  usage: 'SESSION [--speed 2] [--idle 2s] [--cast | --har]',
   summary: 'play a recording: q quits, space pauses, → skips ten seconds',
   details:
-    '--speed  2 is twice as fast\n--idle   pauses are cut to this (2s when left out)\n--cast   write the recording as asciicast v3, for any player\nWithout a terminal the plain text of the output is printed.',
-  options: { speed: 'text', idle: 'text', cast: 'flag' },
+    '--speed  2 is twice as fast\n--idle   pauses are cut to this (2s when left out)\n--cast   write the recording as asciicast v3, for any player\n--har    write the requests of a web session as an HTTP Archive, for any browser\nWithout a terminal the plain text of the output is printed.',
+  options: { speed: 'text', idle: 'text', cast: 'flag', har: 'flag' },
   words: [1, 1],
   async run(context, given) {
     const { console, library } = context
     const speed = speedOf(given)
     const idleMs = (given.minutes('idle') ?? 2 / 60) * 60_000
     const session = await sessionNamed(context, given.word(0))
-    if (given.flag('cast')) return exportCast(context, session)
+    if (given.flag('har')) return exported(context, session, (signal) => library.har(session.id, { signal }))
+    if (given.flag('cast')) return exported(context, session, (signal) => library.asciicast(session.id, { signal }))
     note(context, 'session.replayed', session)
     if (console.hasTerminal) await console.note(`${heading(context, session)} q quits, space pauses, → skips.\n\n`)
     const how = await play(console, session, (signal) => library.events(session.id, { signal }), { speed, idleMs })
@@ -53,10 +54,14 @@ export const watch: Command = {
   },
 }
 
-async function exportCast(context: Context, session: Found): Promise<number> {
+async function exported(
+  context: Context,
+  session: Found,
+  read: (signal: AbortSignal) => AsyncIterable<string>,
+): Promise<number> {
   note(context, 'session.exported', session)
   const clean = new PlainOutput()
-  for await (const line of context.library.asciicast(session.id, { signal: context.console.closed }))
+  for await (const line of read(context.console.closed))
     await context.console.print(context.console.hasTerminal ? clean.push(Buffer.from(line)) : line)
   return 0
 }
