@@ -93,7 +93,7 @@ await t.test('a session becomes an archive with what was recorded and nothing mo
     })
   })
   const sockets = new WebSocketServer({ server: application })
-  sockets.on('connection', (line) => line.on('message', (data) => line.send(`you said ${String(data)}`)))
+  sockets.on('connection', (line) => line.on('message', (data) => line.send(data, { binary: false })))
   await new Promise<void>((resolve) => application.listen(0, '127.0.0.1', resolve))
   t.teardown(() => {
     application.closeAllConnections()
@@ -155,15 +155,16 @@ await t.test('a session becomes an archive with what was recorded and nothing mo
   t.match(socket, {
     _webSocketMessages: [
       { type: 'send', opcode: 1, data: 'typed' },
-      { type: 'receive', opcode: 1, data: 'you said typed' },
+      { type: 'receive', opcode: 1, data: 'typed' },
     ],
   })
   t.notMatch(JSON.stringify(entries), 'verysecret')
 })
 
+const statement = (n: number, text: string, verdict: object) =>
+  ['s', { n, kind: 'http', text, verdict, truncated: false, headers: [] }] as const
+
 await t.test('what was refused, not sent, cut, or never ended is there and says so', async (t) => {
-  const statement = (n: number, text: string, verdict: object) =>
-    ['s', { n, kind: 'http', text, verdict, truncated: false, headers: [] }] as const
   const all = [
     statement(1, 'DELETE /orders/1', { decision: 'deny', reason: 'This role may only look.', next: '' }),
     statement(2, 'GET /late', { decision: 'allow' }),
