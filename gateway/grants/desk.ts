@@ -82,8 +82,8 @@ export function createDesk(parts: DeskParts): AccessDesk {
     decided: (id, signal) => listings.decided(id, signal),
     request: (identity, ask) =>
       deed(identity, { name: 'request', about: ask.target }, () => requests.request(identity, ask)),
-    approve: (identity, id, how) =>
-      deed(identity, { name: 'approve', grant: id }, () => requests.approve(identity, id, how.minutes)),
+    approve: (identity, id, cut) =>
+      deed(identity, { name: 'approve', grant: id }, () => requests.approve(identity, id, cut)),
     deny: (identity, id, why) => deed(identity, { name: 'deny', grant: id }, () => requests.deny(identity, id, why)),
     withdraw: (identity, id) => deed(identity, { name: 'withdraw', grant: id }, () => requests.withdraw(identity, id)),
     extend: (identity, id, how) =>

@@ -8,12 +8,12 @@ const MOST = 500
 const LEAST_MINUTES = 0.05
 
 /** One line: runs of white space become one space. @throws {Refusal} BAD_INPUT. */
-export function line(text: string, what: string, least: number): string {
-  if (typeof text !== 'string' || text.length > 4 * MOST) throw new Refusal('BAD_INPUT', `The ${what} is too long.`)
+export function line(text: string, what: string, least: number, most: number = MOST): string {
+  if (typeof text !== 'string' || text.length > 4 * most) throw new Refusal('BAD_INPUT', `The ${what} is too long.`)
   const flat = text.replace(/\s+/gu, ' ').trim()
   const { length } = Array.from(flat)
-  if (length < least || length > MOST)
-    throw new Refusal('BAD_INPUT', `The ${what} must have ${least} to ${MOST} characters.`)
+  if (length < least || length > most)
+    throw new Refusal('BAD_INPUT', `The ${what} must have ${least} to ${most} characters.`)
   if (UNPRINTABLE.test(flat)) throw new Refusal('BAD_INPUT', `The ${what} must be printable text.`)
   return flat
 }

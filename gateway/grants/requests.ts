@@ -4,6 +4,7 @@ import {
   type ApprovedGrant,
   approve,
   approveByRule,
+  type Cut,
   type Grant,
   type GrantId,
   isLive,
@@ -31,6 +32,8 @@ export type RequestsParts = {
   readonly limits: { readonly waiting: number; readonly held: number }
 }
 
+const MOST_TICKET = 100
+
 /** A rule by people needs at least one of them, whatever its count says. */
 const approvalsFor = (role: Role): number => (role.approval.kind === 'auto' ? 0 : Math.max(1, role.approval.count))
 
@@ -43,6 +46,7 @@ export class Requests {
 
   async request(identity: Identity, ask: Ask): Promise<Grant> {
     const reason = line(ask.reason, 'reason', 3)
+    const ticket = (ask.ticket ?? '').trim() === '' ? undefined : line(ask.ticket ?? '', 'ticket', 1, MOST_TICKET)
     const { target, role, endpoints } = choose(this.#parts.policy(), identity, ask)
     const minutes = minutesFor(role, ask.minutes)
     return this.#parts.ledger.write(async (page) => {
@@ -58,6 +62,7 @@ export class Requests {
         endpoints,
         minutes,
         reason,
+        ...(ticket === undefined ? {} : { ticket }),
         requestedAt: page.now,
         approvalsNeeded: approvalsFor(role),
         approvals: [],
@@ -67,7 +72,7 @@ export class Requests {
     })
   }
 
-  approve(identity: Identity, id: GrantId, minutes: number | undefined): Promise<Grant> {
+  approve(identity: Identity, id: GrantId, cut: Cut): Promise<Grant> {
     return this.#parts.ledger.write(async (page) => {
       await refuseLocked(page.tx, identity)
       const { kept, grant } = await this.#waiting(page, identity, id)
@@ -76,10 +81,9 @@ export class Requests {
       const role = this.#roleOf(grant)
       if (!approves(this.#parts.policy(), identity, grant.role))
         throw new Refusal('NOT_ALLOWED', `Role ${grant.role} is for others to approve.`)
-      const granted =
-        minutes === undefined ? grant.minutes : minutesWithin(minutes, grant.minutes, 'more was not asked for')
+      refuseMore(grant, cut)
       const raised = { ...grant, approvalsNeeded: Math.max(grant.approvalsNeeded, approvalsFor(role)) }
-      const next = approve(raised, identity, page.now, granted)
+      const next = approve(raised, identity, page.now, cut)
       if (next === 'self-approval') throw new Refusal('SELF_APPROVAL', 'Nobody approves their own request.')
       if (next === 'approved-before') throw new Refusal('CONFLICT', `You have approved request ${id} already.`)
       tellApproved(page, identity, next)
@@ -154,6 +158,7 @@ export class Requests {
         proof: identity.proof,
         minutes,
         reason: reason ?? grant.reason,
+        ...(grant.ticket === undefined ? {} : { ticket: grant.ticket }),
         requestedAt: page.now,
         extends: id,
         approvalsNeeded: approvalsFor(role),
@@ -179,6 +184,7 @@ export class Requests {
         endpoints: asked.endpoints,
         minutes: asked.minutes,
         reason: asked.reason,
+        ...(asked.ticket === undefined ? {} : { ticket: asked.ticket }),
         proof: asked.proof,
         approvalsNeeded: asked.approvalsNeeded,
         ...(asked.extends === undefined ? {} : { extends: asked.extends }),
@@ -274,6 +280,20 @@ export class Requests {
   }
 }
 
+/** What an approver sends must take away. @throws {Refusal} BAD_INPUT. */
+function refuseMore(grant: RequestedGrant, { minutes, endpoints, readOnly }: Cut): void {
+  if (minutes !== undefined) minutesWithin(minutes, grant.minutes, 'more was not asked for')
+  if (grant.extends !== undefined && (endpoints !== undefined || readOnly === true))
+    throw new Refusal('BAD_INPUT', `Request ${grant.id} asks for more time only.`, {
+      next: 'Shorten the time, or deny it.',
+    })
+  if (endpoints === undefined) return
+  if (endpoints.length === 0 || !endpoints.every((endpoint) => grant.endpoints.includes(endpoint)))
+    throw new Refusal('BAD_INPUT', `Request ${grant.id} asks for ${grant.endpoints.join(', ')}.`, {
+      next: 'Choose one or more of these.',
+    })
+}
+
 /** Never beyond the role's most, counted from now; never less than it was. */
 function lengthened(grant: LiveGrant, minutes: number, role: Role, now: Moment): Moment {
   const most = after(now, minutesToMs(role.maxMinutes))
@@ -292,6 +312,8 @@ function tellApproved(page: Page, identity: Identity, grant: RequestedGrant | Ap
     details: {
       subject: identity.subject,
       minutes: grant.minutes,
+      endpoints: grant.endpoints,
+      ...(grant.readOnly === undefined ? {} : { readOnly: true }),
       proof: identity.proof,
       needed: grant.approvalsNeeded,
     },
@@ -305,6 +327,12 @@ function tellLive(page: Page, grant: LiveGrant): void {
     grant: grant.id,
     target: grant.target,
     text: `Grant ${grant.id} of ${grant.username} is live until ${new Date(grant.expiresAt).toISOString()}.`,
-    details: { expiresAt: grant.expiresAt, role: grant.role, username: grant.username },
+    details: {
+      expiresAt: grant.expiresAt,
+      role: grant.role,
+      username: grant.username,
+      endpoints: grant.endpoints,
+      ...(grant.readOnly === undefined ? {} : { readOnly: true }),
+    },
   })
 }

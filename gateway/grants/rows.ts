@@ -20,6 +20,8 @@ export type GrantRow = {
   readonly endpoints: string
   readonly minutes: number
   readonly reason: string
+  readonly ticket: string
+  readonly read_only: number
   readonly requested_at: Moment
   readonly proof: string
   readonly approvals_needed: number
@@ -37,6 +39,8 @@ export type GrantRow = {
 /** Columns that change after the request, in the order of {@link changing}. */
 export const CHANGING = [
   'state',
+  'endpoints',
+  'read_only',
   'minutes',
   'approvals_needed',
   'approvals',
@@ -57,8 +61,8 @@ export const FIXED = [
   'username',
   'target',
   'role',
-  'endpoints',
   'reason',
+  'ticket',
   'requested_at',
   'proof',
   'extends',
@@ -71,8 +75,8 @@ export const fixed = (grant: Grant): readonly Value[] => [
   grant.username,
   grant.target,
   grant.role,
-  JSON.stringify(grant.endpoints),
   grant.reason,
+  grant.ticket ?? '',
   grant.requestedAt,
   JSON.stringify(grant.proof),
   grant.extends ?? null,
@@ -82,6 +86,8 @@ export function changing(grant: Grant): readonly Value[] {
   const ended = grant.state === 'ended'
   return [
     grant.state,
+    JSON.stringify(grant.endpoints),
+    grant.readOnly === true ? 1 : 0,
     grant.minutes,
     grant.approvalsNeeded,
     JSON.stringify(grant.approvals),
@@ -107,6 +113,8 @@ function grantOf(row: GrantRow): Grant {
     endpoints: JSON.parse(row.endpoints) as readonly Protocol[],
     minutes: row.minutes,
     reason: row.reason,
+    ...(row.ticket === '' ? {} : { ticket: row.ticket }),
+    ...(row.read_only === 0 ? {} : { readOnly: true as const }),
     requestedAt: row.requested_at,
     proof: { acr: proof.acr, amr: proof.amr, authTime: proof.authTime },
     approvalsNeeded: row.approvals_needed,

@@ -28,6 +28,10 @@ type Asked = {
   readonly endpoints: readonly Protocol[]
   readonly minutes: number
   readonly reason: string
+  /** Where more can be read: `INC-42`. Absent: none was named. */
+  readonly ticket?: string
+  /** An approver cut the role down to looking: see `readOnly` in role.ts. */
+  readonly readOnly?: true
   readonly requestedAt: Moment
   /** The sign-in that stood behind the request. */
   readonly proof: Proof
@@ -61,17 +65,31 @@ export type Grant = RequestedGrant | ApprovedGrant | LiveGrant | EndedGrant
 
 export type Approver = { readonly subject: Subject; readonly username: Username }
 
-/** An approver may shorten the time, never lengthen it. */
+/** What an approver may take away. Several approvers: whatever any of them took is gone. */
+export type Cut = {
+  readonly minutes?: number | undefined
+  /** Those that stay, out of the grant's. */
+  readonly endpoints?: readonly Protocol[] | undefined
+  readonly readOnly?: boolean | undefined
+}
+
+/** An approver may shorten the time and narrow the role; nothing here can lengthen or widen. */
 export function approve(
   grant: RequestedGrant,
   approver: Approver,
   now: Moment,
-  minutes: number = grant.minutes,
+  cut: Cut = {},
 ): RequestedGrant | ApprovedGrant | 'self-approval' | 'approved-before' {
   if (approver.subject === grant.subject) return 'self-approval'
   if (grant.approvals.some((approval) => approval.subject === approver.subject)) return 'approved-before'
   const approvals = [...grant.approvals, { by: approver.username, subject: approver.subject, at: now }]
-  const next = { ...grant, approvals, minutes: Math.min(minutes, grant.minutes) }
+  const next = {
+    ...grant,
+    approvals,
+    minutes: Math.min(cut.minutes ?? grant.minutes, grant.minutes),
+    endpoints: grant.endpoints.filter((endpoint) => cut.endpoints?.includes(endpoint) ?? true),
+    ...(cut.readOnly === true ? { readOnly: true as const } : {}),
+  }
   return approvals.length < grant.approvalsNeeded ? next : { ...next, state: 'approved', approvedAt: now }
 }
 
@@ -105,6 +123,8 @@ export function end(
     endpoints: grant.endpoints,
     minutes: grant.minutes,
     reason: grant.reason,
+    ...(grant.ticket === undefined ? {} : { ticket: grant.ticket }),
+    ...(grant.readOnly === undefined ? {} : { readOnly: grant.readOnly }),
     requestedAt: grant.requestedAt,
     proof: grant.proof,
     approvalsNeeded: grant.approvalsNeeded,

@@ -123,6 +123,24 @@ export type Role = {
   readonly http?: HttpScope | undefined
 }
 
+/** The role for looking only, as an approver may narrow it: commands, forwarding and writing go, nothing comes in their place. */
+export function readOnly(role: Role): Role {
+  const { ssh, postgres, http } = role
+  const scope = ssh.readOnly ?? READ_ONLY_DEFAULTS
+  return {
+    ...role,
+    ssh: {
+      ...ssh,
+      shell: ssh.shell === 'none' ? 'none' : 'read-only',
+      readOnly: { ...scope, files: { ...scope.files, write: [] } },
+      forward: [],
+      commands: [],
+    },
+    postgres: { ...postgres, mode: 'read-only' },
+    http: http === undefined ? undefined : { ...http, mode: 'read-only' },
+  }
+}
+
 export function covers(role: Role, target: Target): boolean {
   if (role.targets.names.includes(target.name)) return true
   const labels = Object.entries(role.targets.labels)

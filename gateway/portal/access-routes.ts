@@ -9,15 +9,18 @@ import * as accessWords from './schema/access.ts'
 import * as storyWords from './schema/story.ts'
 import * as wire from './schema/wire.ts'
 import { answers, grantParams } from './shapes.ts'
-import { auditView, grantView, requestView, sessionView, targetView } from './views.ts'
+import { auditView, grantView, pastView, requestView, sessionView, targetView } from './views.ts'
 import { maySee, type Visitor, visitorOf } from './visitor.ts'
 
 const STORY_EVENTS = 1000
 const STORY_SESSIONS = 500
+const PAST_SESSIONS = 5
 
-type Parts = Pick<PortalParts, 'desk' | 'library' | 'role' | 'settings'>
+type Parts = Pick<PortalParts, 'desk' | 'library' | 'role' | 'settings'> & {
+  readonly webUrl: (target: string) => string | undefined
+}
 
-export function accessRoutes(app: App, { desk, library, role, settings }: Parts): void {
+export function accessRoutes(app: App, { desk, library, role, settings, webUrl }: Parts): void {
   const approvable = async (visitor: Visitor): Promise<ReadonlySet<GrantId>> => {
     const waiting = await desk.requests(visitor.identity)
     return new Set(waiting.filter(({ mayApprove }) => mayApprove).map(({ grant }) => grant.id))
@@ -52,7 +55,7 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
     handler: async (request) => {
       const visitor = visitorOf(request)
       const targets = await desk.targets(visitor.identity)
-      return { targets: targets.map((target) => targetView(target, visitor, settings.doors)) }
+      return { targets: targets.map((target) => targetView(target, visitor, settings.doors, webUrl)) }
     },
   })
 
@@ -90,7 +93,7 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
 
   step(
     '/requests/:id/approve',
-    'Approve a request, for a shorter time if need be',
+    'Approve a request, or less than it asks for',
     accessWords.approveBody,
     (who, id, how) => desk.approve(who, id, how),
   )
@@ -100,6 +103,24 @@ export function accessRoutes(app: App, { desk, library, role, settings }: Parts)
   )
 
   step('/requests/:id/withdraw', 'Take my request back', wire.emptyBody, (who, id) => desk.withdraw(who, id))
+
+  app.route({
+    method: 'GET',
+    url: '/requests/:id/past',
+    schema: {
+      summary: 'The last sessions of the person who asks, on the target of the request',
+      description: 'For whoever may decide: which ones there were, not what was done in them.',
+      tags: ['access'],
+      params: grantParams,
+      response: answers(accessWords.pastList),
+    },
+    handler: async (request) => {
+      const grant = await desk.grant(visitorOf(request).identity, request.params.id)
+      const rows = await library.sessions({ username: grant.username, target: grant.target, limit: PAST_SESSIONS })
+      // A user name can be given to somebody else; what that person did is not this one's past.
+      return { sessions: rows.filter(({ subject }) => subject === grant.subject).map(pastView) }
+    },
+  })
 
   app.route({
     method: 'GET',

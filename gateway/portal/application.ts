@@ -26,7 +26,7 @@ import { sessionRoutes } from './session-routes.ts'
 import { signInPages } from './sign-in-pages.ts'
 import { signInRoutes } from './sign-in-routes.ts'
 import { createGuard, nothingHere } from './visitor.ts'
-import { webRoutes } from './web-routes.ts'
+import { webOrigins, webRoutes } from './web-routes.ts'
 
 const BODY_BYTES = 64 * 1024
 const LONGEST_PARAMETER = 256
@@ -46,6 +46,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   const publicUrl = new URL(settings.publicUrl)
   const streams = new EventStreams({ identity, log, heartbeatMs: settings.heartbeatMs ?? HEARTBEAT_MS })
   const common = commonHeaders(publicUrl)
+  const webUrl = parts.web === undefined ? () => undefined : webOrigins(publicUrl, parts.web.domain)
 
   const deny = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const path = pathOf(request.url)
@@ -106,7 +107,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
     async (api: App) => {
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
       personRoutes(api, { identity, desk, settings, tokens: parts.tokens, streams })
-      accessRoutes(api, { desk, library, role, settings })
+      accessRoutes(api, { desk, library, role, settings, webUrl })
       sessionRoutes(api, { desk, library, log, streams, openings: new Openings({ audit: parts.audit, clock }) })
       signInRoutes(api, { identity, clock })
     },

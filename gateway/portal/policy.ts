@@ -24,6 +24,7 @@ const routes = {
   'GET /api/v1/targets': 'desk',
   'POST /api/v1/requests': 'desk',
   'GET /api/v1/requests': 'desk',
+  'GET /api/v1/requests/:id/past': 'desk',
   'POST /api/v1/requests/:id/approve': 'desk',
   'POST /api/v1/requests/:id/deny': 'desk',
   'POST /api/v1/requests/:id/withdraw': 'desk',

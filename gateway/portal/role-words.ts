@@ -1,5 +1,5 @@
 /** What a role allows, in plain words. */
-import type { ApprovalRule, Role } from '../model/role.ts'
+import { type ApprovalRule, readOnly, type Role } from '../model/role.ts'
 import { type Protocol, protocolsOf, type Target } from '../model/target.ts'
 import type { RoleView } from './schema/access.ts'
 
@@ -10,14 +10,22 @@ export function roleView(role: Role, target?: Target): RoleView {
   return {
     name: role.name,
     description: role.description,
-    allows: endpoints.flatMap((endpoint) => allows[endpoint](role)),
-    endpoints: [...endpoints],
+    scopes: scopesOf(role, endpoints),
+    narrowed: narrowedScopes(role, endpoints),
     approval: approvalWords(role.approval),
     needsApproval: role.approval.kind === 'people',
     defaultMinutes: role.defaultMinutes,
     maxMinutes: role.maxMinutes,
     mfaWithinMinutes: role.mfaWithinMinutes,
   }
+}
+
+const scopesOf = (role: Role, endpoints: readonly Protocol[]): RoleView['scopes'] =>
+  endpoints.map((endpoint) => ({ endpoint, allows: [...allows[endpoint](role)] }))
+
+function narrowedScopes(role: Role, endpoints: readonly Protocol[]): RoleView['narrowed'] {
+  const narrowed = scopesOf(readOnly(role), endpoints)
+  return JSON.stringify(narrowed) === JSON.stringify(scopesOf(role, endpoints)) ? null : narrowed
 }
 
 const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {

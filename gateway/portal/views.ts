@@ -7,7 +7,7 @@ import { protocolsOf } from '../model/target.ts'
 import type { TargetView as DeskView, SessionRow } from '../session/session.ts'
 import type { PortalSettings, Question } from './parts.ts'
 import { roleView } from './role-words.ts'
-import type { GrantView, TargetView, WaitingRequest } from './schema/access.ts'
+import type { GrantView, PastList, TargetView, WaitingRequest } from './schema/access.ts'
 import type { Me } from './schema/person.ts'
 import type { SessionEndView, SessionView } from './schema/sessions.ts'
 import type { SignInQuestionView } from './schema/sign-ins.ts'
@@ -44,6 +44,9 @@ export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySe
     endpoints: [...grant.endpoints],
     minutes: grant.minutes,
     reason: grant.reason,
+    ticket: grant.ticket ?? '',
+    readOnly: grant.readOnly ?? false,
+    extends: grant.extends ?? null,
     requestedAt: iso(grant.requestedAt),
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals.map(({ by, at }) => ({ by, at: iso(at) })),
@@ -75,7 +78,13 @@ export const requestView = (
   role: role === undefined ? null : roleView(role),
 })
 
-export function targetView(view: DeskView, visitor: Visitor, doors: PortalSettings['doors']): TargetView {
+/** `webUrl`: where the web application of that target is. */
+export function targetView(
+  view: DeskView,
+  visitor: Visitor,
+  doors: PortalSettings['doors'],
+  webUrl: (target: string) => string | undefined,
+): TargetView {
   const { target, roles, grants } = view
   const protocols = protocolsOf(target)
   const mine = { name: target.name, username: visitor.identity.username }
@@ -94,8 +103,20 @@ export function targetView(view: DeskView, visitor: Visitor, doors: PortalSettin
         ? [{ endpoint: 'postgres' as const, command: psqlLine(doors.postgres, mine) }]
         : []),
     ],
+    url: protocols.includes('http') ? (webUrl(target.name) ?? null) : null,
   }
 }
+
+export const pastView = (row: SessionRow): PastList['sessions'][number] => ({
+  id: row.id,
+  role: row.role,
+  protocol: row.protocol,
+  channel: row.channel,
+  startedAt: iso(row.startedAt),
+  endedAt: isoOrNull(row.end?.endedAt),
+  statements: row.statements,
+  denials: row.denials,
+})
 
 type Door = { readonly host: string; readonly port: number }
 type Mine = { readonly name: string; readonly username: string }

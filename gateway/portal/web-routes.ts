@@ -43,10 +43,15 @@ const askBody = z.object({
 })
 const open = { policy: 'public' } as const
 
+/** Where the web application of a target is: on our port, under a name of its own. */
+export const webOrigins =
+  ({ port }: URL, domain: string) =>
+  (name: string): string =>
+    `https://${name}.${domain}${port === '' ? '' : `:${port}`}`
+
 export function webRoutes(app: App, { identity, desk, role, settings, web }: Parts): void {
   const publicUrl = new URL(settings.publicUrl)
-  const port = publicUrl.port === '' ? '' : `:${publicUrl.port}`
-  const originOf = (name: string) => `https://${name}.${web.domain}${port}`
+  const originOf = webOrigins(publicUrl, web.domain)
   const known = { identity, desk, role }
 
   app.get(
@@ -151,8 +156,8 @@ function fieldsFor(
   },
 ): string {
   const choices = roles.map((role, i) => {
-    const { name, allows, approval, maxMinutes } = roleView(role, target)
-    const words = `${allows.join(' ')} Approval: ${approval} At most ${maxMinutes} minutes.`
+    const { name, scopes, approval, maxMinutes } = roleView(role, target)
+    const words = `${scopes.flatMap(({ allows }) => allows).join(' ')} Approval: ${approval} At most ${maxMinutes} minutes.`
     const isChosen = ask.role === undefined ? i === 0 : ask.role === name
     return `<label class="choice"><input type="radio" name="role" value="${escape(name)}" required${isChosen ? ' checked' : ''}> ${escape(name)}<small>${escape(words)}</small></label>`
   })

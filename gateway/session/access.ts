@@ -1,6 +1,6 @@
 /** What the ssh command line and the portal ask of grants/: requests, approvals, ends. */
 import type { SessionId, SessionStart } from '../model/event.ts'
-import type { EndReason, Grant, GrantId } from '../model/grant.ts'
+import type { Cut, EndReason, Grant, GrantId } from '../model/grant.ts'
 import type { Identity, Username } from '../model/identity.ts'
 import type { Role } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
@@ -19,6 +19,7 @@ export type Ask = {
   readonly role?: string | undefined
   readonly minutes?: number | undefined
   readonly reason: string
+  readonly ticket?: string | undefined
   readonly endpoints?: readonly Protocol[] | undefined
 }
 
@@ -38,8 +39,8 @@ export type AccessDesk = {
   roles(identity: Identity): Promise<readonly Role[]>
   /** Live at once when the role's rule is `auto`. @throws {Refusal} NO_GRANT for an unknown or forbidden target or role, BAD_INPUT, TOO_MANY. */
   request(identity: Identity, ask: Ask): Promise<Grant>
-  /** `minutes` may shorten. @throws {Refusal} SELF_APPROVAL, NOT_ALLOWED, NOT_FOUND, CONFLICT. */
-  approve(identity: Identity, id: GrantId, how: { readonly minutes?: number | undefined }): Promise<Grant>
+  /** May shorten and narrow. @throws {Refusal} SELF_APPROVAL, NOT_ALLOWED, NOT_FOUND, CONFLICT, BAD_INPUT for what is not a cut. */
+  approve(identity: Identity, id: GrantId, cut: Cut): Promise<Grant>
   deny(identity: Identity, id: GrantId, why: string): Promise<Grant>
   withdraw(identity: Identity, id: GrantId): Promise<Grant>
   /** Asks for more time under the rule of the role: at once for `auto`, else a request that approvers see. Never beyond the role's most per step. */

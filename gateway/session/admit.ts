@@ -3,7 +3,7 @@ import type { LiveGrant } from '../model/grant.ts'
 import type { Identity, Subject } from '../model/identity.ts'
 import { type Clock, minutesToMs } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
-import { covers, type Role } from '../model/role.ts'
+import { covers, type Role, readOnly } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
 
 /** What a person is told while a grant runs. `minutes` is what is left. */
@@ -100,7 +100,8 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const { identity, target: name, protocol } = wish
   const tenure = await parts.grants.live(identity.subject, name, protocol, wish.role)
   const target = parts.target(name)
-  const role = tenure === undefined ? undefined : parts.role(tenure.grant().role)
+  const whole = tenure === undefined ? undefined : parts.role(tenure.grant().role)
+  const role = whole !== undefined && tenure?.grant().readOnly === true ? readOnly(whole) : whole
   const open =
     tenure !== undefined &&
     target?.[protocol] !== undefined &&

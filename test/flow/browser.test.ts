@@ -63,13 +63,26 @@ else {
   await t.test('alice asks on her page, bob approves on his phone, and her page shows it by itself', async (t) => {
     const asked = await demo
       .person('alice')
-      .ssh(['@', 'request', 'prod-db', '--role', 'operator', '--for', '20m', '--reason', 'INC-42', 'disk', 'full'])
+      .ssh([
+        '@',
+        'request',
+        'prod-db',
+        '--role',
+        'operator',
+        '--for',
+        '20m',
+        '--ticket',
+        'INC-42',
+        '--reason',
+        'disk',
+        'full',
+      ])
     t.equal(asked.code, 0)
     const home = await open('alice', '/')
     await home.waitForSelector('text=prod-db')
     await home.screenshot({ path: join(shots, 'home.png') })
     const phone = await open('bob', '/requests', { width: 390, height: 800 })
-    await phone.waitForSelector('text=INC-42 disk full')
+    await phone.waitForSelector('text=INC-42')
     await phone.screenshot({ path: join(shots, 'requests-phone.png') })
     await phone
       .getByRole('button', { name: /^Approve/ })
@@ -78,6 +91,19 @@ else {
     await home.waitForSelector('text=/left/', { timeout: 10_000 })
     await home.screenshot({ path: join(shots, 'home-live.png') })
     t.equal((await demo.person('alice').ssh(['@', 'prod-db', 'true'])).code, 0)
+  })
+
+  await t.test('what bob narrows to looking changes nothing on the host', async (t) => {
+    const engineer = demo.person('alice')
+    await engineer.ssh(['@', 'request', 'prod-web', '--role', 'operator', '--reason', 'look', 'at', 'the', 'logs'])
+    const phone = await open('bob', '/requests', { width: 390, height: 800 })
+    await phone.getByLabel(words.requests.lookOnly).check()
+    await phone.getByRole('button', { name: /^Approve/ }).click()
+    await phone.waitForSelector(`text=${words.requests.none}`)
+    t.equal((await engineer.ssh(['@', 'prod-web', 'uname'])).code, 0)
+    const changed = await engineer.ssh(['@', 'prod-web', 'touch /tmp/sallyport-narrowed'])
+    t.not(changed.code, 0)
+    t.match(changed.stderr, /touch/)
   })
 
   await t.test('carol replays the session in her browser', async (t) => {

@@ -4,6 +4,7 @@ import type { Grants } from '../../gateway/grants/grants.ts'
 import type { Grant, GrantId } from '../../gateway/model/grant.ts'
 import type { Identity } from '../../gateway/model/identity.ts'
 import { Refusal, type RefusalCode } from '../../gateway/model/refusal.ts'
+import { admit } from '../../gateway/session/session.ts'
 import { grantId, house, liveGrant, people, person, policy, role } from '../fixtures/grants.ts'
 
 const { alice, erin, bob, frank, carol, anna, mallory } = people
@@ -56,6 +57,39 @@ t.test('a role by two people needs two different ones, and the shorter time coun
   t.equal((await refusal(grants.approve(bob, asked.id, {}))).code, 'CONFLICT')
   t.equal((await refusal(grants.approve(frank, asked.id, { minutes: 25 }))).code, 'BAD_INPUT')
   t.match(await grants.approve(frank, asked.id, {}), { state: 'live', minutes: 20 })
+})
+
+t.test('an approver may allow less than was asked for, and what any of them took away is gone', async (t) => {
+  const { desk, clock } = await house(t)
+  const { grants, events } = await desk()
+  const asked = await grants.request(alice, { target: 'prod-db', role: 'owner', reason: why, ticket: ' INC-42 ' })
+  t.match(asked, { ticket: 'INC-42', endpoints: ['ssh', 'postgres'] })
+  for (const cut of [{ endpoints: [] }, { endpoints: ['http' as const] }, { endpoints: ['ssh', 'http'] as const }])
+    t.equal((await refusal(grants.approve(bob, asked.id, cut))).code, 'BAD_INPUT')
+  t.match(await grants.approve(bob, asked.id, { readOnly: true }), { state: 'requested', readOnly: true })
+  const live = await grants.approve(frank, asked.id, { endpoints: ['ssh'], readOnly: false })
+  t.match(live, { state: 'live', endpoints: ['ssh'], readOnly: true, ticket: 'INC-42' })
+  t.match(events.at(-1), { kind: 'grant.live', details: { endpoints: ['ssh'], readOnly: true } })
+  const tenure = await grants.live(alice.subject, 'prod-db', 'ssh')
+  t.match(tenure?.grant(), { endpoints: ['ssh'], readOnly: true })
+  t.equal(await grants.live(alice.subject, 'prod-db', 'postgres'), undefined, 'that door stays shut')
+
+  const identity = { ...alice, proof: { ...alice.proof, authTime: clock.now() } }
+  const admission = await admit(
+    {
+      grants,
+      clock,
+      target: (name) => policy.targets.find((target) => target.name === name),
+      role: (name) => policy.roles.find((known) => known.name === name),
+    },
+    { identity, target: 'prod-db', protocol: 'ssh' },
+  )
+  t.match(admission.role, { ssh: { shell: 'read-only', forward: [] }, postgres: { mode: 'read-only' } })
+  t.strictSame(admission.role.ssh.commands, [])
+  t.strictSame(admission.role.ssh.readOnly?.files.write, [])
+
+  const more = await grants.extend(alice, live.id, {})
+  t.equal((await refusal(grants.approve(bob, more.id, { readOnly: true }))).code, 'BAD_INPUT', 'time only')
 })
 
 t.test('nobody approves their own request, under no name', async (t) => {

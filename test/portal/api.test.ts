@@ -30,9 +30,9 @@ t.test('a request becomes a grant, and the grant can tell its story', async (t) 
       {},
     ],
   })
-  t.match(targets[0]?.roles[1]?.allows, [
-    /^A shell/,
-    /^Read the database\. Statements that change something are refused\.$/,
+  t.match(targets[0]?.roles[1]?.scopes, [
+    { endpoint: 'ssh', allows: [/^A shell/] },
+    { endpoint: 'postgres', allows: [/^Read the database\. Statements that change something are refused\.$/] },
   ])
 
   const asked = await engineer.api(origin, 'POST', '/requests', {
@@ -78,12 +78,37 @@ t.test('a request becomes a grant, and the grant can tell its story', async (t) 
   )
 })
 
+t.test('an approver sees what a person did there before, and may allow less', async (t) => {
+  const portal = await testPortal(t, everybody)
+  const { origin } = portal
+  const [engineer, lead, other] = [await portal.as(alice), await portal.as(bob), await portal.as(erin)]
+  const ask = { target: 'prod-db', role: 'operator', reason: 'Disk is full', ticket: 'INC-42' }
+  const { id } = accessWords.grant.parse((await engineer.api(origin, 'POST', '/requests', ask)).json())
+  const before = portal.library.add(sessionOf(alice, { command: 'cat /etc/shadow' }))
+  portal.library.add({ ...sessionOf(alice), subject: erin.subject })
+  portal.library.add(sessionOf(alice, { target: 'prod-web' }))
+  const past = await lead.api(origin, 'GET', `/requests/${id}/past`)
+  t.strictSame(
+    accessWords.pastList.parse(past.json()).sessions.map((session) => session.id),
+    [before.id],
+    'of this person, on this target',
+  )
+  t.notMatch(past.text, /shadow/, 'that there were some, not what was done')
+  t.equal((await other.api(origin, 'GET', `/requests/${id}/past`)).status, 404, 'not for anybody else')
+
+  const wider = await lead.api(origin, 'POST', `/requests/${id}/approve`, { endpoints: ['http'] })
+  t.match(wider.json(), { error: { code: 'BAD_INPUT' } })
+  const live = await lead.api(origin, 'POST', `/requests/${id}/approve`, { endpoints: ['ssh'], readOnly: true })
+  t.match(live.json(), { state: 'live', endpoints: ['ssh'], readOnly: true, ticket: 'INC-42' })
+})
+
 t.test('what cannot be right is refused with where it is wrong', async (t) => {
   const portal = await testPortal(t, everybody)
   const browser = await portal.as(alice)
   const good = { target: 'prod-db', role: 'logs', reason: 'INC-42' }
   const wrong: [unknown, RegExp][] = [
     [{ ...good, admin: true }, /admin/],
+    [{ ...good, ticket: 'x'.repeat(101) }, /body\.ticket/],
     [{ ...good, minutes: 0 }, /body\.minutes/],
     [{ ...good, minutes: 1e9 }, /body\.minutes/],
     [{ ...good, minutes: '30' }, /body\.minutes/],

@@ -15,14 +15,15 @@ else {
     const form = page.getByRole('form', { name: 'Ask for access to staging-db' })
     await form.getByRole('button', { name: 'Open access now' }).click()
     t.ok(await form.getByText('Say in a few words why.').isVisible(), 'a reason is needed')
-    await form.getByLabel('Reason').fill('INC-7: slow queries')
+    await form.getByLabel('Reason').fill('Slow queries')
+    await form.getByLabel('Ticket').fill('INC-7')
     await form.getByText('15 min', { exact: true }).click()
     await page.keyboard.press('Tab')
     await form.getByRole('button', { name: 'Open access now' }).press('Enter')
     await form.waitFor({ state: 'detached' })
     t.equal(
       portal.posted.at(-1),
-      'POST /requests {"target":"staging-db","role":"readonly","minutes":15,"reason":"INC-7: slow queries"}',
+      'POST /requests {"target":"staging-db","role":"readonly","minutes":15,"reason":"Slow queries","ticket":"INC-7"}',
     )
     await close()
   })
@@ -43,12 +44,15 @@ else {
 
   await t.test('an approver shortens and approves with one thumb, or denies with a reason', async (t) => {
     const { page, close } = await open('/requests/44', { width: 390 })
+    await page.getByText('Last sessions of erin there').waitFor()
     await page.getByText('30 min', { exact: true }).click()
+    await page.getByLabel('For looking only').check()
+    await page.getByText('A shell as deploy for looking').waitFor()
     const button = page.getByRole('button', { name: 'Approve for 30 min' })
     t.ok(((await button.boundingBox())?.height ?? 0) >= 44, 'large enough for a thumb')
     await button.click()
     await page.waitForTimeout(100)
-    t.equal(portal.posted.at(-1), 'POST /requests/44/approve {"minutes":30}')
+    t.equal(portal.posted.at(-1), 'POST /requests/44/approve {"minutes":30,"readOnly":true}')
     await page.getByRole('button', { name: 'Deny' }).click()
     await page.getByRole('button', { name: 'Deny now' }).click()
     t.ok(await page.getByText('Say in a few words why.').isVisible(), 'a reason is needed')

@@ -15,6 +15,7 @@ export const routes = {
   key: (fingerprint: string) => `/keys/${encodeURIComponent(fingerprint)}`,
   targets: '/targets',
   requests: '/requests',
+  past: (id: string) => `/requests/${id}/past`,
   approve: (id: string) => `/requests/${id}/approve`,
   deny: (id: string) => `/requests/${id}/deny`,
   withdraw: (id: string) => `/requests/${id}/withdraw`,

@@ -1,6 +1,6 @@
 /** The words of the API about targets, roles, requests and grants. */
 import { z } from 'zod'
-import { count, minutes, name, protocol, sentence, time } from './wire.ts'
+import { count, line, minutes, name, protocol, sentence, time } from './wire.ts'
 
 export const grantState = z.enum(['requested', 'approved', 'live', 'ended'])
 export const endReason = z.enum(['expired', 'revoked', 'released', 'denied', 'withdrawn', 'failed'])
@@ -14,6 +14,12 @@ export const grant = z.strictObject({
   endpoints: z.array(protocol),
   minutes: z.int(),
   reason: z.string(),
+  /** Empty: none was named. */
+  ticket: z.string(),
+  /** An approver cut the role down to looking. */
+  readOnly: z.boolean(),
+  /** This is a request for more time on that grant. */
+  extends: z.string().nullable(),
   requestedAt: time,
   /** 0: by rule. */
   approvalsNeeded: count,
@@ -37,13 +43,20 @@ export const grant = z.strictObject({
   }),
 })
 
+const scope = z.strictObject({
+  endpoint: protocol,
+  /** What the role lets a person do there, one sentence each, in plain words. */
+  allows: z.array(z.string()),
+})
+
 export const role = z.strictObject({
   name: z.string(),
   /** From the config. */
   description: z.string(),
-  /** What it lets a person do, one sentence each, in plain words. */
-  allows: z.array(z.string()),
-  endpoints: z.array(protocol),
+  /** One for each endpoint. */
+  scopes: z.array(scope),
+  /** The same after an approver cut it down to looking; null where that would change nothing. */
+  narrowed: z.array(scope).nullable(),
   /** `By rule, at once.` or `2 people of leads or security.` */
   approval: z.string(),
   needsApproval: z.boolean(),
@@ -64,6 +77,8 @@ export const target = z.strictObject({
   grants: z.array(grant),
   /** The exact lines to type, for the endpoints that have a door here. */
   commands: z.array(z.strictObject({ endpoint: protocol, command: z.string() })),
+  /** Where its web application is; null: it has none here. */
+  url: z.string().nullable(),
 })
 
 export const targetList = z.strictObject({ targets: z.array(target) })
@@ -74,6 +89,7 @@ export const askBody = z.strictObject({
   role: name.optional(),
   minutes: minutes.optional(),
   reason: sentence,
+  ticket: line(100).optional(),
 })
 
 /** A waiting request, with what an approver wants to know. */
@@ -92,7 +108,29 @@ export const grantQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(500).optional(),
 })
 
-export const approveBody = z.strictObject({ minutes: minutes.optional() })
+/** What is left out stays as it was asked for; nothing here can add. */
+export const approveBody = z.strictObject({
+  minutes: minutes.optional(),
+  /** Only these of the request's. */
+  endpoints: z.array(protocol).min(1).max(3).optional(),
+  readOnly: z.boolean().optional(),
+})
+/** What somebody did before on the target of a request, newest first: enough to decide, not what was done. */
+export const pastList = z.strictObject({
+  sessions: z.array(
+    z.strictObject({
+      id: z.string(),
+      role: z.string(),
+      protocol,
+      channel: z.string(),
+      startedAt: time,
+      /** Null while it runs. */
+      endedAt: time.nullable(),
+      statements: count,
+      denials: count,
+    }),
+  ),
+})
 export const denyBody = z.strictObject({ reason: sentence })
 export const extendBody = z.strictObject({ minutes: minutes.optional(), reason: sentence.optional() })
 
@@ -101,4 +139,5 @@ export type RoleView = z.infer<typeof role>
 export type TargetView = z.infer<typeof target>
 export type WaitingRequest = z.infer<typeof waitingRequest>
 export type AskBody = z.input<typeof askBody>
+export type PastList = z.infer<typeof pastList>
 export type GrantQuery = z.input<typeof grantQuery>

@@ -11,7 +11,7 @@ export async function decide(context: Context, request: Grant): Promise<void> {
   const { console, desk, identity, clock } = context
   const lines = [
     `Request ${request.id}: ${request.username} asks for ${request.role} on ${request.target} for ${spanOf(request.minutes * 60_000)},`,
-    `${spanOf(clock.now() - request.requestedAt)} ago: ${request.reason}`,
+    `${spanOf(clock.now() - request.requestedAt)} ago: ${request.ticket === undefined ? '' : `${request.ticket}: `}${request.reason}`,
   ]
   await console.note(`\n${lines.map((line) => `${plain(line)}\n`).join('')}`)
   for (;;) {

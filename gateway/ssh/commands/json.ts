@@ -21,6 +21,8 @@ export function grantJson(grant: Grant) {
     endpoints: grant.endpoints,
     minutes: grant.minutes,
     reason: grant.reason,
+    ticket: grant.ticket ?? null,
+    readOnly: grant.readOnly ?? false,
     requestedAt: isoTime(grant.requestedAt),
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals.map(({ by, at }) => ({ by, at: isoTime(at) })),

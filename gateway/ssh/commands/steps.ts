@@ -1,17 +1,18 @@
 /** request, approve, deny, withdraw, extend, release: the steps of one grant. */
 import type { Grant } from '../../model/grant.ts'
-import { type Arguments, type Command, type Context, printJson, typed } from './command.ts'
+import type { Protocol } from '../../model/target.ts'
+import { type Arguments, type Command, type Context, printJson, typed, WrongUsage } from './command.ts'
 import { grantJson } from './json.ts'
 import { saidOf, untilDecided } from './waiting.ts'
 import { plain } from '../screen/text.ts'
 
 export const request: Command = {
   name: 'request',
-  usage: 'TARGET --reason "…" [--role R] [--for 30m] [--wait] [--json]',
+  usage: 'TARGET --reason "…" [--role R] [--for 30m] [--ticket INC-42] [--wait] [--json]',
   summary: 'ask for a role on a target',
   details:
-    '--role   may be left out where only one is possible (`targets` shows yours)\n--for    90s, 30m, 1h30m; the role says the most\n--reason all words up to the next option\n--wait   do not return before somebody has decided',
-  options: { role: 'text', for: 'text', reason: 'text', wait: 'flag', json: 'flag' },
+    '--role   may be left out where only one is possible (`targets` shows yours)\n--for    90s, 30m, 1h30m; the role says the most\n--reason all words up to the next option\n--ticket where more can be read\n--wait   do not return before somebody has decided',
+  options: { role: 'text', for: 'text', reason: 'text', ticket: 'text', wait: 'flag', json: 'flag' },
   words: [1, 1],
   async run(context, given) {
     const asked = await context.desk.request(context.identity, {
@@ -19,6 +20,7 @@ export const request: Command = {
       role: given.text('role'),
       minutes: given.minutes('for'),
       reason: given.need('reason'),
+      ticket: given.text('ticket'),
     })
     const grant = asked.state !== 'live' && given.flag('wait') ? await untilDecided(context, asked) : asked
     if (grant.state === 'requested' && !given.flag('json')) {
@@ -32,16 +34,30 @@ export const request: Command = {
 
 export const approve: Command = {
   name: 'approve',
-  usage: 'NUMBER [--for 15m] [--json]',
-  summary: 'say yes to a request; --for shortens it',
-  options: { for: 'text', json: 'flag' },
+  usage: 'NUMBER [--for 15m] [--endpoints ssh,postgres] [--read-only] [--json]',
+  summary: 'say yes to a request, or to less than it asks for',
+  details:
+    '--for       a shorter time\n--endpoints only these of what was asked for: ssh, postgres, http\n--read-only for looking only: no writes, no named commands, no forwarding',
+  options: { for: 'text', endpoints: 'text', 'read-only': 'flag', json: 'flag' },
   words: [1, 1],
   run: async (context, given) =>
     result(
       context,
       given,
-      await context.desk.approve(context.identity, given.grantId(0), { minutes: given.minutes('for') }),
+      await context.desk.approve(context.identity, given.grantId(0), {
+        minutes: given.minutes('for'),
+        endpoints: endpointsOf(given.text('endpoints')),
+        readOnly: given.flag('read-only'),
+      }),
     ),
+}
+
+function endpointsOf(text: string | undefined): readonly Protocol[] | undefined {
+  if (text === undefined) return undefined
+  const names = text.split(',').map((name) => name.trim())
+  const known = names.filter((name): name is Protocol => name === 'ssh' || name === 'postgres' || name === 'http')
+  if (known.length < names.length) throw new WrongUsage('--endpoints takes ssh, postgres, http, with commas between.')
+  return known
 }
 
 export const deny: Command = {

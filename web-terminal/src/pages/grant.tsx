@@ -8,6 +8,7 @@ import { useAnswer } from '../desk.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
 import { Allows, Facts, GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
+import { Ticket } from '../parts/ticket.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
@@ -48,8 +49,12 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
         <Facts
           rows={[
             [words.story.reason, visible(grant.reason)],
+            [words.requests.ticket, grant.ticket === '' ? '' : <Ticket key="ticket" ticket={grant.ticket} />],
             [words.story.asked, minutesWords(grant.minutes)],
-            [words.story.endpoints, grant.endpoints.map((endpoint) => words.protocol[endpoint]).join(', ')],
+            [
+              words.story.endpoints,
+              `${grant.endpoints.map((endpoint) => words.protocol[endpoint]).join(', ')}${grant.readOnly ? ` · ${words.grant.readOnly}` : ''}`,
+            ],
             [
               words.story.approvedBy,
               grant.approvals.map(({ by }) => by).join(', ') || (grant.liveAt === null ? '' : words.story.byRule),
@@ -73,7 +78,13 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
             [words.story.ended, grant.state === 'ended' ? endSentence(grant) : ''],
           ]}
         />
-        {role !== null && <Allows label={words.requests.lets} allows={role.allows} />}
+        {role !== null && (
+          <Allows
+            label={words.requests.lets}
+            scopes={grant.readOnly ? (role.narrowed ?? role.scopes) : role.scopes}
+            only={grant.endpoints}
+          />
+        )}
       </Paper>
       <section aria-labelledby="timeline">
         <Title order={2} id="timeline" mb="sm">

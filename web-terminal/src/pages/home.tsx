@@ -4,8 +4,9 @@ import { useState } from 'react'
 import type { GrantView, RoleView, TargetView, WaitingRequest } from '../../../gateway/portal/schema/access.ts'
 import { useAnswer } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
+import { Doors } from '../parts/doors.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
-import { CommandLine, GrantState } from '../parts/pieces.tsx'
+import { CopyLink, GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
@@ -131,7 +132,8 @@ function LiveGrant({ target, grant }: { readonly target: TargetView; readonly gr
             {target.name}
           </Text>
           <Text size="sm" c="var(--quiet)">
-            {grant.role} ·{' '}
+            {grant.role}
+            {grant.readOnly && `, ${words.grant.readOnly.toLowerCase()}`} ·{' '}
             <Link href={`/grants/${grant.id}`} className="link">
               {words.grant.number(grant.id)}
             </Link>
@@ -141,13 +143,7 @@ function LiveGrant({ target, grant }: { readonly target: TargetView; readonly gr
           <TimeLeft from={grant.liveAt} until={grant.expiresAt} size="lg" />
         )}
       </Group>
-      <Stack gap={6} mb="sm">
-        {target.commands
-          .filter(({ endpoint }) => grant.endpoints.includes(endpoint))
-          .map(({ endpoint, command }) => (
-            <CommandLine key={endpoint} command={command} />
-          ))}
-      </Stack>
+      <Doors target={target} grant={grant} role={roleOf(target, grant)} />
       <Group justify="space-between" gap="sm">
         <Text size="sm" c="var(--quiet)" lineClamp={1} className="grow">
           {grant.reason}
@@ -166,7 +162,9 @@ function WaitingGrant(props: { readonly grant: GrantView; readonly role: RoleVie
         <Group gap="xs">
           <Text fw={600}>{grant.target}</Text>
           <Text size="sm">
-            {grant.role} · {minutesWords(grant.minutes)}
+            {grant.extends === null
+              ? `${grant.role} · ${minutesWords(grant.minutes)}`
+              : `${words.home.more(grant.extends)} · ${minutesWords(grant.minutes)}`}
           </Text>
           <GrantState grant={grant} />
         </Group>
@@ -180,6 +178,9 @@ function WaitingGrant(props: { readonly grant: GrantView; readonly role: RoleVie
           </Link>
         </Text>
       </div>
+      {grant.state === 'requested' && (
+        <CopyLink label={words.home.linkFor} address={new URL(`/requests/${grant.id}`, location.origin).href} />
+      )}
       <GrantActions grant={grant} role={props.role} />
     </div>
   )

@@ -9,7 +9,8 @@ import { minutesWords } from '../time.tsx'
 import { Allows, Minutes } from './pieces.tsx'
 import { Refused } from './states.tsx'
 
-const TICKET = 500
+const MOST_REASON = 500
+const MOST_TICKET = 100
 
 export function AskForm(props: { readonly target: TargetView; readonly onDone: () => void }): React.JSX.Element {
   const { target, onDone } = props
@@ -19,6 +20,7 @@ export function AskForm(props: { readonly target: TargetView; readonly onDone: (
   const role = target.roles.find((candidate) => candidate.name === name) ?? target.roles[0]
   const [minutes, setMinutes] = useState<number>()
   const [reason, setReason] = useState('')
+  const [ticket, setTicket] = useState('')
   const [tooShort, setTooShort] = useState(false)
   if (role === undefined) return <Text size="sm">{words.home.noTargetsText}</Text>
   const span = Math.min(minutes ?? role.defaultMinutes, role.maxMinutes)
@@ -27,7 +29,13 @@ export function AskForm(props: { readonly target: TargetView; readonly onDone: (
     const short = reason.trim().length < 3
     setTooShort(short)
     if (short) return
-    const ask: AskBody = { target: target.name, role: role.name, minutes: span, reason: reason.trim() }
+    const ask: AskBody = {
+      target: target.name,
+      role: role.name,
+      minutes: span,
+      reason: reason.trim(),
+      ...(ticket.trim() === '' ? {} : { ticket: ticket.trim() }),
+    }
     if (await deed.run(() => api.post<GrantView>(routes.requests, ask))) onDone()
   }
   return (
@@ -50,14 +58,22 @@ export function AskForm(props: { readonly target: TargetView; readonly onDone: (
             inputWrapperOrder={['label', 'input', 'error', 'description']}
             value={reason}
             onChange={(event) => setReason(event.currentTarget.value)}
-            maxLength={TICKET}
+            maxLength={MOST_REASON}
             required
             withAsterisk={false}
             error={tooShort ? words.ask.reasonShort : undefined}
             autoComplete="off"
           />
+          <TextInput
+            label={words.ask.ticket}
+            placeholder={words.ask.ticketHint}
+            value={ticket}
+            onChange={(event) => setTicket(event.currentTarget.value)}
+            maxLength={MOST_TICKET}
+            autoComplete="off"
+          />
         </div>
-        <Allows label={words.ask.allows} allows={role.allows} />
+        <Allows label={words.ask.allows} scopes={role.scopes} />
         <Minutes
           label={words.ask.time}
           most={role.maxMinutes}

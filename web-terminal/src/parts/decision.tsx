@@ -1,5 +1,5 @@
 /** One request as an approver sees it: who, what, why, how long, what it opens; and the two buttons. */
-import { Button, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core'
+import { Button, Checkbox, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core'
 import { useState } from 'react'
 import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
@@ -10,7 +10,9 @@ import { Ago, Moment, minutesWords } from '../time.tsx'
 import { visible } from '../visible.ts'
 import { GrantActions } from './grant-actions.tsx'
 import { Allows, Facts, Minutes } from './pieces.tsx'
+import { Past } from './past.tsx'
 import { Refused } from './states.tsx'
+import { Ticket } from './ticket.tsx'
 
 export function Decision(props: {
   readonly grant: GrantView
@@ -26,9 +28,21 @@ export function Decision(props: {
         <div>
           <Group justify="space-between" align="start" gap="xs" wrap="nowrap">
             <Title order={props.isAlone === true ? 2 : 3} className="request-title">
-              <b>{grant.username}</b> <span>{words.requests.asksFor}</span> <b>{grant.role}</b>{' '}
-              <span>{words.requests.on}</span> <b>{grant.target}</b>{' '}
-              <span>{words.requests.for(minutesWords(grant.minutes))}</span>
+              {grant.extends === null ? (
+                <>
+                  <b>{grant.username}</b> <span>{words.requests.asksFor}</span> <b>{grant.role}</b>{' '}
+                  <span>{words.requests.on}</span> <b>{grant.target}</b>{' '}
+                  <span>{words.requests.for(minutesWords(grant.minutes))}</span>
+                </>
+              ) : (
+                <>
+                  <b>{grant.username}</b> <span>{words.requests.asksMore(minutesWords(grant.minutes))}</span>{' '}
+                  <Link href={`/grants/${grant.extends}`} className="link">
+                    {words.grant.number(grant.extends)}
+                  </Link>
+                  : <b>{grant.role}</b> <span>{words.requests.on}</span> <b>{grant.target}</b>
+                </>
+              )}
             </Title>
             <Text size="sm" c="var(--quiet)" className="nowrap">
               {props.isAlone === true ? (
@@ -51,6 +65,7 @@ export function Decision(props: {
             <Facts
               rows={[
                 [grant.role, role.description],
+                [words.requests.ticket, grant.ticket === '' ? '' : <Ticket key="ticket" ticket={grant.ticket} />],
                 [words.requests.rule, role.approval],
                 [
                   words.requests.have,
@@ -69,11 +84,14 @@ export function Decision(props: {
                 ],
               ]}
             />
-            <Allows label={words.requests.lets} allows={role.allows} />
           </>
         )}
+        {!grant.isMine && <Past request={grant.id} username={grant.username} />}
+        {!grant.may.approve && role !== null && (
+          <Allows label={words.requests.lets} scopes={role.scopes} only={grant.endpoints} />
+        )}
         {grant.may.approve ? (
-          <Decide grant={grant} onDecided={props.onDecided} />
+          <Decide grant={grant} role={role} onDecided={props.onDecided} />
         ) : (
           <Group justify="space-between">
             <Text size="sm" c="var(--quiet)">
@@ -90,19 +108,28 @@ export function Decision(props: {
 /** The button that was pressed is gone; what comes next is the reason. */
 const focused = (field: HTMLTextAreaElement | null): void => field?.focus()
 
+type Endpoints = GrantView['endpoints']
+
 function Decide(props: {
   readonly grant: GrantView
+  readonly role: RoleView | null
   readonly onDecided: (outcome: string) => void
 }): React.JSX.Element {
-  const { grant } = props
+  const { grant, role } = props
   const { api } = useDesk()
   const deed = useDeed()
+  const [endpoints, setEndpoints] = useState<Endpoints>(grant.endpoints)
+  const [readOnly, setReadOnly] = useState(false)
   const [minutes, setMinutes] = useState(grant.minutes)
   const [denying, setDenying] = useState(false)
   const [why, setWhy] = useState('')
   const [tooShort, setTooShort] = useState(false)
   const approve = async (): Promise<void> => {
-    const body = minutes < grant.minutes ? { minutes } : {}
+    const body = {
+      ...(minutes < grant.minutes ? { minutes } : {}),
+      ...(endpoints.length < grant.endpoints.length ? { endpoints } : {}),
+      ...(readOnly ? { readOnly } : {}),
+    }
     if (await deed.run(() => api.post(routes.approve(grant.id), body))) props.onDecided(words.grant.state.approved)
   }
   const deny = async (): Promise<void> => {
@@ -146,9 +173,28 @@ function Decide(props: {
         onChange={setMinutes}
         text={words.requests.timeText}
       />
+      {role !== null && grant.extends === null && (
+        <Narrow
+          grant={grant}
+          role={role}
+          endpoints={endpoints}
+          readOnly={readOnly}
+          onChange={(next) => {
+            setEndpoints(next.endpoints)
+            setReadOnly(next.readOnly)
+          }}
+        />
+      )}
+      {role !== null && (
+        <Allows
+          label={words.requests.lets}
+          scopes={readOnly || grant.readOnly ? (role.narrowed ?? role.scopes) : role.scopes}
+          only={endpoints}
+        />
+      )}
       <Refused failure={deed.failure} />
       <div className="thumbs">
-        <Button size="md" loading={deed.busy} onClick={() => void approve()}>
+        <Button size="md" loading={deed.busy} disabled={endpoints.length === 0} onClick={() => void approve()}>
           {words.requests.approve(minutesWords(minutes))}
         </Button>
         <Button size="md" variant="default" onClick={() => setDenying(true)}>
@@ -156,5 +202,52 @@ function Decide(props: {
         </Button>
       </div>
     </Stack>
+  )
+}
+
+/** Which endpoints, and whether for looking only; nothing where there is nothing to take away. */
+function Narrow(props: {
+  readonly grant: GrantView
+  readonly role: RoleView
+  readonly endpoints: Endpoints
+  readonly readOnly: boolean
+  readonly onChange: (next: { readonly endpoints: Endpoints; readonly readOnly: boolean }) => void
+}): React.JSX.Element | null {
+  const { grant, role, endpoints, readOnly, onChange } = props
+  const canLook = role.narrowed !== null && !grant.readOnly
+  if (grant.endpoints.length < 2 && !canLook) return null
+  return (
+    <fieldset className="narrowing">
+      <legend>{words.requests.narrow}</legend>
+      <Group gap="md">
+        {grant.endpoints.length > 1 &&
+          grant.endpoints.map((endpoint) => (
+            <Checkbox
+              key={endpoint}
+              label={words.protocol[endpoint]}
+              checked={endpoints.includes(endpoint)}
+              onChange={(event) =>
+                onChange({
+                  readOnly,
+                  endpoints: grant.endpoints.filter((other) =>
+                    other === endpoint ? event.currentTarget.checked : endpoints.includes(other),
+                  ),
+                })
+              }
+            />
+          ))}
+        {canLook && (
+          <Checkbox
+            label={words.requests.lookOnly}
+            title={words.requests.lookOnlyText}
+            checked={readOnly}
+            onChange={(event) => onChange({ endpoints, readOnly: event.currentTarget.checked })}
+          />
+        )}
+      </Group>
+      <Text size="xs" c="var(--quiet)" mt={6}>
+        {words.requests.narrowText}
+      </Text>
+    </fieldset>
   )
 }

@@ -1,7 +1,7 @@
 /** Small things that many pages show: badges, a line to copy, chips for minutes, a list of facts. */
-import { ActionIcon, Badge, Chip, Group, Text } from '@mantine/core'
+import { ActionIcon, Badge, Button, Chip, Group, Text } from '@mantine/core'
 import { type ReactNode, useEffect, useState } from 'react'
-import type { GrantView } from '../../../gateway/portal/schema/access.ts'
+import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { Icon } from '../mark.tsx'
 import { words } from '../strings/strings.ts'
@@ -36,8 +36,8 @@ export function SessionState({ session }: { readonly session: SessionView }): Re
   )
 }
 
-/** A line exactly as it is typed, with a button that copies it. */
-export function CommandLine({ command }: { readonly command: string }): React.JSX.Element {
+/** Copies a text, and says so for a moment. */
+function useCopy(text: string): { readonly copied: boolean; readonly copy: () => void } {
   const [copied, setCopied] = useState(false)
   useEffect(() => {
     if (!copied) return undefined
@@ -45,9 +45,32 @@ export function CommandLine({ command }: { readonly command: string }): React.JS
     return () => clearTimeout(timer)
   }, [copied])
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(command)
+    await navigator.clipboard.writeText(text)
     setCopied(true)
   }
+  // Where a browser does not allow it, the text can still be marked by hand.
+  return { copied, copy: () => void copy().catch(() => undefined) }
+}
+
+/** An address to send to somebody. */
+export function CopyLink(props: { readonly label: string; readonly address: string }): React.JSX.Element {
+  const { copied, copy } = useCopy(props.address)
+  return (
+    <Button
+      size="xs"
+      variant="default"
+      leftSection={<Icon name={copied ? 'check' : 'copy'} size={14} />}
+      onClick={copy}
+      title={props.address}
+    >
+      {copied ? words.copy.copied : props.label}
+    </Button>
+  )
+}
+
+/** A line exactly as it is typed, with a button that copies it. */
+export function CommandLine({ command }: { readonly command: string }): React.JSX.Element {
+  const { copied, copy } = useCopy(command)
   return (
     <div className="command">
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
@@ -57,7 +80,7 @@ export function CommandLine({ command }: { readonly command: string }): React.JS
         size={32}
         aria-label={words.copy.copy(command)}
         title={words.copy.short}
-        onClick={() => void copy().catch(() => undefined)}
+        onClick={copy}
       >
         <Icon name={copied ? 'check' : 'copy'} size={16} />
       </ActionIcon>
@@ -122,22 +145,31 @@ export function Facts({ rows }: { readonly rows: readonly (readonly [string, Rea
   )
 }
 
-/** What a role allows, in the gateway's plain words. */
+/** What a role allows, endpoint by endpoint, in the gateway's plain words. `only`: the endpoints that count. */
 export function Allows(props: {
   readonly label: string
-  readonly allows: readonly string[]
+  readonly scopes: RoleView['scopes']
+  readonly only?: GrantView['endpoints']
 }): React.JSX.Element | null {
-  if (props.allows.length === 0) return null
+  const scopes = props.scopes.filter(
+    ({ endpoint, allows }) => allows.length > 0 && (props.only?.includes(endpoint) ?? true),
+  )
+  if (scopes.length === 0) return null
   return (
     <div>
       <Text component="div" size="sm" fw={500}>
         {props.label}
       </Text>
-      <ul className="allows">
-        {props.allows.map((sentence) => (
-          <li key={sentence}>{sentence}</li>
+      <dl className="scopes">
+        {scopes.map(({ endpoint, allows }) => (
+          <div key={endpoint}>
+            <dt>{words.protocol[endpoint]}</dt>
+            {allows.map((sentence) => (
+              <dd key={sentence}>{sentence}</dd>
+            ))}
+          </div>
         ))}
-      </ul>
+      </dl>
     </div>
   )
 }

@@ -1,0 +1,35 @@
+/** What a live grant opens right now, endpoint by endpoint: what may be done there, the exact line to copy, and one click where there is a page for it. */
+import { Text } from '@mantine/core'
+import type { GrantView, RoleView, TargetView } from '../../../gateway/portal/schema/access.ts'
+import { words } from '../strings/strings.ts'
+import { CommandLine } from './pieces.tsx'
+
+export function Doors(props: {
+  readonly target: TargetView
+  readonly grant: GrantView
+  readonly role: RoleView | undefined
+}): React.JSX.Element {
+  const { target, grant, role } = props
+  const scopes = (grant.readOnly ? role?.narrowed : undefined) ?? role?.scopes ?? []
+  return (
+    <ul className="doors">
+      {grant.endpoints.map((endpoint) => {
+        const line = target.commands.find((command) => command.endpoint === endpoint)
+        const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows[0] ?? ''
+        return (
+          <li key={endpoint}>
+            <Text size="xs" c="var(--quiet)" mb={3}>
+              <b>{words.protocol[endpoint]}</b> {allows}
+            </Text>
+            {line !== undefined && <CommandLine command={line.command} />}
+            {endpoint === 'http' && target.url !== null && (
+              <a href={target.url} target="_blank" rel="noreferrer" className="button-link">
+                {words.home.openWeb(target.name)}
+              </a>
+            )}
+          </li>
+        )
+      })}
+    </ul>
+  )
+}
