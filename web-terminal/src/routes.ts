@@ -32,6 +32,7 @@ export const routes = {
     readonly live?: string
     readonly since?: string
   }) => `/sessions${query({ ...filter, limit: '200' })}`,
+  lastSessions: '/sessions?limit=25',
   session: (id: string) => `/sessions/${id}`,
   cast: (id: string) => `/sessions/${id}/asciicast`,
   download: (id: string) => `/sessions/${id}/asciicast?download=1`,

@@ -25,7 +25,9 @@ export const request: Command = {
     const grant = asked.state !== 'live' && given.flag('wait') ? await untilDecided(context, asked) : asked
     if (grant.state === 'requested' && !given.flag('json')) {
       await context.console.print(await saidOf(context, grant))
-      await context.console.note(`Take it back: ${typed(context, `withdraw ${grant.id}`)}\n`)
+      await context.console.note(
+        `For an approver: ${context.publicUrl}/requests/${grant.id}\nTake it back: ${typed(context, `withdraw ${grant.id}`)}\n`,
+      )
       return 0
     }
     return result(context, given, grant)

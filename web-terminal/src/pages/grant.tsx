@@ -42,7 +42,7 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
           {grant.state === 'live' && grant.liveAt !== null && grant.expiresAt !== null && (
             <TimeLeft from={grant.liveAt} until={grant.expiresAt} size="lg" />
           )}
-          <GrantActions grant={grant} role={role ?? undefined} />
+          <GrantActions grant={grant} role={role ?? undefined} isAlone />
         </Group>
       </Group>
       <Paper withBorder p="md" className="spaced">

@@ -8,7 +8,7 @@ import { Doors } from '../parts/doors.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
 import { CopyLink, GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
-import { Link, useTitle } from '../router.tsx'
+import { go, Link, useQuery, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { Ago, minutesWords, TimeLeft } from '../time.tsx'
@@ -187,7 +187,13 @@ function WaitingGrant(props: { readonly grant: GrantView; readonly role: RoleVie
 }
 
 function TargetRow({ target }: { readonly target: TargetView }): React.JSX.Element {
-  const [asking, setAsking] = useState(false)
+  const isWanted = useQuery().get('ask') === target.name
+  const [isOpen, setOpen] = useState(false)
+  const asking = isOpen || isWanted
+  const setAsking = (open: boolean): void => {
+    setOpen(open)
+    if (!open && isWanted) go('/', { replace: true })
+  }
   const live = target.grants.find((grant) => grant.state === 'live')
   const waits = target.grants.some((grant) => grant.state !== 'live')
   return (

@@ -12,6 +12,9 @@ import { Refused } from './states.tsx'
 const MOST_REASON = 500
 const MOST_TICKET = 100
 
+/** Whoever came by a link finds the form without looking for it. */
+const inView = (form: HTMLFormElement | null): void => form?.scrollIntoView({ block: 'nearest' })
+
 export function AskForm(props: { readonly target: TargetView; readonly onDone: () => void }): React.JSX.Element {
   const { target, onDone } = props
   const { api } = useDesk()
@@ -39,7 +42,13 @@ export function AskForm(props: { readonly target: TargetView; readonly onDone: (
     if (await deed.run(() => api.post<GrantView>(routes.requests, ask))) onDone()
   }
   return (
-    <form onSubmit={(event) => void send(event)} aria-label={words.home.askFor(target.name)} className="ask" noValidate>
+    <form
+      ref={inView}
+      onSubmit={(event) => void send(event)}
+      aria-label={words.home.askFor(target.name)}
+      className="ask"
+      noValidate
+    >
       <Stack gap="sm">
         <div className="ask-fields">
           <NativeSelect

@@ -3,21 +3,31 @@ import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
+import { go, useQuery } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { minutesWords } from '../time.tsx'
 import { Minutes } from './pieces.tsx'
 import { Refused } from './states.tsx'
 
-type Step = 'extend' | 'release' | 'withdraw' | 'revoke'
+const STEPS = ['extend', 'release', 'withdraw', 'revoke'] as const
+type Step = (typeof STEPS)[number]
 
 export function GrantActions(props: {
   readonly grant: GrantView
   readonly role: RoleView | undefined
+  /** The page is about this grant alone, so its address may say what to begin with: `?do=extend`. */
+  readonly isAlone?: boolean
 }): React.JSX.Element | null {
   const { grant, role } = props
-  const [step, setStep] = useState<Step>()
-  const close = (): void => setStep(undefined)
+  const query = useQuery()
+  const asked = STEPS.find((known) => props.isAlone === true && known === query.get('do') && grant.may[known])
+  const [chosen, setStep] = useState<Step>()
+  const step = chosen ?? asked
+  const close = (): void => {
+    setStep(undefined)
+    if (asked !== undefined) go(location.pathname, { replace: true })
+  }
   const { may } = grant
   if (!may.extend && !may.release && !may.withdraw && !may.revoke) return null
   return (

@@ -44,5 +44,20 @@ export const shell = {
     reload: 'Load again',
   },
   copy: { copy: (what: string) => `Copy: ${what}`, copied: 'Copied', short: 'Copy' },
+  palette: {
+    open: 'Find anything (Ctrl-K)',
+    label: 'Find anything',
+    hint: 'A target, a person, a page, something to do…',
+    none: 'Nothing fits.',
+    kinds: {
+      request: 'to decide',
+      grant: 'live',
+      target: 'target',
+      page: 'page',
+      session: 'session',
+      deed: 'do it now',
+    },
+    grantDeed: (deed: string, target: string, role: string) => `${deed} ${target} (${role})`,
+  },
   protocol: { ssh: 'SSH', postgres: 'PostgreSQL', http: 'Web' },
 } as const
