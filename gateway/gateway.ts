@@ -92,7 +92,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     { staleAfterMs: config.stale_after },
   )
   opened.defer(() => grants.close())
-  const library = openLibrary(parts.auditor)
+  const library = openLibrary(parts.auditor, join(dataDir, 'journal'))
   opened.defer(() => library.close())
   const tunnels = createTunnels({ state, clock, log, audit, worker: parts.worker.name })
   opened.defer(() => tunnels.close())

@@ -1,11 +1,19 @@
-/** `npm run verify -- DIR | --url URL`: checks what was recorded, offline, and names the first damage of each session. Exit code 1 when there is any. */
-import { existsSync } from 'node:fs'
+/** `npm run verify -- FILE | DIR | --url URL`: checks what was recorded, offline, and names the first damage of each session. Exit code 1 when there is any. */
+import { createReadStream, existsSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Evidence, readPublicKeys, verifyJournals, verifyStore } from '../gateway/recorder/recorder.ts'
+import {
+  type Evidence,
+  type FileEvidence,
+  readPublicKeys,
+  verifyEvidenceFile,
+  verifyJournals,
+  verifyStore,
+} from '../gateway/recorder/recorder.ts'
 
 const USAGE = `Checks hash chains and signatures of recordings.
 
+  npm run verify -- FILE --keys DIR                         the evidence file of one grant; DIR holds the gateways' *.pub.pem
   npm run verify -- DIR                                     the journals below DIR (a gateway's data directory)
   npm run verify -- --url https://clickhouse:8443 --user auditor --password-env NAME --keys DIR
                                                             an audit store; DIR holds the gateways' *.pub.pem
@@ -28,7 +36,12 @@ async function main(): Promise<number> {
     console.error(USAGE)
     return 2
   }
-  const evidence = dir === undefined ? await ofStore(values) : ofDirectory(dir, values.keys)
+  const evidence =
+    dir === undefined
+      ? await ofStore(values)
+      : statSync(dir).isDirectory()
+        ? ofDirectory(dir, values.keys)
+        : await ofFile(dir, values.keys)
   if (values.json) console.log(JSON.stringify(evidence))
   else report(evidence)
   return evidence.damages.length === 0 ? 0 : 1
@@ -37,6 +50,20 @@ async function main(): Promise<number> {
 function ofDirectory(dir: string, keys: string | undefined): Evidence {
   const journal = existsSync(path.join(dir, 'journal')) ? path.join(dir, 'journal') : dir
   return verifyJournals(journal, readPublicKeys(keys ?? journal))
+}
+
+const ofFile = (file: string, keys: string | undefined): Promise<FileEvidence> =>
+  verifyEvidenceFile(linesOf(file), keys === undefined ? undefined : readPublicKeys(keys))
+
+/** With their newlines: they are part of what was signed. */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of createReadStream(file, 'utf8')) {
+    const lines = (rest + String(chunk)).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) yield `${line}\n`
+  }
+  if (rest !== '') yield rest
 }
 
 function ofStore(values: {
@@ -49,12 +76,23 @@ function ofStore(values: {
   return verifyStore({ url: values.url ?? '', username: values.user, password }, readPublicKeys(values.keys ?? '.'))
 }
 
-function report({ sessions, records, checkpoints, unsigned, damages }: Evidence): void {
+function report(evidence: Evidence | FileEvidence): void {
+  const { sessions, records, checkpoints, unsigned, damages } = evidence
+  if ('about' in evidence) reportFile(evidence)
   for (const { message } of damages) console.log(`DAMAGE  ${message}`)
   console.log(
     `${sessions} sessions, ${records} records, ${checkpoints} checkpoints, ${unsigned} records not signed yet.`,
   )
   console.log(damages.length === 0 ? 'Nothing was changed.' : `${damages.length} damaged.`)
+}
+
+function reportFile({ about, key }: FileEvidence): void {
+  console.log(about)
+  console.log(
+    key.isKnown
+      ? `Signed by ${key.id}, one of your keys.`
+      : `Signed by ${key.id}, as the file says of itself: give the gateway's public key with --keys to know who made it.`,
+  )
 }
 
 try {

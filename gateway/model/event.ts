@@ -112,9 +112,9 @@ export type AuditEvent = {
   readonly id: string
   readonly at: Moment
   readonly kind:
-    | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused'}`
+    | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported'}`
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released'}`
-    | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported'}`
+    | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
     | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`

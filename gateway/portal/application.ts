@@ -12,6 +12,7 @@ import { accessRoutes } from './access-routes.ts'
 import { applicationPages } from './application-pages.ts'
 import { Assets } from './assets.ts'
 import { denial } from './deny.ts'
+import { downloadRoutes } from './download-routes.ts'
 import { EventStreams } from './event-streams.ts'
 import { commonHeaders } from './headers.ts'
 import { harmless, jsonOf } from './json.ts'
@@ -21,6 +22,7 @@ import type { PortalParts } from './parts.ts'
 import { personRoutes } from './person-routes.ts'
 import { apiPolicies, isSafe } from './policy.ts'
 import { API_BASE, CSRF_HEADER, SIGN_IN_PATH } from './schema/wire.ts'
+import { recordingRoutes } from './recording-routes.ts'
 import { sendPage } from './send-page.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { signInPages } from './sign-in-pages.ts'
@@ -108,7 +110,10 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
       personRoutes(api, { identity, desk, settings, tokens: parts.tokens, streams })
       accessRoutes(api, { desk, library, role, settings, webUrl })
-      sessionRoutes(api, { desk, library, log, streams, openings: new Openings({ audit: parts.audit, clock }) })
+      const openings = new Openings({ audit: parts.audit, clock })
+      sessionRoutes(api, { desk, library, openings })
+      recordingRoutes(api, { library, streams, openings })
+      downloadRoutes(api, { desk, library, role, clock, log, openings })
       signInRoutes(api, { identity, clock })
     },
     { prefix: API_BASE },

@@ -1,5 +1,7 @@
-/** Who looked at which recording: an audit event for each opening. Pages of one replay within a while are one opening. */
+/** Who looked at which recording: an audit event for each opening, search and file that was taken. Pages of one replay within a while are one opening. */
 import { randomUUID } from 'node:crypto'
+import type { AuditEvent } from '../model/event.ts'
+import type { Grant } from '../model/grant.ts'
 import type { Moment } from '../model/moment.ts'
 import type { SessionRow } from '../session/session.ts'
 import type { PortalParts } from './parts.ts'
@@ -27,17 +29,41 @@ export class Openings {
     const now = this.#parts.clock.now()
     if (this.#last.size >= MOST_REMEMBERED) this.#last.clear()
     this.#last.set(keyOf(visitor, row), now)
-    const { identity, address } = visitor
-    this.#parts.audit({
-      id: randomUUID(),
-      at: now,
+    this.#tell(visitor, {
       kind: `session.${deed}`,
-      actor: identity.username,
       grant: row.grant,
       session: row.id,
       target: row.target,
-      text: `${identity.username} ${deed} a session of ${row.username} on ${row.target}`,
+      text: `${visitor.identity.username} ${deed} a session of ${row.username} on ${row.target}`,
+    })
+  }
+
+  noteGrant(visitor: Visitor, grant: Grant): void {
+    this.#tell(visitor, {
+      kind: 'grant.exported',
+      grant: grant.id,
+      target: grant.target,
+      text: `${visitor.identity.username} took the evidence about grant ${grant.id} of ${grant.username}`,
+    })
+  }
+
+  noteSearch(visitor: Visitor, text: string): void {
+    this.#tell(visitor, { kind: 'session.searched', text: `${visitor.identity.username} searched recordings: ${text}` })
+  }
+
+  #tell(
+    { identity, address }: Visitor,
+    deed: Pick<AuditEvent, 'kind' | 'text'> & Partial<Pick<AuditEvent, 'grant' | 'session' | 'target'>>,
+  ): void {
+    this.#parts.audit({
+      id: randomUUID(),
+      at: this.#parts.clock.now(),
+      actor: identity.username,
+      grant: undefined,
+      session: undefined,
+      target: '',
       details: { address, door: 'portal' },
+      ...deed,
     })
   }
 }

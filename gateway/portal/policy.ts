@@ -30,15 +30,18 @@ const routes = {
   'POST /api/v1/requests/:id/withdraw': 'desk',
   'GET /api/v1/grants': 'desk',
   'GET /api/v1/grants/:id': 'desk',
+  'GET /api/v1/grants/:id/evidence': 'desk',
   'POST /api/v1/grants/:id/extend': 'desk',
   'POST /api/v1/grants/:id/release': 'desk',
   'POST /api/v1/grants/:id/revoke': 'desk',
   'GET /api/v1/sessions': 'desk',
+  'GET /api/v1/search': 'desk',
   'POST /api/v1/sessions/:id/kill': 'desk',
 
   'GET /api/v1/sessions/:id': 'session',
   'GET /api/v1/sessions/:id/asciicast': 'session',
   'GET /api/v1/sessions/:id/har': 'session',
+  'GET /api/v1/sessions/:id/json': 'session',
   'GET /api/v1/sessions/:id/events': 'session',
   'GET /api/v1/sessions/:id/live': 'session',
 

@@ -7,7 +7,7 @@ import { type RecordKind, sizeOf, writeRecord } from './segment.ts'
 
 /** The first damage of one chain. `from` to `to`: it is among these records; one record alone when that is known. */
 export type Damage = {
-  readonly what: 'session' | 'audit log'
+  readonly what: 'session' | 'audit log' | 'file'
   /** The session's id, or the chain's. */
   readonly id: string
   readonly from: number

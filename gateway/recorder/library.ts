@@ -3,16 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { AuditEvent, EventKind, SessionId } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
-import { Refusal } from '../model/refusal.ts'
-import type { Library, RecordedEvent, SessionFilter, SessionRow } from '../session/session.ts'
+import { Fault, Refusal } from '../model/refusal.ts'
+import type { Library, RecordedEvent, SearchHit, SearchQuery, SessionFilter, SessionRow } from '../session/session.ts'
 import { asciicast } from './asciicast.ts'
+import { openSigningKey } from './chain.ts'
+import { type EvidenceAsk, evidenceFile } from './evidence-file.ts'
 import { har } from './har.ts'
-import { type SearchHit, type SearchQuery, search } from './search.ts'
+import { search } from './search.ts'
 import type { SessionEntry } from './segment.ts'
 import { type AuditStore, connect } from './store.ts'
 
 export type ReadingRoom = Library & {
-  search(query: SearchQuery): Promise<readonly SearchHit[]>
   close(): Promise<void>
 }
 
@@ -24,9 +25,11 @@ const READ_SETTINGS = { max_execution_time: 30 } as const
 
 class AuditLibrary implements ReadingRoom {
   readonly #client: ClickHouseClient
+  readonly #keyDirectory: string | undefined
 
-  constructor(store: AuditStore) {
+  constructor(store: AuditStore, keyDirectory: string | undefined) {
     this.#client = connect(store)
+    this.#keyDirectory = keyDirectory
   }
 
   async sessions(filter: SessionFilter): Promise<readonly SessionRow[]> {
@@ -36,6 +39,7 @@ class AuditLibrary implements ReadingRoom {
       ['protocol = {protocol:String}', 'protocol', filter.protocol],
       ['grant_id = {grant:String}', 'grant', filter.grant],
       ['started >= fromUnixTimestamp64Milli({since:Int64})', 'since', filter.since],
+      ['denials >= {denials:UInt32}', 'denials', filter.denied === true ? 1 : undefined],
       ['started <= fromUnixTimestamp64Milli({until:Int64})', 'until', filter.until],
     ])
     const live = filter.live === undefined ? '' : `HAVING argMax(cause, version) ${filter.live ? '=' : '!='} ''`
@@ -116,6 +120,11 @@ class AuditLibrary implements ReadingRoom {
     return rows.map(([entry]) => auditEvent(entry))
   }
 
+  async *evidence(ask: EvidenceAsk): AsyncGenerator<string> {
+    if (this.#keyDirectory === undefined) throw new Fault('This library has no key to sign with.')
+    yield* evidenceFile(this.#client, openSigningKey(this.#keyDirectory), ask)
+  }
+
   search(query: SearchQuery): Promise<readonly SearchHit[]> {
     return search(this.#client, query)
   }
@@ -158,8 +167,9 @@ class AuditLibrary implements ReadingRoom {
   }
 }
 
-/** Close it. */
-export const openLibrary = (store: AuditStore): ReadingRoom => new AuditLibrary(store)
+/** `keyDirectory` is `<dataDir>/journal`, whose key signs evidence. Close it. */
+export const openLibrary = (store: AuditStore, keyDirectory?: string): ReadingRoom =>
+  new AuditLibrary(store, keyDirectory)
 
 function conditions(all: readonly (readonly [condition: string, name: string, value: string | number | undefined])[]) {
   const given = all.filter(([, , value]) => value !== undefined)

@@ -2,24 +2,7 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { SessionId } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
-
-export type SearchQuery = {
-  /** Whole words, in this order and spelling; upper and lower case are the same. */
-  readonly text: string
-  readonly username?: string | undefined
-  readonly target?: string | undefined
-  readonly since?: Moment | undefined
-  readonly limit?: number | undefined
-}
-
-/** `seq` is the event in which the line ended: where a replay should begin. */
-export type SearchHit = {
-  readonly session: SessionId
-  readonly seq: number
-  readonly at: Moment
-  readonly source: 'shown' | 'typed' | 'statement'
-  readonly text: string
-}
+import type { SearchHit, SearchQuery } from '../session/session.ts'
 
 const MAX_LIMIT = 1_000
 

@@ -10,7 +10,7 @@ export {
   type Tenure,
   type Wish,
 } from './admit.ts'
-export type { Library, RecordedEvent, SessionFilter, SessionRow } from './library.ts'
+export type { Library, RecordedEvent, SearchHit, SearchQuery, SessionFilter, SessionRow } from './library.ts'
 export { type OpenParts, type Opening, openSession, type Session, type SessionBook } from './open.ts'
 export type { Recorder, Recording } from './recorder.ts'
 export { type Judged, Road, type RoadParts } from './road.ts'

@@ -253,3 +253,72 @@ function events(stream: AsyncGenerator<StreamEvent>): (name?: string) => Promise
     }
   }
 }
+
+t.test('a search finds lines in sessions that the person may see, and is itself recorded', async (t) => {
+  const portal = await testPortal(t, everybody)
+  const { origin } = portal
+  const namesake = { ...alice, subject: 'https://idp.test|alice-0' as typeof alice.subject }
+  portal.library.add(sessionOf(alice), [['o', 'alice saw disk full']], END)
+  portal.library.add(sessionOf(namesake), [['o', 'the first alice saw disk full']], END)
+  const hers = portal.library.add(sessionOf(erin), [['o', 'erin saw\u001b[2J disk full']], END)
+  const search = async (who: typeof alice, query: string) =>
+    (await portal.as(who)).api(origin, 'GET', `/search?${query}`)
+  const lines = async (who: typeof alice, query: string) =>
+    sessionWords.searchHits.parse((await search(who, query)).json()).hits.map(({ text }) => text)
+  t.same(await lines(alice, 'text=disk+full'), ['alice saw disk full'])
+  t.same(await lines(alice, 'text=disk+full&person=erin'), [], 'not those of others, whatever is asked for')
+  t.equal((await lines(carol, 'text=disk+full')).length, 3)
+  t.match((await search(carol, 'text=disk+full&person=erin')).json(), {
+    hits: [{ session: { id: hers.id }, seconds: 0, source: 'shown' }],
+  })
+  t.same(await lines(bob, 'text=disk+full'), [], 'an approver is no auditor')
+  t.equal((await search(alice, 'text=x')).status, 400, 'one letter finds everything')
+  t.match(portal.audited.filter(({ kind, actor }) => kind === 'session.searched' && actor === 'carol')[0], {
+    text: 'carol searched recordings: disk full',
+  })
+})
+
+t.test('recordings and evidence are files for those who may see them, and taking one is recorded', async (t) => {
+  const portal = await testPortal(t, everybody)
+  const { origin, audited } = portal
+  const grant = await liveGrant(portal.desk.grants)
+  const row = portal.library.add(
+    sessionOf(alice, { grant: grant.id }),
+    [
+      ['o', 'caf\u00c3'],
+      ['o', '\u00a9 \u009b31m'],
+    ],
+    END,
+  )
+  const [engineer, lead, auditor, other] = [
+    await portal.as(alice),
+    await portal.as(bob),
+    await portal.as(carol),
+    await portal.as(erin),
+  ]
+  const json = await auditor.api(origin, 'GET', `/sessions/${row.id}/json`)
+  t.equal(json.headers['content-disposition'], `attachment; filename="session-${row.id}.json"`)
+  t.match(json.json(), { session: { id: row.id, username: 'alice' }, events: [{ seq: 1, text: 'caf' }, { seq: 2 }] })
+  t.notMatch(json.text, /[\u0080-\u009f]/, 'nothing in it acts on a terminal')
+  for (const [who, status] of [
+    [engineer, 200],
+    [lead, 404],
+    [other, 404],
+  ] as const)
+    t.equal((await who.api(origin, 'GET', `/sessions/${row.id}/json`)).status, status)
+  t.match(
+    audited.filter(({ kind }) => kind === 'session.exported'),
+    [{ actor: 'carol' }, { actor: 'alice' }],
+  )
+
+  const evidence = await auditor.api(origin, 'GET', `/grants/${grant.id}/evidence`)
+  t.equal(evidence.headers['content-disposition'], `attachment; filename="grant-${grant.id}.evidence"`)
+  t.match(JSON.parse(evidence.text), { grant: grant.id, by: 'carol' })
+  t.equal((await engineer.api(origin, 'GET', `/grants/${grant.id}/evidence`)).status, 200, 'one’s own')
+  t.equal((await lead.api(origin, 'GET', `/grants/${grant.id}/evidence`)).status, 403, 'an approver is no auditor')
+  t.equal((await other.api(origin, 'GET', `/grants/${grant.id}/evidence`)).status, 404)
+  t.match(
+    audited.filter(({ kind }) => kind === 'grant.exported'),
+    [{ actor: 'carol' }, { actor: 'alice' }],
+  )
+})

@@ -404,6 +404,11 @@ await t.test(
     t.equal((await commandLine(desk, erin, library).type(`replay ${id.slice(0, 13)}`)).code, 0, 'one’s own')
     t.match((await auditor.type(`replay ${id} --cast`)).out, /^\{"version":3/)
     t.match(desk.audited.at(-1), { kind: 'session.exported', actor: 'carol' })
+    const { id: number } = await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
+    const file = await auditor.type(`evidence ${number}`)
+    t.match(JSON.parse(file.out), { grant: number, by: 'carol' })
+    t.match(desk.audited.at(-1), { kind: 'grant.exported', actor: 'carol', grant: number })
+    t.match(await commandLine(desk, erin, library).type(`evidence ${number}`), { code: 1, errors: /no grant/ })
     const web = recorded('erin', [['s', JSON.stringify({ n: 1, kind: 'http', text: 'GET /', verdict: {} })]], {
       protocol: 'http',
     })

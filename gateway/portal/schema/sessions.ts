@@ -1,6 +1,6 @@
 /** The words of the API about sessions. */
 import { z } from 'zod'
-import { count, grantId, name, protocol, time } from './wire.ts'
+import { count, grantId, line, name, protocol, time } from './wire.ts'
 
 export const sessionEnd = z.strictObject({
   endedAt: time,
@@ -44,10 +44,34 @@ export const sessionQuery = z.strictObject({
   protocol: protocol.optional(),
   grant: grantId.optional(),
   since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
   live: z.enum(['true', 'false']).optional(),
+  /** Only those in which something was refused. */
+  denied: z.literal('true').optional(),
   limit: z.coerce.number().int().min(1).max(500).optional(),
 })
 
+/** What was typed, shown or judged; `text` in this order and spelling, upper and lower case are the same. */
+export const searchQuery = z.strictObject({
+  text: line(200).min(2),
+  person: name.optional(),
+  target: name.optional(),
+  since: z.iso.datetime({ offset: true }).optional(),
+})
+export const searchHits = z.strictObject({
+  hits: z.array(
+    z.strictObject({
+      session,
+      /** Where a replay should begin, in seconds of the session. */
+      seconds: z.number(),
+      source: z.enum(['shown', 'typed', 'statement']),
+      /** The line. Hostile: never put into HTML. */
+      text: z.string(),
+    }),
+  ),
+})
+
+export type SearchHits = z.infer<typeof searchHits>
 export type SessionView = z.infer<typeof session>
 export type SessionEndView = z.infer<typeof sessionEnd>
 export type SessionQuery = z.input<typeof sessionQuery>

@@ -6,6 +6,7 @@ import { plain } from '../screen/text.ts'
 import { agentRevoke, agents, agentToken } from './agents.ts'
 import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
 import { kill, lock, revoke, unlock } from './ends.ts'
+import { evidence } from './evidence.ts'
 import { explainRole } from './explain-role.ts'
 import { grants, requests, roles, targets } from './listings.ts'
 import { replay, watch } from './replay.ts'
@@ -19,7 +20,7 @@ const groups: readonly (readonly [heading: string, commands: readonly Command[]]
   ['You', [whoami, token, logout, sshConfig]],
   ['Access', [targets, roles, explainRole, request, requests, grants, extend, release, withdraw]],
   ['Deciding', [approve, deny, revoke, lock, unlock]],
-  ['Sessions', [sessions, replay, watch, kill]],
+  ['Sessions', [sessions, replay, watch, kill, evidence]],
   ['Agents', [agents, agentToken, agentRevoke]],
 ]
 
