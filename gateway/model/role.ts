@@ -1,4 +1,5 @@
 /** Roles: scopes that were defined beforehand. A grant is always one role on one target for one stretch of time. */
+import type { MaskRule } from './mask.ts'
 import type { Protocol, Target } from './target.ts'
 
 /** Who says yes. `auto`: the rule itself; `people`: `count` different members of `groups`, never the requester. */
@@ -80,6 +81,8 @@ export type PostgresScope = {
   readonly recordParameters: boolean
   /** Rows of each result that are kept in the recording; 0: none. */
   readonly sampleRows: number
+  /** Columns whose values are not shown; under read-only only. */
+  readonly mask?: readonly MaskRule[] | undefined
 }
 
 export type HttpScope = {

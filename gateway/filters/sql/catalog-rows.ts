@@ -36,7 +36,7 @@ export const versionOf = (rows: readonly Rows[]): string => {
   return hash.digest('base64url')
 }
 
-/** @param rows of `CATALOG_SQL`, in its order. */
+/** @param rows of `catalogSql`, in its order. */
 export function readCatalog(rows: readonly Rows[], version: string): Catalog {
   const [system = [], functionRows = [], typeRows = [], operatorRows = [], relationRows = []] = rows
   const [inherits = [], needs = [], checkRows = []] = rows.slice(5)

@@ -50,13 +50,16 @@ SELECT n.nspname, o.oprname, ${EXTENSION('pg_operator', 'o.oid', 'o.oprowner')},
   EXISTS (SELECT FROM pg_operator s WHERE s.oid < ${OWN} AND s.oprname = o.oprname AND s.oprleft = o.oprleft AND s.oprright = o.oprright), o.oid
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid >= ${OWN} ORDER BY o.oid`
 
+/** Views; where masks must be followed, materialised ones as well. */
+const viewKinds = (isMasked: boolean): string => (isMasked ? "('v', 'm')" : "('v')")
+
 /** oid, schema, name, kind, row type, columns, types of columns, versions of texts */
-const RELATIONS_SQL = `
+const relationsSql = (isMasked: boolean): string => `
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltype,
   (SELECT pg_catalog.json_agg(a.attname ORDER BY a.attnum)::text FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped),
   (SELECT pg_catalog.string_agg(DISTINCT a.atttypid::text, ',') FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid >= ${OWN}),
   pg_catalog.concat_ws(' ',
-    CASE WHEN c.relkind = 'v' THEN (SELECT pg_catalog.string_agg(r.oid || '/' || r.xmin, ',' ORDER BY r.oid) FROM pg_rewrite r WHERE r.ev_class = c.oid) END,
+    CASE WHEN c.relkind IN ${viewKinds(isMasked)} THEN (SELECT pg_catalog.string_agg(r.oid || '/' || r.xmin, ',' ORDER BY r.oid) FROM pg_rewrite r WHERE r.ev_class = c.oid) END,
     CASE WHEN c.relrowsecurity THEN (SELECT pg_catalog.string_agg(p.oid || '/' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid) END,
     (SELECT pg_catalog.string_agg(f.oid || '/' || f.xmin, ',' ORDER BY f.oid) FROM pg_attribute a
       JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum WHERE a.attrelid = c.oid AND a.attgenerated = 'v'))
@@ -93,12 +96,12 @@ SELECT k.contypid, CASE WHEN pg_catalog.octet_length(k.conbin::text) < 100000 TH
 FROM pg_constraint k WHERE k.contypid >= ${OWN} AND k.contype = 'c' ORDER BY k.oid`
 
 /** In this order, after {@link EMPTY_PATH_SQL}. `catalog-rows.ts` reads what comes back. */
-export const CATALOG_SQL: readonly string[] = [
+export const catalogSql = (isMasked: boolean): readonly string[] => [
   SYSTEM_SQL,
   FUNCTIONS_SQL,
   TYPES_SQL,
   OPERATORS_SQL,
-  RELATIONS_SQL,
+  relationsSql(isMasked),
   INHERITS_SQL,
   NEEDS_SQL,
   CHECKS_SQL,
@@ -108,7 +111,7 @@ export const CATALOG_SQL: readonly string[] = [
 const MAX_TEXT = 200_000
 
 /** Texts behind these relations and behind every view below them: oid, kind (q query, e expression), text. @param oids digits only */
-export function textsSql(oids: readonly string[]): string {
+export function textsSql(oids: readonly string[], isMasked = false): string {
   const wanted = oids.filter((oid) => /^\d+$/.test(oid)).join(',')
   return `
 WITH RECURSIVE seen(oid) AS (
@@ -116,7 +119,7 @@ WITH RECURSIVE seen(oid) AS (
   UNION SELECT d.refobjid FROM seen s JOIN pg_rewrite r ON r.ev_class = s.oid
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid >= ${OWN}
 ), texts AS (
-  SELECT c.oid, 'q' AS kind, pg_catalog.pg_get_viewdef(c.oid) AS body FROM seen s JOIN pg_class c ON c.oid = s.oid WHERE c.relkind = 'v'
+  SELECT c.oid, 'q' AS kind, pg_catalog.pg_get_viewdef(c.oid) AS body FROM seen s JOIN pg_class c ON c.oid = s.oid WHERE c.relkind IN ${viewKinds(isMasked)}
   UNION ALL SELECT p.polrelid, 'e', pg_catalog.pg_get_expr(p.polqual, p.polrelid) FROM seen s JOIN pg_policy p ON p.polrelid = s.oid
   UNION ALL SELECT f.adrelid, 'e', pg_catalog.pg_get_expr(f.adbin, f.adrelid) FROM seen s JOIN pg_attrdef f ON f.adrelid = s.oid
     JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum WHERE a.attgenerated = 'v'

@@ -3,8 +3,10 @@ import type { Clock, Moment } from '../../model/moment.ts'
 import { BehindRelation, RelationTextStore } from './behind.ts'
 import type { Catalog, Relation, StartPath } from './catalog.ts'
 import { readCatalog, readPath, readTexts, type Rows, versionOf } from './catalog-rows.ts'
-import { CATALOG_SQL, EMPTY_PATH_SQL, PATH_SQL, textsSql } from './catalog-sql.ts'
+import { catalogSql, EMPTY_PATH_SQL, PATH_SQL, textsSql } from './catalog-sql.ts'
 import { catalogTextReason } from './catalog-text.ts'
+import { MASK_SQL, type MaskFacts, readMaskFacts } from './mask-facts.ts'
+import { Masks } from './masks.ts'
 import type { Parser } from './parser.ts'
 import { Scope, type ScopeRules } from './scope.ts'
 
@@ -14,13 +16,21 @@ export type Ask = (statements: readonly string[]) => Promise<readonly Rows[]>
 /** Older than this it is read again beside the work; older than {@link MAX_AGE_MS} the work waits. */
 const STALE_MS = 30_000
 const MAX_AGE_MS = 60_000
+/** Under masks a change of the database counts sooner: it may have put masked values where there were none. */
+const MASKED_STALE_MS = 2_500
+const MASKED_MAX_AGE_MS = 5_000
 /** A statement that names something unknown has it read again, though not more often than this. */
 const MIN_AGE_MS = 1000
 const MAX_SCOPES = 64
 const MAX_TRIES = 3
 const MAX_ASKS = 1000
 
-type Loaded = { readonly catalog: Catalog; readonly byOid: ReadonlyMap<string, Relation> }
+type Loaded = {
+  readonly catalog: Catalog
+  readonly byOid: ReadonlyMap<string, Relation>
+  /** Undefined where no role of this kind masks anything. */
+  readonly facts: MaskFacts | undefined
+}
 
 export class Database {
   readonly #clock: Clock
@@ -33,11 +43,14 @@ export class Database {
   #loading: Promise<void> | undefined
   /** Of the sessions that are open; an account may go with its session. */
   readonly #asks = new Set<Ask>()
+  readonly #isMasked: boolean
 
-  constructor(clock: Clock, parser: Parser) {
+  /** @param isMasked for roles that mask columns: knows more, and forgets sooner. */
+  constructor(clock: Clock, parser: Parser, isMasked = false) {
     this.#clock = clock
+    this.#isMasked = isMasked
     this.#texts = new RelationTextStore(parser, async (oids) => {
-      const [, , rows = []] = await this.#ask([PATH_SQL, EMPTY_PATH_SQL, textsSql(oids)])
+      const [, , rows = []] = await this.#ask([PATH_SQL, EMPTY_PATH_SQL, textsSql(oids, isMasked)])
       return readTexts(rows)
     })
   }
@@ -88,9 +101,9 @@ export class Database {
   /** Undefined when the catalog may be used now; else when it may. */
   fresh(): Promise<void> | undefined {
     const age = this.#loaded === undefined ? Number.POSITIVE_INFINITY : this.#age(this.#loadedAt)
-    if (age < STALE_MS) return undefined
+    if (age < (this.#isMasked ? MASKED_STALE_MS : STALE_MS)) return undefined
     const loading = this.#reload()
-    if (age >= MAX_AGE_MS) return loading
+    if (age >= (this.#isMasked ? MASKED_MAX_AGE_MS : MAX_AGE_MS)) return loading
     loading.catch(() => undefined) // the old one serves until it is too old
     return undefined
   }
@@ -109,7 +122,9 @@ export class Database {
 
   async #load(): Promise<void> {
     const at = this.#clock.now()
-    const answers = await this.#ask([PATH_SQL, EMPTY_PATH_SQL, ...CATALOG_SQL])
+    const catalogSqls = catalogSql(this.#isMasked)
+    const more = this.#isMasked ? MASK_SQL : []
+    const answers = await this.#ask([PATH_SQL, EMPTY_PATH_SQL, ...catalogSqls, ...more])
     const rows = answers.slice(2)
     const version = versionOf(rows)
     if (version === this.#loaded?.catalog.version) {
@@ -119,7 +134,8 @@ export class Database {
     const catalog = readCatalog(rows, version)
     this.#loadedAt = at
     const relations = [...catalog.relations.values()].flat()
-    this.#loaded = { catalog, byOid: new Map(relations.map((relation) => [relation.oid, relation])) }
+    const facts = this.#isMasked ? readMaskFacts(rows.slice(catalogSqls.length)) : undefined
+    this.#loaded = { catalog, facts, byOid: new Map(relations.map((relation) => [relation.oid, relation])) }
     this.#texts.prune(relations)
     this.#scopes = new Map()
   }
@@ -135,7 +151,9 @@ export class Database {
     if (known !== undefined) return known
     if (this.#loaded === undefined) throw new Error('the catalog has not been read')
     if (this.#scopes.size >= MAX_SCOPES) this.#scopes.clear()
-    const scope = new Scope(this.#loaded.catalog, rules, new BehindRelation(this.#texts, catalogTextReason))
+    const { catalog, facts } = this.#loaded
+    const masks = facts === undefined ? undefined : new Masks(rules.mask, facts, catalog, this.#texts)
+    const scope = new Scope(catalog, rules, new BehindRelation(this.#texts, catalogTextReason), masks)
     this.#scopes.set(key, scope)
     return scope
   }

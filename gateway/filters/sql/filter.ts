@@ -48,9 +48,9 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
   const cache = new VerdictCache()
   const databases = new Map<string, Database>()
 
-  const databaseOf = ({ target, database }: SqlContext): Database => {
-    const key = JSON.stringify([target, database])
-    const found = databases.get(key) ?? new Database(clock, parser)
+  const databaseOf = ({ target, database }: SqlContext, isMasked: boolean): Database => {
+    const key = JSON.stringify([target, database, isMasked])
+    const found = databases.get(key) ?? new Database(clock, parser, isMasked)
     databases.delete(key)
     databases.set(key, found)
     const [oldest] = databases.keys()
@@ -59,11 +59,13 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
   }
 
   const readOnly = async (role: Role, context: SqlContext): Promise<SqlJudge> => {
-    const { allowFunctions, denyFunctions, schemas } = role.postgres
-    const database = databaseOf(context)
+    const { allowFunctions, denyFunctions, schemas, mask = [] } = role.postgres
+    const isMasked = mask.length > 0
+    const database = databaseOf(context, isMasked)
     const ask: Ask = (statements) => context.ask(statements) // each session's own, though it may look alike
     return new ReadOnlyJudge(parser, cache, {
-      rules: { allow: allowFunctions, deny: denyFunctions, schemas },
+      // What the role vouches for otherwise may read whatever its owner can, and hand it on.
+      rules: { allow: isMasked ? [] : allowFunctions, deny: denyFunctions, schemas, mask },
       database,
       start: await startPath(database, role, context, ask),
       isDump: context.parameters.get('application_name') === 'pg_dump',
@@ -72,10 +74,13 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
   }
 
   return {
-    createJudge: (role, context) =>
-      role.postgres.mode === 'read-only'
-        ? readOnly(role, context)
-        : createOpenJudge(parser, cache, role.postgres.denyFunctions),
+    createJudge: (role, context) => {
+      const { mode, mask = [], denyFunctions } = role.postgres
+      if (mode === 'read-only') return readOnly(role, context)
+      if (mask.length > 0)
+        throw new Error('what can be written can be copied out of its mask: a role masks under read-only')
+      return createOpenJudge(parser, cache, denyFunctions)
+    },
     close: () => parser.close(),
   }
 }

@@ -1,8 +1,10 @@
 /** The judge of one PostgreSQL session under a read-only role: remembers what the session may name and what it has prepared. */
+import type { MaskKind } from '../../model/mask.ts'
 import { ALLOW } from '../../model/statement.ts'
 import { PENDING } from './behind.ts'
 import type { StartPath } from './catalog.ts'
 import type { Database } from './database.ts'
+import { MASK_NEXT, maskReason } from './mask-statement.ts'
 import { INLINE_CHARACTERS, type Parsed, type Parser } from './parser.ts'
 import { isAboutMissing, type Scope, type ScopeRules } from './scope.ts'
 import { type Effect, judgeStatement } from './statements.ts'
@@ -13,8 +15,12 @@ export type SqlJudge = {
   query(text: string): SqlJudgement | Promise<SqlJudgement>
   parse(name: string, text: string, types?: readonly number[]): SqlJudgement | Promise<SqlJudgement>
   execute(name: string, text: string): SqlJudgement | Promise<SqlJudgement>
+  /** How the values of a column are masked, by the numbers that a RowDescription has; `unknown` may not be shown. Absent: nothing is masked. */
+  maskOf?(table: number, column: number): ColumnMask | 'plain' | 'unknown'
   close(): void
 }
+
+export type ColumnMask = { readonly kind: MaskKind; readonly isText: boolean }
 
 export type ReadOnlySession = {
   readonly rules: ScopeRules
@@ -87,8 +93,18 @@ export class ReadOnlyJudge implements SqlJudge {
     return this.#judge(text, undefined)
   }
 
+  maskOf(table: number, column: number): ColumnMask | 'plain' | 'unknown' {
+    if (this.#session.rules.mask.length === 0) return 'plain'
+    return this.#scope.masks?.at(table, column, this.#scope) ?? 'unknown'
+  }
+
   close(): void {
     this.#session.leave()
+  }
+
+  /** Under masks ORDER BY 2 is not ORDER BY 1. */
+  #key(text: string): string {
+    return this.#prefix + (this.#scope.masks === undefined ? foldNumbers(text) : text)
   }
 
   #describe(): void {
@@ -105,7 +121,7 @@ export class ReadOnlyJudge implements SqlJudge {
 
   #judgeNow(text: string, name: string | undefined): SqlJudgement | Promise<SqlJudgement> {
     this.#useCatalog()
-    const known = this.#cache.get(this.#prefix + foldNumbers(text))
+    const known = this.#cache.get(this.#key(text))
     if (known !== undefined) return this.#conclude(text, name, known)
     if (KNOWN_TEXTS.has(text.trim())) return { verdict: ALLOW }
     if (this.#costly >= MAX_COSTLY && text.length > INLINE_CHARACTERS)
@@ -181,6 +197,9 @@ export class ReadOnlyJudge implements SqlJudge {
       const judged = judgeStatement(statement, { prepared, isDump }, { scope: this.#scope, path, tables, sets })
       if (judged.reason === PENDING) isPending = true
       else if (judged.reason !== undefined) return open(judged.reason, parsed, [...tables])
+      const hidden = this.#scope.masks === undefined ? undefined : maskReason(statement, { scope: this.#scope, path })
+      if (hidden === PENDING) isPending = true
+      else if (hidden !== undefined && !isPending) return open(hidden, parsed, [...tables], MASK_NEXT)
       const more: readonly Effect[] = sets.size === 0 ? [] : [{ kind: 'path', schemas: [...sets] }]
       for (const effect of [...judged.effects, ...more]) {
         effects.push(effect)
@@ -195,7 +214,7 @@ export class ReadOnlyJudge implements SqlJudge {
   }
 
   #remember(text: string, name: string | undefined, parsed: Parsed, found: Found): SqlJudgement {
-    if (executed(parsed).length === 0) this.#cache.put(this.#prefix + foldNumbers(text), found)
+    if (executed(parsed).length === 0) this.#cache.put(this.#key(text), found)
     return this.#conclude(text, name, found, parsed)
   }
 
@@ -249,17 +268,17 @@ const said = (parsed: Parsed | undefined, tables: readonly string[]): SqlJudgeme
   tables,
 })
 
-const refusal = (reason: string, parsed?: Parsed, tables: readonly string[] = []): Found => ({
+const refusal = (reason: string, parsed?: Parsed, tables: readonly string[] = [], next = NEXT): Found => ({
   judgement: {
     ...said(parsed, tables),
-    verdict: { decision: 'deny', reason, next: NEXT },
+    verdict: { decision: 'deny', reason, next },
   },
   effects: [],
 })
 
-const open = (reason: string, parsed: Parsed, tables?: readonly string[]): Outcome => ({
+const open = (reason: string, parsed: Parsed, tables?: readonly string[], next?: string): Outcome => ({
   reason,
-  found: refusal(reason, parsed, tables),
+  found: refusal(reason, parsed, tables, next),
 })
 
 /** Names that the statements execute. */

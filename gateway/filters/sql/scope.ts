@@ -1,7 +1,9 @@
 /** What one role may name on one database: functions, types, operators and relations, resolved as the server would at worst. */
 import type { Catalog, Owned, Relation, UserFunction, UserOperator } from './catalog.ts'
+import type { MaskRule } from '../../model/mask.ts'
 import { isHarmless } from './functions.ts'
 import type { BehindRelation } from './behind.ts'
+import type { Masks, RelationColumns } from './masks.ts'
 
 export type ScopeRules = {
   /** `schema.name` or `extension:name`. */
@@ -10,6 +12,7 @@ export type ScopeRules = {
   readonly deny: readonly string[]
   /** Empty: all that the database lets the role see. */
   readonly schemas: readonly string[]
+  readonly mask: readonly MaskRule[]
 }
 
 /** Where names without a schema are looked up. */
@@ -44,9 +47,13 @@ export class Scope {
   readonly #deny: ReadonlySet<string>
   readonly #schemas: ReadonlySet<string>
 
-  constructor(catalog: Catalog, rules: ScopeRules, behind: BehindRelation) {
+  /** Undefined: nothing is masked for the role. */
+  readonly masks: Masks | undefined
+
+  constructor(catalog: Catalog, rules: ScopeRules, behind: BehindRelation, masks?: Masks) {
     this.catalog = catalog
     this.behind = behind
+    this.masks = masks
     this.#allow = new Set(rules.allow)
     this.#deny = new Set(rules.deny)
     this.#schemas = new Set(rules.schemas)
@@ -169,7 +176,7 @@ export class Scope {
       if (path.isCatalogFirst) return undefined
     } else if (found.length === 0) {
       if (isLocal || (schema !== undefined && SYSTEM_SCHEMAS.has(schema))) return undefined
-      return missing(words)
+      return missing('relation', words)
     }
     const closed = this.schemaReason(words, path)
     if (closed !== undefined) return closed
@@ -194,11 +201,21 @@ export class Scope {
     return (this.catalog.relations.get(name.bare) ?? []).filter((r) => isReachable(r, name, path))
   }
 
+  /** Those of a relation of pg_catalog that the name may mean. */
+  systemColumns(words: readonly string[]): readonly string[] | undefined {
+    const isOurs = words.length === 1 || words.at(-2) === 'pg_catalog'
+    return isOurs ? this.catalog.systemRelations.get(words.at(-1) ?? '') : undefined
+  }
+
+  maskedColumns(relation: Relation): RelationColumns {
+    return this.masks?.of(relation, this) ?? { reason: 'nothing is known of masks' }
+  }
+
   /** Every set of columns that the name may stand for. */
   columnSets(words: readonly string[], path: Path): readonly (readonly string[])[] {
     const sets = this.relations(words, path).map((r) => r.columns)
-    const system = this.catalog.systemRelations.get(words.at(-1) ?? '')
-    return system !== undefined && (words.length === 1 || words.at(-2) === 'pg_catalog') ? [...sets, system] : sets
+    const system = this.systemColumns(words)
+    return system === undefined ? sets : [...sets, system]
   }
 
   /** `alias.name` and `(expression).name` are calls of `name(…)` where there is no such column. */
@@ -218,6 +235,7 @@ const unlisted = (words: readonly string[]): string =>
   `function ${words.join('.')}() is not on the list of harmless functions`
 
 const MISSING = ' is not there, or was made a moment ago'
-const missing = (words: readonly string[]): string => `relation ${words.join('.')}${MISSING}`
+export const missing = (what: 'relation' | 'column', words: readonly string[]): string =>
+  `${what} ${words.join('.')}${MISSING}`
 /** Whether a newer catalog could change the verdict. */
 export const isAboutMissing = (reason: string): boolean => reason.endsWith(MISSING)
