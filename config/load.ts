@@ -192,6 +192,7 @@ function complete(raw: RawConfig) {
             statementTimeoutMs: r.postgres.statement_timeout,
             recordParameters: r.postgres.record_parameters,
             sampleRows: r.postgres.sample_rows,
+            ...(r.postgres.mask === undefined ? {} : { mask: r.postgres.mask }),
           },
     http: r.http,
   }))

@@ -1,6 +1,7 @@
 /** What a configuration may say. Parsing gives the plain, complete, frozen object that the rest of the house takes. */
 import { z } from 'zod'
 import { httpEndpoint, httpScope } from './http.ts'
+import { maskRules } from './mask.ts'
 import { sshScope } from './ssh.ts'
 import { duration, groups, hostPort, name, secretRef } from './words.ts'
 
@@ -119,6 +120,15 @@ const role = z.strictObject({
       statement_timeout: duration.default(60_000),
       record_parameters: z.boolean().default(true),
       sample_rows: z.int().min(0).max(100).default(0),
+      mask: maskRules.optional(),
+    })
+    .refine((p) => p.mask === undefined || p.mode === 'read-only', {
+      path: ['mask'],
+      message: 'mask needs mode: read-only; who may write can copy a column to where it is not masked',
+    })
+    .refine((p) => p.mask === undefined || p.allow_functions.length === 0, {
+      path: ['allow_functions'],
+      message: 'a role with mask allows none: such a function could hand on what it reads',
     })
     .optional(),
   http: httpScope.optional(),

@@ -1,7 +1,8 @@
 /** Says in plain words what a configuration allows: for `--check-config` and for people who ask what a role means. */
 import type { Config } from '../config/load.ts'
 import { shellRulesOf } from './filters/filters.ts'
-import { type CommandList, covers, READ_ONLY_DEFAULTS, type Role, type SshScope } from './model/role.ts'
+import { maskWords } from './model/mask.ts'
+import { type CommandList, covers, type HttpScope, READ_ONLY_DEFAULTS, type Role, type SshScope } from './model/role.ts'
 
 const span = (minutes: number): string =>
   minutes % 60 === 0
@@ -12,7 +13,7 @@ const span = (minutes: number): string =>
 
 /** One role: who may ask, who agrees, for how long, and what it opens. */
 export function explainRole(role: Role): readonly string[] {
-  const { ssh, postgres, approval } = role
+  const { ssh, approval } = role
   const lines = [
     `${role.requesters.join(', ')} may ask for it; ${
       approval.kind === 'auto'
@@ -32,11 +33,30 @@ export function explainRole(role: Role): readonly string[] {
     lines.push(...readOnlyWords(ssh).map((words) => `ssh: ${words}`))
     if (ssh.forward.length > 0) lines.push(`ssh: port forwarding to ${ssh.forward.join(', ')}, recorded`)
   }
-  if (role.endpoints.includes('postgres'))
-    lines.push(
-      `postgres: ${postgres.mode}${postgres.databases.length > 0 ? `, databases ${postgres.databases.join(', ')}` : ''}${postgres.schemas.length > 0 ? `, schemas ${postgres.schemas.join(', ')}` : ''}`,
-    )
+  if (role.endpoints.includes('postgres')) lines.push(...postgresWords(role).map((words) => `postgres: ${words}`))
+  if (role.http !== undefined) lines.push(...httpWords(role.http).map((words) => `http: ${words}`))
   return lines
+}
+
+function postgresWords({ postgres }: Role): readonly string[] {
+  const { mode, databases, schemas, allowFunctions, denyFunctions, mask = [] } = postgres
+  return [
+    [
+      mode,
+      databases.length > 0 ? `databases ${databases.join(', ')}` : "the endpoint's own database",
+      ...(schemas.length > 0 ? [`schemas ${schemas.join(', ')}`] : []),
+    ].join(', '),
+    ...(allowFunctions.length > 0 ? [`beside PostgreSQL's own harmless functions: ${allowFunctions.join(', ')}`] : []),
+    ...(denyFunctions.length > 0 ? [`never the functions ${denyFunctions.join(', ')}`] : []),
+    ...(mask.length > 0 ? [`masked, and nothing may be computed with them: ${maskWords(mask)}`] : []),
+  ]
+}
+
+function httpWords({ mode, methods, paths, denyPaths, websocket }: HttpScope): readonly string[] {
+  return [
+    `${mode}, ${methods.length > 0 ? `methods ${methods.join(', ')}` : 'every method of that mode'}, ${paths.length > 0 ? `paths ${paths.join(', ')}` : 'every path'}${websocket ? ', with WebSockets' : ', no WebSockets'}`,
+    ...(denyPaths.length > 0 ? [`never ${denyPaths.join(', ')}`] : []),
+  ]
 }
 
 const list = (names: readonly string[]): string => (names.length === 0 ? 'nothing' : names.join(', '))

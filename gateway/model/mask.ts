@@ -18,6 +18,11 @@ export type MaskRule = {
 /** Of two rules for one column the stricter one holds. */
 export const stricter = (a: MaskKind, b: MaskKind): MaskKind => (MASK_KINDS.indexOf(a) >= MASK_KINDS.indexOf(b) ? a : b)
 
-/** As it is written in a configuration: `customers.email`, `hr.people.ssn`, `*.ssn`. */
-export const maskRuleName = ({ schema, table, column }: MaskRule): string =>
-  [...(schema === undefined ? [] : [schema]), table ?? '*', column ?? '*'].join('.')
+/** As it is written in a configuration: `customers.email partial`. */
+export const maskWords = (rules: readonly MaskRule[]): string =>
+  rules
+    .map(({ schema, table, column, kind }) => {
+      const where = [table ?? '*', column ?? '*']
+      return `${[...(schema === undefined ? [] : [schema]), ...where].join('.')} ${kind}`
+    })
+    .join(', ')

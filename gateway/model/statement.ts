@@ -6,10 +6,10 @@ export type Statement = {
   readonly text: string
 }
 
-/** `reason` is a sentence for the person. `hold`: a second person must allow it. */
+/** `reason` is a sentence for the person. `code`: NOT_ALLOWED where the role's mode is not what says no. `hold`: a second person must allow it. */
 export type Verdict =
   | { readonly decision: 'allow' }
-  | { readonly decision: 'deny'; readonly reason: string; readonly next?: string }
+  | { readonly decision: 'deny'; readonly reason: string; readonly next?: string; readonly code?: 'NOT_ALLOWED' }
   | { readonly decision: 'hold'; readonly reason: string }
 
 export const ALLOW: Verdict = { decision: 'allow' }

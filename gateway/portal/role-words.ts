@@ -1,4 +1,5 @@
 /** What a role allows, in plain words. */
+import { maskWords } from '../model/mask.ts'
 import { type ApprovalRule, readOnly, type Role } from '../model/role.ts'
 import { type Protocol, protocolsOf, type Target } from '../model/target.ts'
 import type { RoleView } from './schema/access.ts'
@@ -48,7 +49,8 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const schemas = postgres.schemas.length === 0 ? '' : `, schemas ${list(postgres.schemas, 'and')} only`
     const deed = postgres.mode === 'read-only' ? 'Read' : 'Read and change'
     const no = postgres.mode === 'read-only' ? ' Statements that change something are refused.' : ''
-    return [`${deed} ${where}${schemas}.${no}`]
+    const masked = postgres.mask === undefined ? [] : [`These columns arrive masked: ${maskWords(postgres.mask)}.`]
+    return [`${deed} ${where}${schemas}.${no}`, ...masked]
   },
   http: ({ http }) => {
     if (http === undefined) return []

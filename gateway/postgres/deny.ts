@@ -23,7 +23,8 @@ export function fatal(why: unknown): Buffer {
 
 /** The session goes on after this one. */
 export function refused(verdict: Exclude<Verdict, { decision: 'allow' }>, role: Role): Buffer {
-  const readOnly = role.postgres.mode === 'read-only'
+  const isOfMode = verdict.decision !== 'deny' || verdict.code === undefined
+  const readOnly = isOfMode && role.postgres.mode === 'read-only'
   return report({
     severity: 'ERROR',
     code: readOnly ? '25006' : '42501',

@@ -1,4 +1,5 @@
 /** What this room asks of a judge of SQL. filters/ fits; the judge sees text and names, never bytes or sockets. */
+import type { MaskKind } from '../model/mask.ts'
 import type { Role } from '../model/role.ts'
 import type { Verdict } from '../model/statement.ts'
 
@@ -10,6 +11,9 @@ export type Judgement = {
   /** As `schema.table`. */
   readonly tables?: readonly string[]
 }
+
+/** `isText`: a text in its place is a value of the column's type. */
+export type ColumnMask = { readonly kind: MaskKind; readonly isText: boolean }
 
 /** As in ReadyForQuery: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E'
@@ -44,6 +48,11 @@ export type SqlJudge = {
   parse(name: string, text: string, types?: readonly number[]): Judgement | Promise<Judgement>
   /** The same text again, each time a portal made of it is executed. */
   execute(name: string, text: string): Judgement | Promise<Judgement>
+  /**
+   * How the values of a column are masked, by the numbers that a RowDescription has for its table and for it.
+   * `unknown`: they may not be shown. Absent: this judge knows of no masks.
+   */
+  maskOf?(table: number, column: number): ColumnMask | 'plain' | 'unknown'
   /** After each ReadyForQuery. */
   ready?(status: TransactionStatus): void
   /** The session is over. */

@@ -5,11 +5,12 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
+import type { Role } from '../model/role.ts'
 import type { ColumnMask, SqlJudge } from './judge.ts'
 import { cstring, FieldReader, message } from './message.ts'
 
 /** By column of a result; undefined: as it is. */
-type Plan = readonly (ColumnMask & { readonly keepsType: boolean } | undefined)[]
+type Plan = readonly ((ColumnMask & { readonly keepsType: boolean }) | undefined)[]
 type MaskOf = NonNullable<SqlJudge['maskOf']>
 
 const ROW_DESCRIPTION = 0x54
@@ -22,7 +23,16 @@ const MAX_HELD = 64 * 1024 * 1024
 /** Text, varchar, char(n) and name look the same in both formats. */
 const TEXT_TYPES = new Set([25, 1043, 1042, 19])
 const BINARY = 1
+const NOTHING = Buffer.alloc(0)
 const NULL_VALUE = Buffer.from([0xff, 0xff, 0xff, 0xff])
+
+/** @throws {Refusal} when the judge does not know of masks: the session cannot be. */
+export function maskingOf({ postgres }: Role, judge: SqlJudge): Masking | undefined {
+  if ((postgres.mask ?? []).length === 0) return undefined
+  const { maskOf } = judge
+  if (maskOf === undefined) throw new Refusal('UNAVAILABLE', 'This role masks columns, which is not possible here.')
+  return new Masking(maskOf.bind(judge))
+}
 
 export class Masking {
   readonly #maskOf: MaskOf
@@ -30,6 +40,8 @@ export class Masking {
   /** Of a message that is not whole yet. */
   #kept: Buffer[] = []
   #keptBytes = 0
+  /** How much there has to be before it is looked at again. */
+  #wanted = 0
   /** Bytes of a message under way that pass as they come. */
   #passing = 0
   #plan: Plan | undefined
@@ -56,12 +68,18 @@ export class Masking {
    * @throws {Refusal} when a column cannot be told apart from a masked one. @throws {MalformedMessage}
    */
   push(chunk: Buffer): Buffer {
+    if (this.#keptBytes + chunk.length < this.#wanted) {
+      this.#kept.push(chunk)
+      this.#keptBytes += chunk.length
+      return NOTHING
+    }
     const bytes = this.#keptBytes === 0 ? chunk : Buffer.concat([...this.#kept, chunk])
     const pieces: Buffer[] = []
     let at = 0
     let from = 0
     this.#kept = []
     this.#keptBytes = 0
+    this.#wanted = 0
     while (at < bytes.length) {
       if (this.#passing > 0) {
         const take = Math.min(this.#passing, bytes.length - at)
@@ -84,6 +102,7 @@ export class Masking {
         from = bytes.length
         this.#kept = [bytes.subarray(at)]
         this.#keptBytes = left
+        this.#wanted = left < 5 ? 5 : length + 1
         break
       }
       if (at > from) pieces.push(bytes.subarray(from, at))
@@ -99,7 +118,11 @@ export class Masking {
 
   #isHeld(type: number): boolean {
     if (type !== DATA_ROW) return type === ROW_DESCRIPTION || type === NO_DATA
-    if (this.#plan === undefined) throw new Refusal('NOT_ALLOWED', 'A result came without a description; under this role’s masks it cannot be shown.')
+    if (this.#plan === undefined)
+      throw new Refusal(
+        'NOT_ALLOWED',
+        'A result came without a description; under this role’s masks it cannot be shown.',
+      )
     return this.#plan.some((mask) => mask !== undefined)
   }
 
@@ -112,7 +135,7 @@ export class Masking {
   #description(type: number, whole: Buffer): Buffer {
     const isOurs = this.#described.shift() === 'ours'
     this.#plan = type === NO_DATA ? undefined : this.#planOf(whole.subarray(5))
-    return isOurs ? Buffer.alloc(0) : whole
+    return isOurs ? NOTHING : whole
   }
 
   #planOf(body: Buffer): Plan {
@@ -120,7 +143,8 @@ export class Masking {
     return Array.from({ length: fields.int16() }, () => {
       const name = fields.string()
       const table = fields.take(4).readUInt32BE(0)
-      const column = fields.int16()
+      const number = fields.int16()
+      const column = number > 0x7fff ? number - 0x1_0000 : number // those of the system are negative
       const type = fields.take(4).readUInt32BE(0)
       fields.take(6)
       const format = fields.int16()
@@ -128,9 +152,13 @@ export class Masking {
       const mask = this.#maskOf(table, column)
       if (mask === 'plain') return undefined
       if (mask === 'unknown')
-        throw new Refusal('NOT_ALLOWED', `Where column "${name.slice(0, 64)}" comes from was changed a moment ago; it cannot be told whether it is masked.`, {
-          next: 'Connect again in a few seconds.',
-        })
+        throw new Refusal(
+          'NOT_ALLOWED',
+          `Where column "${name.slice(0, 64)}" comes from was changed a moment ago; it cannot be told whether it is masked.`,
+          {
+            next: 'Connect again in a few seconds.',
+          },
+        )
       return { ...mask, keepsType: mask.isText && (format !== BINARY || TEXT_TYPES.has(type)) }
     })
   }

@@ -12,6 +12,7 @@ import { fatal } from './deny.ts'
 import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
 import { Gates } from './gates.ts'
 import type { SqlJudge, TransactionStatus } from './judge.ts'
+import { type Masking, maskingOf } from './mask.ts'
 import { readParameterStatus, readReport, report, TERMINATE } from './message.ts'
 import { Outcomes } from './outcomes.ts'
 import { Pipeline } from './pipeline.ts'
@@ -49,6 +50,7 @@ export class Relay {
   readonly #gates: Gates
   readonly #statements: Statements
   readonly #tripwire: Tripwire
+  readonly #masking: Masking | undefined
   #inbox: FrontendMessage[] = []
   #inboxBytes = 0
   #judging = false
@@ -73,8 +75,10 @@ export class Relay {
     this.#pipeline = new Pipeline(clock, (outcome) => this.#outcomes.add(outcome), sampleRows)
     this.#gates = new Gates(upstream.stream, () => parts.client.pause())
     const { road, admission } = session
+    this.#masking = maskingOf(admission.role, judge)
+    const masking = this.#masking
     const [pipeline, gates, outcomes] = [this.#pipeline, this.#gates, this.#outcomes]
-    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates, outcomes })
+    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates, outcomes, masking })
     this.#statements.onPill = () => {
       this.#holding = true
       this.#scanner.holdErrors(true)
@@ -208,8 +212,9 @@ export class Relay {
     if (client.isPaused() && !this.#isFull() && !upstream.stream.writableNeedDrain) client.resume()
   }
 
-  #fromTarget(chunk: Buffer): void {
+  #fromTarget(sent: Buffer): void {
     if (this.#end !== undefined) return
+    const chunk = this.#masking === undefined ? sent : this.#masked(this.#masking, sent)
     const { left } = this.#scanner
     const interrupts = this.#cutting !== undefined || this.#say.length > 0
     try {
@@ -235,6 +240,16 @@ export class Relay {
     const { rows, bytes } = this.#scanner.takeRows()
     if (rows > 0 || bytes > 0) this.#scanner.watchRows = this.#pipeline.counted(rows, bytes)
     this.#pump()
+  }
+
+  /** Nothing of what could not be masked goes on. */
+  #masked(masking: Masking, bytes: Buffer): Buffer {
+    try {
+      return masking.push(bytes)
+    } catch (failure) {
+      this.cut(failure)
+      return Buffer.alloc(0)
+    }
   }
 
   #hand(pieces: readonly Buffer[]): void {

@@ -11,6 +11,7 @@ import { refused } from './deny.ts'
 import { type FrontendMessage, readParameters } from './frontend.ts'
 import type { Gates } from './gates.ts'
 import type { Judgement, SqlJudge } from './judge.ts'
+import type { Masking } from './mask.ts'
 import { cstring, int16, message } from './message.ts'
 import { Names, type Prepared } from './names.ts'
 import type { Outcomes } from './outcomes.ts'
@@ -23,9 +24,12 @@ export type StatementParts = {
   readonly pipeline: Pipeline
   readonly gates: Gates
   readonly outcomes: Outcomes
+  /** Undefined: nothing is masked for the role. */
+  readonly masking?: Masking | undefined
 }
 
 type Sql = { readonly text: string; readonly parameters?: readonly (string | null)[] }
+type Executed = { readonly portal: string; readonly prepared?: Prepared }
 type Asked = () => Judgement | Promise<Judgement>
 
 /** Characters of one parameter value that are recorded. */
@@ -75,6 +79,7 @@ export class Statements {
         return this.#execute(message.portal, message.bytes)
       case 'describe':
         pipeline.sent('describe')
+        this.#parts.masking?.asked()
         return gates.append(message.bytes)
       case 'close':
         pipeline.sent('close', { undo: this.#names.close(message.what, message.name) })
@@ -143,26 +148,28 @@ export class Statements {
     if (prepared !== undefined)
       return answered(
         () => judge.execute(prepared.name, prepared.text),
-        (judgement) => this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, prepared),
+        (judgement) =>
+          this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, { portal: portalName, prepared }),
         prepared.text,
       )
     // Made by SQL: a PREPARE that was bound by message, or a cursor that is executed as a portal.
     const text = portal === undefined ? `FETCH ALL FROM ${quoted(portalName)}` : `EXECUTE ${quoted(portal.statement)}`
     return answered(
       () => judge.query(text),
-      (judgement) => this.#run('execute', bytes, { text, ...values }, judgement),
+      (judgement) => this.#run('execute', bytes, { text, ...values }, judgement, { portal: portalName }),
       text,
     )
   }
 
-  #run(kind: 'query' | 'execute' | 'call', bytes: Buffer, sql: Sql, judgement: Judgement, prepared?: Prepared): void {
-    const { pipeline, gates } = this.#parts
-    this.#recordParses(prepared)
+  #run(kind: 'query' | 'execute' | 'call', bytes: Buffer, sql: Sql, judgement: Judgement, executed?: Executed): void {
+    const { pipeline, gates, masking } = this.#parts
+    this.#recordParses(executed?.prepared)
     if (judgement.verdict.decision !== 'allow') {
       this.#refuse(kind, pillName(kind), sql, judgement)
       return
     }
-    const gate = gates.hold(bytes)
+    const isMasked = executed !== undefined && masking !== undefined
+    const gate = gates.hold(isMasked ? Buffer.concat([masking.describe(executed.portal), bytes]) : bytes)
     const n = this.#record(sql, judgement, ALLOW, gate)
     pipeline.sent(kind, { n })
   }

@@ -1,7 +1,8 @@
-/** `npm run corpus -- sql|shell FILE.jsonl [--json]`: grades a file of cases. Exits with 1 when a verdict is wrong. */
+/** `npm run corpus -- sql|shell|mask FILE.jsonl [--json]`: grades a file of cases. Exits with 1 when a verdict is wrong. */
 
 const graders: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
   sql: async (args) => (await import('./sql.ts')).gradeSql(args),
+  mask: async (args) => (await import('./mask.ts')).runMasks(args),
   shell: async (args) => (await (await import('./shell.ts')).run(args)) === 0,
 }
 

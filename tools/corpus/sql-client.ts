@@ -7,7 +7,7 @@ import { logIn } from '../../gateway/postgres/upstream.ts'
 
 export type Answer = { readonly type: string; readonly body: Buffer }
 
-/** As the corpus writes them: `["P", "name", "sql"]` (and types, by name, if need be), `["B", "portal", "statement", ["1"]]`, `["S"]`… */
+/** As the corpus writes them: `["P", "name", "sql"]` (and types, by name, if need be), `["B", "portal", "statement", ["1"]]` (and `"binary"`, for the results), `["S"]`… */
 export type Step = readonly [string, ...(string | readonly string[])[]]
 
 /** The number of a function, given with its argument types, or of a type. */
@@ -27,6 +27,8 @@ const values = (parts: readonly string[]): Buffer =>
   Buffer.concat([int16(parts.length), ...parts.flatMap((p) => [int32(Buffer.byteLength(p)), Buffer.from(p)])])
 const numbers = async (names: readonly string[], oid: OidOf | undefined): Promise<Buffer> =>
   Buffer.concat([int16(names.length), ...(await Promise.all(names.map(async (n) => int32((await oid?.(n)) ?? 0))))])
+const resultFormats = (format: Step[number] | undefined): Buffer =>
+  format === 'binary' ? Buffer.concat([int16(1), int16(1)]) : int16(0)
 /** Without the builder's guard: a NUL in the text is what some cases are about. */
 const raw = (words: string): Buffer => Buffer.from(`${words}\0`)
 
@@ -144,14 +146,21 @@ export class SqlClient {
 }
 
 async function encode(step: Step, oid: OidOf | undefined): Promise<Buffer> {
-  const [kind, first, second, third] = step
+  const [kind, first, second, third, fourth] = step
   switch (kind) {
     case 'Q':
       return message('Q', raw(text(first)))
     case 'P':
       return message('P', cstring(text(first)), raw(text(second)), await numbers(texts(third), oid))
     case 'B':
-      return message('B', cstring(text(first)), cstring(text(second)), int16(0), values(texts(third)), int16(0))
+      return message(
+        'B',
+        cstring(text(first)),
+        cstring(text(second)),
+        int16(0),
+        values(texts(third)),
+        resultFormats(fourth),
+      )
     case 'E':
       return message('E', cstring(text(first)), int32(0))
     case 'F':

@@ -8,6 +8,7 @@ import { createGrants } from '../../gateway/grants/grants.ts'
 import type { Identity, Subject, Username } from '../../gateway/model/identity.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { after, wallClock } from '../../gateway/model/moment.ts'
+import type { MaskRule } from '../../gateway/model/mask.ts'
 import type { Role } from '../../gateway/model/role.ts'
 import type { Target } from '../../gateway/model/target.ts'
 import { createPostgresTerminator } from '../../gateway/postgres/postgres.ts'
@@ -46,7 +47,7 @@ const allowed = (needs: string): readonly string[] =>
       /[.:]/.test(entry) ? [entry] : [`extension:${entry}`, `public.${entry}`, `app.${entry}`, `pg_catalog.${entry}`],
     )
 
-function role(needs: string, databases: readonly string[]): Role {
+function role(needs: string, databases: readonly string[], mask: readonly MaskRule[]): Role {
   return {
     name: roleName(needs),
     description: '',
@@ -69,21 +70,23 @@ function role(needs: string, databases: readonly string[]): Role {
       denyFunctions: [],
       statementTimeoutMs: 0,
       recordParameters: true,
-      sampleRows: 0,
+      sampleRows: mask.length === 0 ? 0 : 10,
+      mask,
     },
   }
 }
 
-/** @param needs every `needs` of the file; '' for none. @param databases that may be named. */
+/** @param needs every `needs` of the file; '' for none. @param databases that may be named. @param mask what each role masks. */
 export async function openCorpusGateway(
   server: PostgresServer,
   needs: readonly string[],
   databases: readonly string[],
+  mask: readonly MaskRule[] = [],
 ): Promise<CorpusGateway> {
   await using opened = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'sallyport-corpus-'))
   opened.defer(() => rm(directory, { recursive: true, force: true }))
-  const roles = needs.map((need) => role(need, databases))
+  const roles = needs.map((need) => role(need, databases, mask))
   const target = {
     name: TARGET,
     description: '',

@@ -271,7 +271,7 @@ const said = (parsed: Parsed | undefined, tables: readonly string[]): SqlJudgeme
 const refusal = (reason: string, parsed?: Parsed, tables: readonly string[] = [], next = NEXT): Found => ({
   judgement: {
     ...said(parsed, tables),
-    verdict: { decision: 'deny', reason, next },
+    verdict: { decision: 'deny', reason, next, ...(next === MASK_NEXT ? { code: 'NOT_ALLOWED' as const } : {}) },
   },
   effects: [],
 })

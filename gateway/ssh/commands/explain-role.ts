@@ -1,4 +1,5 @@
 /** explain-role: what a role lets you do, in plain words. */
+import { maskWords } from '../../model/mask.ts'
 import { Refusal } from '../../model/refusal.ts'
 import { type CommandList, READ_ONLY_DEFAULTS, type Role } from '../../model/role.ts'
 import { commandsOf, usageOf } from '../command-grants.ts'
@@ -88,5 +89,9 @@ function postgresWords({ postgres }: Role): readonly string[] {
     mode,
     ...(postgres.schemas.length === 0 ? [] : [`- Only in the schemas ${postgres.schemas.join(', ')}.`]),
     ...(postgres.databases.length === 0 ? [] : [`- Only in the databases ${postgres.databases.join(', ')}.`]),
+    ...(postgres.denyFunctions.length === 0 ? [] : [`- Without the functions ${postgres.denyFunctions.join(', ')}.`]),
+    ...(postgres.mask === undefined
+      ? []
+      : [`- Masked columns, which nothing can be computed with: ${maskWords(postgres.mask)}.`]),
   ]
 }
