@@ -7,7 +7,7 @@
 export const MASK_KINDS = ['partial', 'hash', 'full', 'null'] as const
 export type MaskKind = (typeof MASK_KINDS)[number]
 
-/** Undefined: any. Names as the database keeps them. */
+/** Undefined stands for every one. Names as the database keeps them. */
 export type MaskRule = {
   readonly schema: string | undefined
   readonly table: string | undefined

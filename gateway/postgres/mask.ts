@@ -29,9 +29,9 @@ const NULL_VALUE = Buffer.from([0xff, 0xff, 0xff, 0xff])
 /** @throws {Refusal} when the judge does not know of masks: the session cannot be. */
 export function maskingOf({ postgres }: Role, judge: SqlJudge): Masking | undefined {
   if ((postgres.mask ?? []).length === 0) return undefined
-  const { maskOf } = judge
-  if (maskOf === undefined) throw new Refusal('UNAVAILABLE', 'This role masks columns, which is not possible here.')
-  return new Masking(maskOf.bind(judge))
+  if (judge.maskOf === undefined)
+    throw new Refusal('UNAVAILABLE', 'This role masks columns, which is not possible here.')
+  return new Masking((table, column) => judge.maskOf?.(table, column) ?? 'unknown')
 }
 
 export class Masking {
@@ -194,7 +194,7 @@ export class Masking {
 /** `anna.schmidt@example.com` → `a***@example.com`; else the last quarter, four characters at most. */
 export function partial(text: string): string {
   const at = text.lastIndexOf('@')
-  const characters = [...(at > 0 ? text.slice(0, at) : text.trimEnd())]
+  const characters = Array.from(at > 0 ? text.slice(0, at) : text.trimEnd())
   if (at > 0) return `${characters.length >= 4 ? characters[0] : ''}***${text.slice(at)}`
   const shown = Math.min(4, Math.floor(characters.length / 4))
   return `***${shown === 0 ? '' : characters.slice(-shown).join('')}`

@@ -31,12 +31,13 @@ const all = described(
 )
 const secrets = row('1', 'anna.b@example.com', '4711', 'x', 'hashed', 'secret', '7', '(0,1)')
 
+const shape = (text: string) => text.replaceAll(/[0-9a-f]{16}/g, 'HASH')
+
 t.test('whatever is cut where, the same comes out', async (t) => {
   const stream = Buffer.concat([all, secrets, row(null, null, null, null, null, null, null, null), secrets, done])
   const whole = new Masking(maskOf).push(stream).toString('latin1')
   t.match(whole, /a\*\*\*@example\.com/)
   t.notMatch(whole, /anna|4711|hashed|secret/)
-  const shape = (text: string) => text.replaceAll(/[0-9a-f]{16}/g, 'HASH')
   for (let at = 1; at < stream.length; at++) {
     const masking = new Masking(maskOf)
     const both = Buffer.concat([masking.push(stream.subarray(0, at)), masking.push(stream.subarray(at))])
@@ -61,22 +62,23 @@ t.test('a table that nobody knows, a row of another width, a broken length', asy
   t.throws(() => new Masking(maskOf).push(Buffer.from([0x54, 0x7f, 0, 0, 0])), { name: 'MalformedMessage' })
 })
 
+const binary = (type: number) => Buffer.concat([described(column('c', 16_400, 6, type, 1)), row('secret'), done])
+
 t.test('a binary value of another type than text becomes NULL', async (t) => {
-  const stream = (type: number) => Buffer.concat([described(column('c', 16_400, 6, type, 1)), row('secret'), done])
-  t.ok(new Masking(maskOf).push(stream(25)).includes('***'))
-  t.notOk(new Masking(maskOf).push(stream(70_000)).includes('***'))
-  t.ok(new Masking(maskOf).push(stream(70_000)).includes(Buffer.from([0xff, 0xff, 0xff, 0xff])))
+  t.ok(new Masking(maskOf).push(binary(25)).includes('***'))
+  t.notOk(new Masking(maskOf).push(binary(70_000)).includes('***'))
+  t.ok(new Masking(maskOf).push(binary(70_000)).includes(Buffer.from([0xff, 0xff, 0xff, 0xff])))
 })
 
 t.test('the answer to our own question is kept from the client, in its place among theirs', async (t) => {
   const masking = new Masking(maskOf)
   const one = described(column('c', 16_400, 2, 25))
   masking.asked()
-  t.match(masking.describe('p').toString('latin1'), /^D\0\0\0\x07Pp\0$/)
+  t.same(masking.describe('p'), message('D', Buffer.from('Pp\0')))
   masking.asked()
   const said = masking.push(Buffer.concat([one, one, row('anna@x'), message('s'), message('n')])).toString('latin1')
   t.equal(said.split('T\0').length, 2)
-  t.match(said, /n\0\0\0\x04$/)
+  t.ok(said.endsWith(message('n').toString('latin1')))
   masking.describe('q')
   masking.push(done)
   t.ok(masking.push(Buffer.concat([one, row('anna@x')])).includes('c\0'), 'what an error skipped is owed no more')

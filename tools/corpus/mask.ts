@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { MaskRule } from '../../gateway/model/mask.ts'
+import { int32 } from '../../gateway/postgres/message.ts'
 import { startPostgres } from '../../test/fixtures/postgres.ts'
 import { type Answer, refusals, SqlClient, type Step } from './sql-client.ts'
 import { loadFixture, TEMPLATE } from './sql-fixture.ts'
@@ -38,8 +39,7 @@ export const CORPUS_MASKS: readonly MaskRule[] = [
   rule(undefined, 'ssn', 'full'),
   rule('salaries', undefined, 'null', 'hr'),
 ]
-/** In text and, for the numbers, as four bytes. */
-const SECRET = /anary|078-05|5551|4711|98765|\0\0\x12\x67|\0\x01\x81\xcd/
+const SECRETS = ['anary', '078-05', '5551', '4711', '98765', ...[4711, 98_765].map((n) => int32(n).toString('latin1'))]
 
 /** @returns the cases that went wrong; undefined when there is no such server here. */
 export async function gradeMasks(file: string, version: 15 | 18): Promise<readonly Wrong[] | undefined> {
@@ -89,8 +89,8 @@ const waysOf = (sql: string): readonly (readonly Step[])[] => {
 
 function verdictOf({ shows = [], verdict }: Case, answers: readonly Answer[]): string {
   const said = answers.map(({ body }) => body.toString('latin1')).join('\n')
-  const secret = SECRET.exec(said)
-  if (secret !== null) return `a masked value: …${said.slice(Math.max(0, secret.index - 20), secret.index + 30)}`
+  const at = SECRETS.map((secret) => said.indexOf(secret)).find((found) => found >= 0)
+  if (at !== undefined) return `a masked value: …${said.slice(Math.max(0, at - 20), at + 30)}`
   const [refused] = refusals(answers)
   if (refused !== undefined) return verdict === 'deny' ? 'deny' : `deny: ${refused}`
   const failed = answers.find(({ type }) => type === 'E')

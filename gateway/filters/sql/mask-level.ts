@@ -29,6 +29,8 @@ const missing: Meaning = { kind: 'missing' }
 export class Level {
   readonly outer: Level | undefined
   readonly depth: number
+  /** This one, and those around it. */
+  readonly #all: readonly Level[]
   readonly #sources: Source[] = []
   readonly #aliases = new Map<string, Source[]>()
   readonly #masked = new Map<string, Mask>()
@@ -38,7 +40,8 @@ export class Level {
 
   constructor(outer: Level | undefined) {
     this.outer = outer
-    this.depth = outer === undefined ? 0 : outer.depth + 1
+    this.#all = [this, ...(outer === undefined ? [] : outer.#all)]
+    this.depth = this.#all.length
   }
 
   add(source: Source): void {
@@ -94,7 +97,7 @@ export class Level {
   /** `column`, in this query or any around it. */
   anywhere(column: string): Meaning {
     let isKnown = false
-    for (let level: Level | undefined = this; level !== undefined; level = level.outer) {
+    for (const level of this.#all) {
       const meaning = level.own(column)
       if (meaning.kind === 'masked' || meaning.kind === 'row') return meaning
       isKnown ||= meaning.kind === 'plain'
@@ -106,7 +109,7 @@ export class Level {
   qualified(alias: string, column: string): Meaning {
     let isKnown = false
     let isNamed = false
-    for (let level: Level | undefined = this; level !== undefined; level = level.outer)
+    for (const level of this.#all)
       for (const source of level.aliased(alias)) {
         isNamed = true
         const found = source.outputs.find(({ name }) => name === column)
@@ -121,7 +124,7 @@ export class Level {
 
   /** `alias.*`, in this query or any around it; without an alias everything. */
   row(alias: string | undefined): Mask | undefined {
-    for (let level: Level | undefined = this; level !== undefined; level = level.outer) {
+    for (const level of this.#all) {
       const [mask] = (alias === undefined ? level.sources : level.aliased(alias)).flatMap(masksOf)
       if (mask !== undefined) return mask
     }

@@ -118,7 +118,6 @@ class QueryWalk implements FromParts {
     const known = new Map(queries)
     const all = list(child(clause, 'ctes')).map((cte) => child(cte, 'CommonTableExpr'))
     const isRecursive = child(clause, 'recursive') === true
-    const nameOf = (cte: Tree): string => text(child(cte, 'ctename')) ?? ''
     // Each may name each: that is only sound where none hands on a masked column.
     if (isRecursive) for (const cte of all) known.set(nameOf(cte), { outputs: [], isExact: false, isOpen: true })
     for (const cte of all) {
@@ -307,4 +306,5 @@ class QueryWalk implements FromParts {
   }
 }
 
+const nameOf = (cte: Tree): string => text(child(cte, 'ctename')) ?? ''
 const word = (field: Tree): string => text(child(field, 'String', 'sval')) ?? ''
