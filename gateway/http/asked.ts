@@ -1,6 +1,6 @@
 /** One request as it will be judged, recorded and sent: the same bytes each time. What two readers could read differently is refused. */
-import type { IncomingMessage } from 'node:http'
 import { MalformedMessage } from '../model/refusal.ts'
+import type { Head } from './call.ts'
 
 /** Name in lower case; the value as it came, in latin1. */
 export type Field = readonly [name: string, value: string]
@@ -27,20 +27,18 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const NEVER = new Set(['CONNECT', 'TRACE', 'TRACK'])
 
 /** @throws {MalformedMessage} with a sentence for the person; the connection ends. */
-export function readRequest(
-  request: Pick<IncomingMessage, 'method' | 'url' | 'httpVersion' | 'rawHeaders'>,
-  how: { readonly encodedSlashes: boolean },
-): Asked {
-  const { method = '', url = '', httpVersion, rawHeaders } = request
-  if (httpVersion !== '1.1') throw new MalformedMessage('This door speaks HTTP/1.1.')
+export function readRequest(head: Head, how: { readonly encodedSlashes: boolean }): Asked {
+  const { method, url, version } = head
+  if (version !== '1.1' && version !== '2.0') throw new MalformedMessage('This door speaks HTTP/1.1 and HTTP/2.')
+  if (!TOKEN.test(method)) throw new MalformedMessage('The method is no word.')
   if (NEVER.has(method)) throw new MalformedMessage(`${method} is not for a gateway.`)
-  const fields = readFields(rawHeaders)
+  const fields = readFields(head.fields)
   if (valueOf(fields, 'host') === undefined) throw new MalformedMessage('A request has one Host header.')
   const mark = url.indexOf('?')
   const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)]
   const wrong = url.length > LONGEST_URL ? 'The address is too long.' : wrongPath(path, query, how)
   if (wrong !== undefined) throw new MalformedMessage(wrong)
-  return { method, url, path, query, fields, body: bodyOf(fields) }
+  return { method, url, path, query, fields, body: bodyOf(fields, head.hasBody) }
 }
 
 /** Why a path can be read in more than one way; undefined when it cannot. */
@@ -71,8 +69,8 @@ function readFields(raw: readonly string[]): readonly Field[] {
   return fields
 }
 
-/** RFC 9112 §6.3, and stricter: one length or one `chunked`, never both, never twice. */
-function bodyOf(fields: readonly Field[]): Asked['body'] {
+/** RFC 9112 §6.3, and stricter: one length or one `chunked`, never both, never twice. HTTP/2 says by itself whether there is one. */
+function bodyOf(fields: readonly Field[], hasBody: boolean | undefined): Asked['body'] {
   const lengths = valuesOf(fields, 'content-length')
   const codings = valuesOf(fields, 'transfer-encoding')
   if (lengths.length + codings.length > 1) throw new MalformedMessage('The request says more than once how long it is.')
@@ -82,10 +80,12 @@ function bodyOf(fields: readonly Field[]): Asked['body'] {
     if (coding.toLowerCase() !== 'chunked') throw new MalformedMessage('The body may be chunked, and nothing else.')
     return { kind: 'chunked' }
   }
-  if (length === undefined) return { kind: 'none' }
+  if (length === undefined) return { kind: hasBody === true ? 'chunked' : 'none' }
   if (!/^\d{1,15}$/.test(length)) throw new MalformedMessage('The length of the body is not a number.')
   const bytes = Number(length)
-  return bytes === 0 ? { kind: 'none' } : { kind: 'length', bytes }
+  if (bytes === 0) return { kind: 'none' }
+  if (hasBody === false) throw new MalformedMessage('The body that was announced is not there.')
+  return { kind: 'length', bytes }
 }
 
 export const valuesOf = (fields: readonly Field[], name: string): readonly string[] =>

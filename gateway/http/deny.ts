@@ -1,9 +1,10 @@
 /** A "no" in the words of HTTP: a page for people, JSON for programs, a reference for both. */
 import { randomBytes } from 'node:crypto'
-import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../model/log.ts'
 import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
+import type { Answer } from './call.ts'
+import { sayOn } from './http1-call.ts'
 import { html, newNonce, type Page, pagePolicy } from './pages.ts'
 
 /** A refusal whose status is not that of its code. */
@@ -60,52 +61,38 @@ export type Saying = {
   readonly title?: string
 }
 
-const LINGER_MS = 1000
-const COMMON = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' }
+const COMMON = [
+  ...['cache-control', 'no-store'],
+  ...['x-content-type-options', 'nosniff'],
+  ...['referrer-policy', 'no-referrer'],
+]
 
-/** Does nothing when an answer is already under way. The connection goes on only when the request was read to its end. */
-export function sendDenial(response: ServerResponse, no: Denial, how: Saying): void {
-  if (response.headersSent || response.destroyed) return
-  const { headers, body } = written(no, how)
-  const { req: request } = response
-  if (!request.complete) response.shouldKeepAlive = false
-  response.writeHead(no.status, {
-    ...headers,
-    ...(how.cookies === undefined ? {} : { 'set-cookie': [...how.cookies] }),
-  })
-  if (request.method !== 'HEAD') response.write(body)
-  if (request.complete) {
-    response.end()
-    return
-  }
-  // Closed with bytes unread, TCP would take the answer back; so what still comes is thrown away for a moment.
-  const late = setTimeout(() => response.end(), LINGER_MS)
-  request.once('close', () => clearTimeout(late))
-  request.once('end', () => {
-    clearTimeout(late)
-    response.end()
-  })
-  request.resume()
+/** Does nothing when an answer is already under way. */
+export function sendDenial(answer: Answer, no: Denial, how: Saying): void {
+  if (answer.hasBegun || answer.isGone) return
+  const { fields, body } = written(no, how)
+  answer.say(no.status, fields, body)
 }
 
 /** The same where an upgrade was asked for. */
 export function endUpgrade(socket: Duplex, no: Denial, how: Saying): void {
-  if (socket.destroyed || !socket.writable) return
-  const { headers, body } = written(no, how)
-  const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.end(`HTTP/1.1 ${no.status} ${STATUS_CODES[no.status] ?? ''}\r\n${lines.join('')}\r\n${body}`)
+  const { fields, body } = written(no, how)
+  sayOn(socket, no.status, fields, body)
 }
 
-function written(no: Denial, how: Saying): { readonly headers: Record<string, string>; readonly body: string } {
+function written(no: Denial, how: Saying): { readonly fields: readonly string[]; readonly body: string } {
   const nonce = newNonce()
   const body = how.isPage ? html(pageOf(no, how), nonce) : `${JSON.stringify(jsonOf(no, how))}\n`
   return {
-    headers: {
+    fields: [
       ...COMMON,
-      ...(how.isPage ? { 'content-security-policy': pagePolicy(nonce) } : {}),
-      'content-type': how.isPage ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8',
-      'content-length': String(Buffer.byteLength(body)),
-    },
+      ...(how.isPage ? ['content-security-policy', pagePolicy(nonce)] : []),
+      'content-type',
+      how.isPage ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8',
+      'content-length',
+      String(Buffer.byteLength(body)),
+      ...(how.cookies ?? []).flatMap((cookie) => ['set-cookie', cookie]),
+    ],
     body,
   }
 }

@@ -1,5 +1,6 @@
 /** The way of one request: whose name, readable, who, whose page, live grant, judged and journalled, then forwarded. Never another order. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/refusal.ts'
@@ -7,11 +8,14 @@ import type { HttpScope } from '../model/role.ts'
 import { isAboutAccess, noAccess } from './access-words.ts'
 import { type Asked, readRequest, valueOf } from './asked.ts'
 import { type Assertion, Assertions } from './assertion.ts'
+import type { Answer, Call, Head } from './call.ts'
 import { goneCookie, WEB_COOKIE } from './cookies.ts'
 import { denial, endUpgrade, HttpRefusal, type Saying, sendDenial } from './deny.ts'
 import { Exchange } from './exchange.ts'
 import { towardsTarget } from './fields.ts'
 import { beginHandOver, ENTER_PATH, finishHandOver, OWN_PREFIX, SIGN_OUT_PATH, webSecretOf } from './hand-over.ts'
+import { http1Call, http1Head } from './http1-call.ts'
+import { http2Call } from './http2-call.ts'
 import type { LiveSession, UnderWay } from './live-session.ts'
 import { recordedFields, recordedText } from './masking.ts'
 import { fromOwnPages } from './origin-rule.ts'
@@ -26,8 +30,8 @@ const LONGEST_VERSION = 200
 
 /** What is known so far, for whoever has to say no. */
 type Knowledge = { place?: Place; asked?: Asked; identity?: Identity }
-type Answer =
-  | { readonly kind: 'request'; readonly response: ServerResponse }
+type Way =
+  | { readonly kind: 'request'; readonly answer: Answer }
   | { readonly kind: 'websocket'; readonly socket: Duplex }
 
 export class Door implements HttpDoor {
@@ -50,12 +54,12 @@ export class Door implements HttpDoor {
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
-    request.on('error', () => undefined)
-    response.on('error', () => response.destroy())
-    const known: Knowledge = {}
-    this.#request(request, response, known).catch((why: unknown) =>
-      this.#deny(why, known, { kind: 'request', response }),
-    )
+    this.#serve(http1Call(request, response))
+  }
+
+  stream(stream: ServerHttp2Stream, fields: readonly string[]): void {
+    const call = http2Call(stream, fields)
+    if (call !== undefined) this.#serve(call)
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -71,33 +75,41 @@ export class Door implements HttpDoor {
     return this.#visits.close()
   }
 
-  async #request(request: IncomingMessage, response: ServerResponse, known: Knowledge): Promise<void> {
-    const { place, asked } = this.#read(request, known)
-    if (asked.path.startsWith(OWN_PREFIX)) return this.#own(asked, place, response)
-    const session = await this.#session(request, known)
-    if (session === undefined) return this.#stranger(asked, place, response)
+  #serve(call: Call): void {
+    const known: Knowledge = {}
+    this.#request(call, known).catch((why: unknown) => this.#deny(why, known, { kind: 'request', answer: call.answer }))
+  }
+
+  async #request(call: Call, known: Knowledge): Promise<void> {
+    const { answer, body } = call
+    const address = plainAddress(call.address)
+    const { place, asked } = this.#read(call.head, known)
+    if (asked.path.startsWith(OWN_PREFIX)) return this.#own(asked, place, answer)
+    const session = await this.#session(address, known)
+    if (session === undefined) return this.#stranger(asked, place, answer)
     fromOwnPages(asked, place, session.endpoint, 'request')
     const assertion = await this.#assertion(session, place)
-    const fields = await this.#fields(session, { asked, place, request, assertion })
-    if (response.destroyed) return
-    const deny = (why: unknown) => this.#deny(why, known, { kind: 'request', response })
+    const fields = await this.#fields(session, { asked, place, address, assertion })
+    if (answer.isGone) return
+    const deny = (why: unknown) => this.#deny(why, known, { kind: 'request', answer })
     const { idleMs } = this.#parts.settings
     this.#go(
       session,
       { asked, assertion, fields, kind: 'request' },
       deny,
-      (scope) => new Exchange({ session, place, asked, scope, request, response, idleMs, deny }),
+      (scope) => new Exchange({ session, place, asked, scope, body, answer, idleMs, deny }),
     )
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, early: Buffer, known: Knowledge): Promise<void> {
-    const { place, asked } = this.#read(request, known)
+    const address = plainAddress(request.socket.remoteAddress ?? '')
+    const { place, asked } = this.#read(http1Head(request), known)
     checkHandshake(asked)
-    const session = asked.path.startsWith(OWN_PREFIX) ? undefined : await this.#session(request, known)
+    const session = asked.path.startsWith(OWN_PREFIX) ? undefined : await this.#session(address, known)
     if (session === undefined) throw notSignedIn()
     fromOwnPages(asked, place, session.endpoint, 'websocket')
     const assertion = await this.#assertion(session, place)
-    const fields = await this.#fields(session, { asked, place, request, assertion })
+    const fields = await this.#fields(session, { asked, place, address, assertion })
     if (socket.destroyed) return
     const deny = (why: unknown) => this.#deny(why, known, { kind: 'websocket', socket })
     const { headersMs } = this.#parts.settings
@@ -109,22 +121,22 @@ export class Door implements HttpDoor {
     )
   }
 
-  #read(request: IncomingMessage, known: Knowledge): { readonly place: Place; readonly asked: Asked } {
+  #read(head: Head, known: Knowledge): { readonly place: Place; readonly asked: Asked } {
     const { settings, road } = this.#parts
-    const place = this.#placeOf(request.headers.host)
+    const place = this.#placeOf(head.host)
     if (place === undefined)
       throw new HttpRefusal(421, 'NOT_FOUND', 'Nothing is served under this name.', {
         next: `The gateway is at ${settings.publicUrl}.`,
       })
     known.place = place
     const encodedSlashes = road.admit.target(place.target)?.http?.encodedSlashes === true
-    const asked = readRequest(request, { encodedSlashes })
+    const asked = readRequest(head, { encodedSlashes })
     known.asked = asked
     return { place, asked }
   }
 
   /** Undefined for a stranger. */
-  async #session(request: IncomingMessage, known: Knowledge): Promise<LiveSession | undefined> {
+  async #session(address: string, known: Knowledge): Promise<LiveSession | undefined> {
     const { asked, place } = known
     const secret = asked && webSecretOf(asked)
     if (asked === undefined || place === undefined || secret === undefined) return undefined
@@ -133,7 +145,7 @@ export class Door implements HttpDoor {
     known.identity = visitor.identity
     try {
       return await visitor.session({
-        address: addressOf(request),
+        address,
         version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
       })
     } catch (failure) {
@@ -152,14 +164,14 @@ export class Door implements HttpDoor {
     about: {
       readonly asked: Asked
       readonly place: Place
-      readonly request: IncomingMessage
+      readonly address: string
       readonly assertion: Assertion
     },
   ): Promise<readonly string[]> {
     const { username, groups } = session.admission.identity
     return towardsTarget(about.asked, session.endpoint, {
       place: about.place,
-      clientAddress: addressOf(about.request),
+      clientAddress: about.address,
       assertion: about.assertion.token,
       username,
       groups,
@@ -201,9 +213,9 @@ export class Door implements HttpDoor {
   }
 
   /** Paths that are the gateway's on every target's name. */
-  async #own(asked: Asked, place: Place, response: ServerResponse): Promise<void> {
+  async #own(asked: Asked, place: Place, answer: Answer): Promise<void> {
     const { sessions } = this.#parts
-    if (asked.path === ENTER_PATH && asked.method === 'GET') return finishHandOver(asked, place, sessions, response)
+    if (asked.path === ENTER_PATH && asked.method === 'GET') return finishHandOver(asked, place, sessions, answer)
     if (asked.path === SIGN_OUT_PATH && asked.method === 'POST') {
       fromOwnPages(asked, place, {}, 'request')
       const secret = webSecretOf(asked)
@@ -211,34 +223,33 @@ export class Door implements HttpDoor {
         await sessions.end(secret, place.target)
         await this.#visits.forget(secret, place.target, new Refusal('NOT_SIGNED_IN', 'You signed out.'))
       }
-      response.writeHead(204, { 'set-cookie': goneCookie(WEB_COOKIE), 'cache-control': 'no-store' }).end()
+      answer.say(204, ['set-cookie', goneCookie(WEB_COOKIE), 'cache-control', 'no-store'], '')
       return
     }
     throw new Refusal('NOT_FOUND', 'There is nothing here.')
   }
 
   /** A browser goes to the portal and comes back; everybody else is told. */
-  #stranger(asked: Asked, place: Place, response: ServerResponse): void {
+  #stranger(asked: Asked, place: Place, answer: Answer): void {
     if (!isPage(asked) || (asked.method !== 'GET' && asked.method !== 'HEAD')) throw notSignedIn()
     const { location, cookie } = beginHandOver(asked, place, this.#parts.settings, asked.url)
-    response
-      .writeHead(302, { location, 'set-cookie': cookie, 'cache-control': 'no-store', 'content-length': '0' })
-      .end()
+    const fields = ['location', location, 'set-cookie', cookie, 'cache-control', 'no-store', 'content-length', '0']
+    answer.say(302, fields, '')
   }
 
-  #deny(why: unknown, known: Knowledge, answer: Answer): void {
-    this.#explain(why, known, answer).catch((error: unknown) => {
+  #deny(why: unknown, known: Knowledge, way: Way): void {
+    this.#explain(why, known, way).catch((error: unknown) => {
       this.#parts.notes.log({ level: 'error', room: 'http', message: 'a refusal could not be explained', error })
-      if (answer.kind === 'request') answer.response.destroy()
-      else answer.socket.destroy()
+      if (way.kind === 'request') way.answer.breakOff()
+      else way.socket.destroy()
     })
   }
 
-  async #explain(why: unknown, { place, asked, identity }: Knowledge, answer: Answer): Promise<void> {
+  async #explain(why: unknown, { place, asked, identity }: Knowledge, way: Way): Promise<void> {
     const { settings, notes, road } = this.#parts
     const where = `${asked?.method ?? '?'} ${place?.target ?? '?'}${asked?.path.slice(0, LONGEST_VERSION) ?? ''}`
     let no = denial(why, where, notes.log)
-    const page = asked !== undefined && answer.kind === 'request' && isPage(asked)
+    const page = asked !== undefined && way.kind === 'request' && isPage(asked)
     let saying: Saying = { isPage: page }
     if (place !== undefined && asked !== undefined) {
       const returnTo = asked.method === 'GET' && !asked.path.startsWith(OWN_PREFIX) ? asked.url : '/'
@@ -256,8 +267,8 @@ export class Door implements HttpDoor {
       } else if (why instanceof Refusal && (why.code === 'NOT_SIGNED_IN' || why.code === 'MFA_MISSING'))
         saying = { ...saying, ...this.#signInAgain(asked, place, returnTo, why) }
     }
-    if (answer.kind === 'request') sendDenial(answer.response, no, saying)
-    else endUpgrade(answer.socket, no, saying)
+    if (way.kind === 'request') sendDenial(way.answer, no, saying)
+    else endUpgrade(way.socket, no, saying)
   }
 
   #signInAgain(asked: Asked, place: Place, returnTo: string, why: Refusal): Omit<Saying, 'isPage'> {
@@ -285,8 +296,6 @@ function isPage({ fields }: Asked): boolean {
 const isQuiet = (asked: Asked): boolean =>
   !isPage(asked) && (asked.method === 'GET' || asked.method === 'HEAD' || asked.method === 'OPTIONS')
 
+/** IPv4 in its own form. Headers about addresses are not believed. */
 const plainAddress = (address: string): string =>
   address.startsWith('::') ? address.replace(/^::ffff:(?=\d+\.)/i, '') : address
-
-/** IPv4 in its own form. Headers about addresses are not believed. */
-const addressOf = (request: IncomingMessage): string => plainAddress(request.socket.remoteAddress ?? '')

@@ -1,5 +1,4 @@
 /** One request on its way: body up, answer down, both with back-pressure, and one outcome whatever happens. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Transform } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { OutcomeRecord } from '../model/event.ts'
@@ -7,6 +6,7 @@ import type { HttpScope } from '../model/role.ts'
 import { Refusal } from '../model/refusal.ts'
 import { type Asked, type Field, valueOf } from './asked.ts'
 import { type BodyTape, tapeFor } from './body-tape.ts'
+import type { Answer, Body } from './call.ts'
 import { towardsBrowser } from './fields.ts'
 import { recordedFields } from './masking.ts'
 import type { Place } from './place.ts'
@@ -18,16 +18,14 @@ const IDLE_MS = 5 * 60_000
 /** An answer up to this many bytes that came in one piece leaves in one piece, with its headers. */
 const MOST_AT_ONCE = 16 * 1024
 const LARGE_READ = 16 * 1024
-/** Time to take the answer, when it came before the whole question. */
-const LAST_WORDS_MS = 1000
 
 export type ExchangeParts = {
   readonly session: LiveSession
   readonly place: Place
   readonly asked: Asked
   readonly scope: HttpScope
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
+  readonly body: Body
+  readonly answer: Answer
   readonly idleMs: number | undefined
   /** Says no, unless an answer is already under way. */
   readonly deny: (why: unknown) => void
@@ -59,13 +57,11 @@ export class Exchange {
 
   /** Called by the road, after the statement is in the journal and the grant was looked at again: the only place that sends. */
   start(n: number, fields: readonly string[]): void {
-    const { session, asked, request, response } = this.#parts
+    const { session, asked, answer } = this.#parts
     this.#n = n
-    if (response.destroyed) return this.#end('not-sent', 'the client left')
+    if (answer.isGone) return this.#end('not-sent', 'the client left')
     this.#tape = tapeFor(session, n, this.#parts.scope.record.bodyBytes)
-    response.once('close', () => {
-      if (!response.writableFinished) this.#abandon('the client left')
-    })
+    answer.onGone(() => this.#abandon('the client left'))
     this.#awake()
     const { method, url, body } = asked
     session.upstream.pool.dispatch(
@@ -73,7 +69,7 @@ export class Exchange {
         method,
         path: url,
         headers: body.kind === 'length' ? [...fields, 'content-length', String(body.bytes)] : [...fields],
-        body: body.kind === 'none' ? null : this.#upload(request),
+        body: body.kind === 'none' ? null : this.#upload(this.#parts.body),
       },
       {
         onRequestStart: (controller) => {
@@ -91,17 +87,18 @@ export class Exchange {
   /** The grant is over, the session was killed, or the door closes. */
   cut(why: Refusal): void {
     if (this.#isOver) return
-    const { response, deny } = this.#parts
+    const { answer, deny } = this.#parts
     // A road that was cut says so itself where nothing was sent.
     if (this.#n > 0) this.#end('error', `cut: ${why.message}`)
     else this.#isOver = true
     this.#controller?.abort(why)
-    if (response.headersSent) response.destroy()
+    if (answer.hasBegun) answer.breakOff()
     else deny(why)
   }
 
-  #upload(request: IncomingMessage): Transform {
-    const { scope, session } = this.#parts
+  #upload(asked: Body): Transform {
+    const { scope, session, answer } = this.#parts
+    const { stream } = asked
     const body = new Transform({
       transform: (chunk: Buffer, _, done) => {
         this.#bytesIn += chunk.length
@@ -119,40 +116,38 @@ export class Exchange {
     // Whoever sends it listens as long as it is being sent; after that nobody has to know.
     body.on('error', () => undefined)
     body.once('close', () => {
-      request.unpipe(body)
-      if (!body.readableEnded && this.#parts.response.headersSent) request.resume()
+      stream.unpipe(body)
+      if (!body.readableEnded && answer.hasBegun) stream.resume()
     })
-    request.once('error', (failure) => body.destroy(failure))
-    request.once('close', () => {
-      if (!request.complete) body.destroy(new Error('the client left'))
-    })
-    return request.pipe(body)
+    stream.once('error', (failure) => body.destroy(failure))
+    asked.onLost(() => body.destroy(new Error('the client left')))
+    asked.proceed()
+    return stream.pipe(body)
   }
 
   #begin(controller: Dispatcher.DispatchController, status: number): void {
     if (this.#isOver) return
-    const { response, session, place } = this.#parts
-    const raw = textsOf(controller.rawHeaders)
-    const fields = towardsBrowser(raw, session.endpoint, place)
+    const { answer, session, place } = this.#parts
+    const fields = towardsBrowser(textsOf(controller.rawHeaders), session.endpoint, place)
     if (status < 200) {
       const link = pairsOf(fields).flatMap(([name, value]) => (name === 'link' ? [value] : []))
-      if (status === 103 && link.length > 0) response.writeEarlyHints({ link })
+      if (status === 103 && link.length > 0) answer.hint(link)
       return
     }
     this.#status = status
     this.#fields = pairsOf(fields)
     this.#maySleep = /^text\/event-stream/i.test(valueOf(this.#fields, 'content-type') ?? '')
     this.#length = Number(valueOf(this.#fields, 'content-length') ?? Number.NaN)
-    if (this.#maySleep) response.socket?.setNoDelay(true)
     this.#awake()
-    response.writeHead(status, fields)
+    // RFC 9112 §7.1.2: they need chunks.
+    answer.begin(status, fields, { mayHaveTrailers: Number.isNaN(this.#length) })
     // An event stream that has nothing to say yet is open all the same.
-    if (this.#maySleep) response.flushHeaders()
+    if (this.#maySleep) answer.flush()
   }
 
   #down(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return
-    const { response, session } = this.#parts
+    const { answer, session } = this.#parts
     const over = session.over()
     if (over !== undefined) return this.cut(over)
     this.#bytesOut += chunk.length
@@ -162,10 +157,10 @@ export class Exchange {
       this.#whole = chunk
       return
     }
-    if (response.write(chunk, () => giveBack(chunk)) || this.#isWaiting) return
+    if (answer.write(chunk, session.upstream.ownsReads ? () => giveBack(chunk) : undefined) || this.#isWaiting) return
     this.#isWaiting = true
     controller.pause()
-    response.once('drain', () => {
+    answer.drained(() => {
       this.#isWaiting = false
       this.#awake()
       controller.resume()
@@ -173,26 +168,18 @@ export class Exchange {
   }
 
   #finish(controller: Dispatcher.DispatchController): void {
-    const { response, request } = this.#parts
     const raw = textsOf(controller.rawTrailers)
     const trailers = raw.length === 0 ? [] : pairsOf(raw).filter(([name]) => isTrailer(name))
-    if (trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
-    if (this.#whole === undefined) response.end()
-    // As text, which these bytes become one by one: Node writes it together with the headers.
-    else response.end(this.#whole.toString('latin1'), 'latin1')
-    if (!request.complete) {
-      // The target answered before it had everything: nobody reads the rest.
-      response.once('finish', () => setTimeout(() => request.destroy(), LAST_WORDS_MS).unref())
-    }
+    this.#parts.answer.end(this.#whole, trailers)
     this.#end('done')
   }
 
   #fail(failure: Error): void {
     if (this.#isOver) return
-    const { response, deny, session } = this.#parts
+    const { answer, deny, session } = this.#parts
     this.#end('error', wordsFor(failure))
     const why = session.over() ?? asRefusal(failure)
-    if (response.headersSent) response.destroy()
+    if (answer.hasBegun) answer.breakOff()
     else deny(why)
   }
 
@@ -209,11 +196,11 @@ export class Exchange {
   }
 
   #late(): void {
-    const { response, deny } = this.#parts
+    const { answer, deny } = this.#parts
     if (this.#isOver) return
     this.#end('error', 'nothing moved for too long')
     this.#controller?.abort(new Error('idle'))
-    if (response.headersSent) response.destroy()
+    if (answer.hasBegun) answer.breakOff()
     else deny(tooSlow())
   }
 
@@ -237,7 +224,7 @@ export class Exchange {
 }
 
 /**
- * Each read from a target has memory of its own. Freed as soon as it was written, for left to the garbage collector
+ * Each read from a socket has memory of its own. Freed as soon as it was written, for left to the garbage collector
  * large answers make it search the whole heap many times a second. Whoever shares the memory keeps it.
  */
 function giveBack({ buffer, byteLength }: Buffer): void {

@@ -1,7 +1,7 @@
 /** How a browser that is signed in at the portal becomes known on a target's own host name: a one-time code, good only in the browser that asked. */
 import { createHash, randomBytes } from 'node:crypto'
-import type { ServerResponse } from 'node:http'
 import { type Asked, valuesOf } from './asked.ts'
+import type { Answer } from './call.ts'
 import { cookieOf, ENTER_COOKIE, enterCookie, goneCookie, WEB_COOKIE, webCookie } from './cookies.ts'
 import { HttpRefusal } from './deny.ts'
 import type { HttpParts } from './parts.ts'
@@ -40,7 +40,7 @@ export async function finishHandOver(
   asked: Asked,
   place: Place,
   sessions: HttpParts['sessions'],
-  response: ServerResponse,
+  answer: Answer,
 ): Promise<void> {
   const code = new URLSearchParams(asked.query).get('code') ?? ''
   const nonce = nonceOf(asked)
@@ -55,14 +55,18 @@ export async function finishHandOver(
         next: 'Open the application again.',
       },
     )
-  response.writeHead(302, {
-    location: ownPath(entered.returnTo),
-    'set-cookie': [webCookie(entered.cookie), goneCookie(ENTER_COOKIE)],
-    'cache-control': 'no-store',
-    'referrer-policy': 'no-referrer',
-    'content-length': '0',
-  })
-  response.end()
+  answer.say(
+    302,
+    [
+      ...['location', ownPath(entered.returnTo)],
+      ...['set-cookie', webCookie(entered.cookie)],
+      ...['set-cookie', goneCookie(ENTER_COOKIE)],
+      ...['cache-control', 'no-store'],
+      ...['referrer-policy', 'no-referrer'],
+      ...['content-length', '0'],
+    ],
+    '',
+  )
 }
 
 const isSecret = (text: string): boolean => /^[A-Za-z0-9_-]{43}$/.test(text)

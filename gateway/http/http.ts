@@ -4,5 +4,5 @@ import type { HttpDoor, HttpParts } from './parts.ts'
 
 export type { HttpDoor, HttpParts, HttpSettings, WebSessions, WebVisit } from './parts.ts'
 
-/** Takes what the portal's listener has for other host names: sockets are TLS already, HTTP/1.1. */
+/** Takes what the portal's listener has for other host names: sockets are TLS already. */
 export const createHttpDoor = (parts: HttpParts): HttpDoor => new Door(parts)

@@ -1,5 +1,6 @@
 /** What the HTTP door is made of: the types of the parts that `gateway.ts` hands in. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
@@ -66,6 +67,8 @@ export type HttpParts = {
 /** What the portal's listener hands every request and upgrade for other host names to. */
 export type HttpDoor = {
   request(request: IncomingMessage, response: ServerResponse): void
+  /** The same over HTTP/2. `fields` is name, value, name, value, as they came. */
+  stream(stream: ServerHttp2Stream, fields: readonly string[]): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
   /** Live sessions are cut; resolves once their recordings are closed. */
   close(): Promise<void>

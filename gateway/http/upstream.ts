@@ -1,6 +1,6 @@
 /** Our client side towards a target: one pool of connections per recorded session, so that no connection ever serves two people. */
 import type { Duplex } from 'node:stream'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { Pool } from 'undici'
 import { Refusal } from '../model/refusal.ts'
@@ -25,6 +25,7 @@ export type UpstreamParts = Pick<HttpParts, 'upstream' | 'settings'> & {
 export class Upstream {
   readonly #parts: UpstreamParts
   readonly pool: Pool
+  #ownsReads = true
   #tls: Promise<ConnectionOptions> | undefined
   #authorization: Promise<string | undefined> | undefined
 
@@ -40,6 +41,11 @@ export class Upstream {
       bodyTimeout: 0,
       connect: (_, callback) => void this.#connect(callback),
     })
+  }
+
+  /** Whether the memory of what was read belongs to nobody else: so it is with sockets, and TLS decrypts into memory of its own. A tunnel's frames are the tunnel's. */
+  get ownsReads(): boolean {
+    return this.#ownsReads
   }
 
   async #connect(callback: (...result: [null, Socket] | [Error, null]) => void): Promise<void> {
@@ -63,7 +69,9 @@ export class Upstream {
     const signal = AbortSignal.any([ended, attempt.signal])
     try {
       const line = await upstream.dial(admission, signal)
-      return endpoint.url.startsWith('https:') ? await secured(line, await this.#options(), signal) : line
+      if (endpoint.url.startsWith('https:')) return await secured(line, await this.#options(), signal)
+      if (!(line instanceof Socket)) this.#ownsReads = false
+      return line
     } finally {
       clearTimeout(late)
     }

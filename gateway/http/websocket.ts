@@ -1,11 +1,12 @@
 /** One WebSocket on its way: the handshake made anew towards the target, then frames both ways, counted and, where the role says so, kept. */
 import { createHash } from 'node:crypto'
-import { type ClientRequest, type IncomingMessage, request as httpRequest, STATUS_CODES } from 'node:http'
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { HttpScope } from '../model/role.ts'
 import { type Asked, valueOf, valuesOf } from './asked.ts'
 import { towardsBrowser } from './fields.ts'
+import { headOf } from './http1-call.ts'
 import { closeFrame, FrameReader, OPCODES } from './frames.ts'
 import type { LiveSession } from './live-session.ts'
 import type { Place } from './place.ts'
@@ -266,12 +267,6 @@ export class WebSocketRelay {
 
 const brokeOff = (cause: unknown): Refusal =>
   new Refusal('TARGET_UNREACHABLE', 'The application broke off before it answered.', { cause, next: 'Try again.' })
-
-function headOf(status: number, fields: readonly string[]): Buffer {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Answer'}\r\n`
-  for (let i = 0; i + 1 < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
-  return Buffer.from(`${head}\r\n`, 'latin1')
-}
 
 function contentOf(bytes: Buffer): object {
   const text = bytes.toString('utf8')

@@ -1,5 +1,6 @@
 /** What the portal is made of: the types of the parts that `gateway.ts` hands in. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
@@ -81,6 +82,8 @@ export type FrontDesk = {
 export type Elsewhere = {
   readonly request: (request: IncomingMessage, response: ServerResponse) => void
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** A request over HTTP/2. */
+  readonly stream: (stream: ServerHttp2Stream, fields: readonly string[]) => void
 }
 
 /** What identity/ does for browsers on the host names of web targets. */

@@ -17,8 +17,8 @@ import { FULL, requestsOf, until, webTarget, webWorld } from '../fixtures/web-do
 
 const asked = (line: string, headers: readonly string[] = [], encodedSlashes = false) => {
   const [method = '', url = ''] = line.split(' ')
-  const request = { method, url, httpVersion: '1.1', rawHeaders: ['Host', 'x', ...headers] }
-  return readRequest(request, { encodedSlashes })
+  const head = { method, url, version: '1.1', host: 'x', fields: ['Host', 'x', ...headers], hasBody: undefined }
+  return readRequest(head, { encodedSlashes })
 }
 const verdict = (scope: Partial<HttpScope>, line: string, headers: readonly string[] = [], encodedSlashes = false) =>
   judge({ ...FULL, ...scope }, asked(line, headers, encodedSlashes), 'request').verdict.decision

@@ -160,6 +160,11 @@ t.test('the listener gives each host name to its owner', async (t) => {
         heard.push(`upgrade ${request.headers.host}`)
         socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
       },
+      stream: (stream, fields) => {
+        heard.push(`stream ${fields[fields.indexOf(':authority') + 1]}`)
+        stream.respond()
+        stream.end('grafana')
+      },
     },
   }))
   t.match(await raw(next, 'GET / HTTP/1.1\r\nHost: grafana.gateway.example\r\nConnection: close\r\n\r\n'), 'grafana')
