@@ -34,13 +34,14 @@ export type Body = {
   onLost(then: () => void): void
 }
 
-/** Fields are name, value, name, value. What is written after the client left goes nowhere. */
+/** What is written after the client left goes nowhere. */
 export type Answer = {
   readonly isGone: boolean
   readonly hasBegun: boolean
   /** Once, when the client left, or was left, before it had everything. */
   onGone(then: () => void): void
   hint(links: readonly string[]): void
+  /** `fields` is name, value, name, value. */
   begin(status: number, fields: readonly string[], how: { readonly mayHaveTrailers: boolean }): void
   /** Headers go at once, though no body is there yet. */
   flush(): void
@@ -50,7 +51,7 @@ export type Answer = {
   /** `last` is all of the body, if there is one. What the client still sends is not read. */
   end(last: Buffer | undefined, trailers: readonly Field[]): void
   /** The whole answer, perhaps before the request was read. */
-  say(status: number, fields: readonly string[], text: string): void
+  say(status: number, fields: readonly Field[], text: string): void
   /** At once, and so that the client knows that something is missing. */
   breakOff(): void
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../model/log.ts'
 import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
+import type { Field } from './asked.ts'
 import type { Answer } from './call.ts'
 import { sayOn } from './http1-call.ts'
 import { html, newNonce, type Page, pagePolicy } from './pages.ts'
@@ -61,10 +62,10 @@ export type Saying = {
   readonly title?: string
 }
 
-const COMMON = [
-  ...['cache-control', 'no-store'],
-  ...['x-content-type-options', 'nosniff'],
-  ...['referrer-policy', 'no-referrer'],
+const COMMON: readonly Field[] = [
+  ['cache-control', 'no-store'],
+  ['x-content-type-options', 'nosniff'],
+  ['referrer-policy', 'no-referrer'],
 ]
 
 /** Does nothing when an answer is already under way. */
@@ -80,18 +81,16 @@ export function endUpgrade(socket: Duplex, no: Denial, how: Saying): void {
   sayOn(socket, no.status, fields, body)
 }
 
-function written(no: Denial, how: Saying): { readonly fields: readonly string[]; readonly body: string } {
+function written(no: Denial, how: Saying): { readonly fields: readonly Field[]; readonly body: string } {
   const nonce = newNonce()
   const body = how.isPage ? html(pageOf(no, how), nonce) : `${JSON.stringify(jsonOf(no, how))}\n`
   return {
     fields: [
       ...COMMON,
-      ...(how.isPage ? ['content-security-policy', pagePolicy(nonce)] : []),
-      'content-type',
-      how.isPage ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8',
-      'content-length',
-      String(Buffer.byteLength(body)),
-      ...(how.cookies ?? []).flatMap((cookie) => ['set-cookie', cookie]),
+      ...(how.isPage ? [['content-security-policy', pagePolicy(nonce)] as const] : []),
+      ['content-type', how.isPage ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8'],
+      ['content-length', String(Buffer.byteLength(body))],
+      ...(how.cookies ?? []).map((cookie) => ['set-cookie', cookie] as const),
     ],
     body,
   }

@@ -223,7 +223,14 @@ export class Door implements HttpDoor {
         await sessions.end(secret, place.target)
         await this.#visits.forget(secret, place.target, new Refusal('NOT_SIGNED_IN', 'You signed out.'))
       }
-      answer.say(204, ['set-cookie', goneCookie(WEB_COOKIE), 'cache-control', 'no-store'], '')
+      answer.say(
+        204,
+        [
+          ['set-cookie', goneCookie(WEB_COOKIE)],
+          ['cache-control', 'no-store'],
+        ],
+        '',
+      )
       return
     }
     throw new Refusal('NOT_FOUND', 'There is nothing here.')
@@ -233,8 +240,16 @@ export class Door implements HttpDoor {
   #stranger(asked: Asked, place: Place, answer: Answer): void {
     if (!isPage(asked) || (asked.method !== 'GET' && asked.method !== 'HEAD')) throw notSignedIn()
     const { location, cookie } = beginHandOver(asked, place, this.#parts.settings, asked.url)
-    const fields = ['location', location, 'set-cookie', cookie, 'cache-control', 'no-store', 'content-length', '0']
-    answer.say(302, fields, '')
+    answer.say(
+      302,
+      [
+        ['location', location],
+        ['set-cookie', cookie],
+        ['cache-control', 'no-store'],
+        ['content-length', '0'],
+      ],
+      '',
+    )
   }
 
   #deny(why: unknown, known: Knowledge, way: Way): void {

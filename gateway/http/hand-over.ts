@@ -58,12 +58,12 @@ export async function finishHandOver(
   answer.say(
     302,
     [
-      ...['location', ownPath(entered.returnTo)],
-      ...['set-cookie', webCookie(entered.cookie)],
-      ...['set-cookie', goneCookie(ENTER_COOKIE)],
-      ...['cache-control', 'no-store'],
-      ...['referrer-policy', 'no-referrer'],
-      ...['content-length', '0'],
+      ['location', ownPath(entered.returnTo)],
+      ['set-cookie', webCookie(entered.cookie)],
+      ['set-cookie', goneCookie(ENTER_COOKIE)],
+      ['cache-control', 'no-store'],
+      ['referrer-policy', 'no-referrer'],
+      ['content-length', '0'],
     ],
     '',
   )

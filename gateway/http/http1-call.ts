@@ -102,10 +102,10 @@ class Http1Answer implements Answer {
   }
 
   /** The connection goes on only when the request was read to its end. */
-  say(status: number, fields: readonly string[], text: string): void {
+  say(status: number, fields: readonly Field[], text: string): void {
     const [request, response] = [this.#request, this.#response]
     if (!request.complete) response.shouldKeepAlive = false
-    response.writeHead(status, [...fields])
+    response.writeHead(status, fields.flat())
     if (text !== '' && request.method !== 'HEAD') response.write(text)
     if (request.complete) {
       response.end()
@@ -127,9 +127,9 @@ class Http1Answer implements Answer {
 }
 
 /** The whole answer where an upgrade was asked for. */
-export function sayOn(socket: Duplex, status: number, fields: readonly string[], text: string): void {
+export function sayOn(socket: Duplex, status: number, fields: readonly Field[], text: string): void {
   if (socket.destroyed || !socket.writable) return
-  socket.end(Buffer.concat([headOf(status, [...fields, 'connection', 'close']), Buffer.from(text)]))
+  socket.end(Buffer.concat([headOf(status, [...fields.flat(), 'connection', 'close']), Buffer.from(text)]))
 }
 
 export function headOf(status: number, fields: readonly string[]): Buffer {

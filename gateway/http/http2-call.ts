@@ -4,7 +4,7 @@ import type { Field } from './asked.ts'
 import { type Answer, type Body, type Call, type Head, LAST_WORDS_MS } from './call.ts'
 import { MalformedMessage } from '../model/refusal.ts'
 
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants
+const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants
 /** Of HTTP/1 and its connections (RFC 9113 §8.2.2). */
 const OF_CONNECTIONS = new Set([
   'connection',
@@ -162,17 +162,17 @@ class Http2Answer implements Answer {
     this.#leave()
   }
 
-  say(status: number, fields: readonly string[], text: string): void {
+  say(status: number, fields: readonly Field[], text: string): void {
     const stream = this.#stream
     if (!isOpen(stream)) return
-    stream.respond([':status', String(status), ...fields])
+    stream.respond([':status', String(status), ...fields.flat()])
     if (!stream.writableEnded) stream.end(text)
     this.#leave()
   }
 
   breakOff(): void {
-    if (isOpen(this.#stream)) this.#stream.close(NGHTTP2_CANCEL)
-    else this.#stream.destroy()
+    // Not `close`: it would end the writing side first, which reads like the end of a whole answer.
+    this.#stream.destroy(new Error('broken off'))
   }
 
   /** RFC 9113 §8.1: whoever has answered may ask for no more of the question. */

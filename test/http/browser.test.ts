@@ -74,6 +74,13 @@ else {
       ((await page.locator('#uploaded').textContent()) ?? '').startsWith('300000 bytes'),
     )
     await picture('4-application')
+    t.same(
+      await page.evaluate(
+        "[...new Set(performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).map((e) => e.nextHopProtocol))].filter(Boolean)",
+      ),
+      ['h2'],
+      'all but the WebSocket, which browsers open over HTTP/1.1',
+    )
     t.same(faults, [])
   })
 
