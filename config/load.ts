@@ -177,6 +177,7 @@ function complete(raw: RawConfig) {
     defaultMinutes: r.default / 60_000,
     maxMinutes: r.max / 60_000,
     mfaWithinMinutes: r.mfa_within / 60_000,
+    stepUp: r.step_up,
     account: r.account,
     ssh: r.ssh ?? NO_SSH,
     postgres:

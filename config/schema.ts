@@ -107,6 +107,7 @@ const role = z.strictObject({
   default: duration.default(30 * 60_000),
   max: duration.default(60 * 60_000),
   mfa_within: duration.default(12 * 3_600_000),
+  step_up: z.literal('passkey').optional(),
   account: z.string().min(1).optional(),
   ssh: sshScope.optional(),
   postgres: z

@@ -43,6 +43,7 @@ const keys: Record<string, readonly string[]> = {
   undici: ['gateway/http'],
   'openid-client': ['gateway/identity'],
   jose: ['gateway/identity'],
+  '@simplewebauthn/server': ['gateway/identity'],
   fastify: ['gateway/portal'],
   'fastify-type-provider-zod': ['gateway/portal'],
   '@fastify/swagger': ['gateway/portal'],

@@ -4,7 +4,14 @@ import type { Identity } from '../model/identity.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { Refusal, type RefusalCode } from '../model/refusal.ts'
 
-const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'GRANT_ENDED', 'MFA_MISSING', 'LOCKED'])
+/** A stranger is nobody to tell of, and a page that may not be seen is in the recording. */
+const TELLING: ReadonlySet<RefusalCode> = new Set([
+  'NO_GRANT',
+  'GRANT_ENDED',
+  'MFA_MISSING',
+  'PASSKEY_MISSING',
+  'LOCKED',
+])
 const ONCE_MS = 60_000
 const MOST_REMEMBERED = 5000
 

@@ -9,6 +9,7 @@ import { refuseLocked } from './browser-sessions.ts'
 import { isCode, newCode } from './code.ts'
 import type { Keys } from './keys.ts'
 import type { News } from './news.ts'
+import type { PasskeyAnswer, Passkeys } from './passkeys.ts'
 import type { IdentityParts } from './parts.ts'
 import { approve, connections, type Direction, find, finish, show, spendTry, type Waiting } from './waiting.ts'
 
@@ -26,12 +27,15 @@ export type Question = SignInQuestion & {
   readonly sameAddress: boolean
   /** The sign-in behind this browser is too old to approve: send the person through `beginSignIn` with this page as `returnTo`. */
   readonly signInAgain: boolean
+  /** The role behind it asks for a passkey, too: {@link Approval.passkey} first. */
+  readonly passkey: boolean
   /** How many connections this one approval lets in. */
   readonly connections: number
 }
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'settings' | 'hooks'> & {
   readonly keys: Keys
+  readonly passkeys: Pick<Passkeys, 'begin' | 'check'>
   readonly news: News
 }
 
@@ -58,16 +62,18 @@ export class Approval {
       askedAt: waiting.askedAt,
       expiresAt: waiting.expiresAt,
       sameAddress: isSameAddress(sourceAddress, visitor.address),
-      signInAgain: this.#isOld(visitor.identity),
+      passkey: waiting.passkey !== undefined,
+      signInAgain: this.#isTooOld(waiting, visitor.identity),
       connections: await connections(this.#parts.state, waiting.joint, this.#parts.clock.now()),
     }
   }
 
-  /** @throws {Refusal} NOT_FOUND, NOT_ALLOWED, MFA_MISSING, LOCKED. */
+  /** @throws {Refusal} NOT_FOUND, NOT_ALLOWED, MFA_MISSING, PASSKEY_MISSING, LOCKED. */
   async answer(
     id: string,
     code: string,
     visitor: Visitor,
+    touched?: PasskeyAnswer,
   ): Promise<{ readonly right: true } | { readonly right: false; readonly triesLeft: number }> {
     const { state, clock, keys, news } = this.#parts
     const waiting = await this.#approvable(id, visitor, 'type')
@@ -79,13 +85,22 @@ export class Approval {
       return { right: false, triesLeft: spent.left }
     }
     const { identity } = visitor
+    const passkey = await this.#touched(waiting, identity, touched)
+    // A touch is for one session; a key stands for its person because of a sign-in.
+    const key = passkey === undefined ? waiting.keyFingerprint : undefined
     const isApproved = await state.tx(async (tx) => {
-      if (!(await approve(tx, waiting, identity, clock.now()))) return false
-      if (waiting.keyFingerprint !== undefined) await keys.bind(tx, identity, waiting.keyFingerprint)
+      if (!(await approve(tx, waiting, identity, { now: clock.now(), passkey }))) return false
+      if (key !== undefined) await keys.bind(tx, identity, key)
       return true
     })
     if (!isApproved) throw over()
-    if (waiting.keyFingerprint !== undefined) keys.announce(identity, waiting.keyFingerprint)
+    if (key !== undefined) keys.announce(identity, key)
+    if (passkey !== undefined) {
+      const text = `${identity.username} confirmed a session with a passkey.`
+      const details = { via: waiting.kind, ...placeOf(waiting), browser: visitor.address, passkey }
+      news('identity.passkey-used', { actor: identity.username, text, target: waiting.target, details })
+      return { right: true }
+    }
     news('identity.signed-in', {
       actor: identity.username,
       text: `${identity.username} let a ${waiting.kind} sign-in through.`,
@@ -99,6 +114,23 @@ export class Approval {
       },
     })
     return { right: true }
+  }
+
+  /** What the browser shows to the person's passkeys. @throws {Refusal} NOT_FOUND, NOT_ALLOWED, PASSKEY_MISSING, LOCKED, TOO_MANY. */
+  async passkey(id: string, visitor: Visitor): ReturnType<Passkeys['begin']> {
+    const waiting = await this.#approvable(id, visitor, 'type')
+    if (waiting.passkey === undefined) throw over()
+    return this.#parts.passkeys.begin(visitor.identity, `sign-in ${waiting.id}`)
+  }
+
+  /** The credential, where one is asked for. @throws {Refusal} NOT_ALLOWED, LOCKED. */
+  async #touched(waiting: Waiting, who: Identity, touched: PasskeyAnswer | undefined): Promise<string | undefined> {
+    if (waiting.passkey === undefined) return undefined
+    if (touched === undefined)
+      throw new Refusal('PASSKEY_MISSING', 'This session asks for your passkey.', {
+        next: 'Use the page to confirm it.',
+      })
+    return this.#parts.passkeys.check(who, `sign-in ${waiting.id}`, touched)
   }
 
   /** No fresh proof and no equal address is asked for: who sees somebody else at the door must be able to say so. */
@@ -144,15 +176,17 @@ export class Approval {
         next: `Open the page on the machine at ${waiting.sourceAddress}. If that is not yours, deny the sign-in and tell your security team.`,
       })
     }
-    if (this.#isOld(visitor.identity))
+    if (this.#isTooOld(waiting, visitor.identity))
       throw new Refusal('MFA_MISSING', 'Your sign-in in this browser is too old to approve another.', {
         next: 'Sign in again.',
       })
     return waiting
   }
 
-  #isOld(identity: Identity): boolean {
+  /** A touch of a passkey is a fresh proof itself. */
+  #isTooOld(waiting: Waiting, identity: Identity): boolean {
     const { clock, settings } = this.#parts
+    if (waiting.passkey !== undefined) return false
     return clock.now() - identity.proof.authTime > settings.approvalWithinMs
   }
 

@@ -1,8 +1,9 @@
 /** The terminal's side of a sign-in by browser: asks, shows or takes the code, and waits. */
 import type { Identity } from '../model/identity.ts'
 import { after, type Moment } from '../model/moment.ts'
+import { provenBy } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
-import type { ReverseSignIn, SignInQuestion, WaitingSignIn } from '../session/session.ts'
+import type { ReverseSignIn, SignInQuestion, WaitingPasskey, WaitingSignIn } from '../session/session.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import { isCode, newCode } from './code.ts'
 import type { Keys } from './keys.ts'
@@ -10,7 +11,7 @@ import type { Leases } from './leases.ts'
 import type { News } from './news.ts'
 import { type IdentityParts, MOST_KEY_MS, PATHS } from './parts.ts'
 import { changed } from './change.ts'
-import { find, finish, insert, spendTry, take, type Waiting } from './waiting.ts'
+import { find, finish, insert, spendTry, take, type Taken, type Waiting } from './waiting.ts'
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'log' | 'settings' | 'hooks'> & {
   readonly keys: Keys
@@ -31,13 +32,28 @@ export class Asking {
   /** @throws {Refusal} TOO_MANY. */
   async ask(question: SignInQuestion): Promise<WaitingSignIn> {
     const code = newCode()
-    const { id, expiresAt, url } = await this.#insert(question, 'type', code)
-    return { id, url, code, expiresAt, wait: (signal) => this.#wait(id, expiresAt, signal) }
+    const { id, expiresAt, url } = await this.#insert(question, { direction: 'type', code, passkey: false })
+    return { id, url, code, expiresAt, wait: async (signal) => (await this.#wait(id, expiresAt, signal)).identity }
+  }
+
+  /** @throws {Refusal} TOO_MANY. */
+  async askPasskey(who: Identity, question: SignInQuestion & { readonly target: string }): Promise<WaitingPasskey> {
+    const code = newCode()
+    const { id, expiresAt, url } = await this.#insert(question, { direction: 'type', code, passkey: true })
+    const { subject } = who
+    const { target } = question
+    const wait: WaitingPasskey['wait'] = async (signal) => {
+      const { identity, passkey } = await this.#wait(id, expiresAt, signal)
+      if (identity.subject !== subject || passkey === undefined || passkey === '')
+        throw new Refusal('NOT_SIGNED_IN', 'Somebody else has answered.', { next: 'Connect again.' })
+      return provenBy({ subject, target, credential: passkey, provenAt: this.#parts.clock.now() })
+    }
+    return { id, url, code, expiresAt, wait }
   }
 
   /** @throws {Refusal} TOO_MANY. */
   async askReverse(question: SignInQuestion, gone?: AbortSignal): Promise<ReverseSignIn> {
-    const { id, expiresAt, url } = await this.#insert(question, 'show', undefined)
+    const { id, expiresAt, url } = await this.#insert(question, { direction: 'show', code: undefined, passkey: false })
     // A place in the queue that nobody waits in must not turn others away.
     const leave = () => void finish(this.#parts.state, { id }, 'The client has gone.').catch(() => false)
     if (gone?.aborted === true) leave()
@@ -50,11 +66,14 @@ export class Asking {
     }
   }
 
-  async #insert(question: SignInQuestion, direction: 'type' | 'show', code: string | undefined) {
+  async #insert(
+    question: SignInQuestion,
+    how: { readonly direction: 'type' | 'show'; readonly code: string | undefined; readonly passkey: boolean },
+  ) {
     const { state, clock, log, settings } = this.#parts
     try {
       const { id, expiresAt } = await state.tx((tx) =>
-        insert(tx, question, { direction, code, now: clock.now(), ms: settings.signInWaitMs }),
+        insert(tx, question, { ...how, now: clock.now(), ms: settings.signInWaitMs }),
       )
       return { id, expiresAt, url: new URL(PATHS.approve + id, settings.publicUrl).href }
     } catch (refusal) {
@@ -65,7 +84,7 @@ export class Asking {
     }
   }
 
-  async #wait(id: string, expiresAt: Moment, signal: AbortSignal): Promise<Identity> {
+  async #wait(id: string, expiresAt: Moment, signal: AbortSignal): Promise<Taken> {
     const { state } = this.#parts
     for (;;) {
       if (signal.aborted) {
@@ -74,8 +93,8 @@ export class Asking {
       }
       const change = changed((listener) => state.onChange(listener), { signal, atMostMs: POLL_MS })
       try {
-        const identity = await this.#look(id, expiresAt)
-        if (identity !== undefined) return identity
+        const taken = await this.#look(id, expiresAt)
+        if (taken !== undefined) return taken
         await change.next
       } finally {
         change.cancel()
@@ -83,7 +102,7 @@ export class Asking {
     }
   }
 
-  async #look(id: string, expiresAt: Moment): Promise<Identity | undefined> {
+  async #look(id: string, expiresAt: Moment): Promise<Taken | undefined> {
     const { state, clock, log } = this.#parts
     try {
       const waiting = await find(state, id)
@@ -99,13 +118,13 @@ export class Asking {
   }
 
   /** Undefined while there is no answer. */
-  async #settled(waiting: Waiting): Promise<Identity | undefined> {
+  async #settled(waiting: Waiting): Promise<Taken | undefined> {
     const { state, clock, hooks } = this.#parts
     if (waiting.state === 'approved') {
-      const identity = await state.tx((tx) => take(tx, waiting.id, 'approved', waiting.codeHash, clock.now()))
-      if (identity === undefined) throw over()
-      await refuseLocked(hooks, identity)
-      return identity
+      const taken = await state.tx((tx) => take(tx, waiting.id, 'approved', waiting.codeHash, clock.now()))
+      if (taken === undefined) throw over()
+      await refuseLocked(hooks, taken.identity)
+      return taken
     }
     if (waiting.state !== 'waiting')
       throw new Refusal('NOT_SIGNED_IN', waiting.detail === '' ? 'This sign-in is over.' : waiting.detail, {
@@ -138,9 +157,9 @@ export class Asking {
     const identity = await state.tx(async (tx) => {
       const taken = await take(tx, id, 'shown', waiting.codeHash, clock.now())
       if (taken === undefined) return undefined
-      await leases.put(leaseOf(id), taken, until, tx)
-      if (waiting.keyFingerprint !== undefined) await keys.bind(tx, taken, waiting.keyFingerprint)
-      return taken
+      await leases.put(leaseOf(id), taken.identity, until, tx)
+      if (waiting.keyFingerprint !== undefined) await keys.bind(tx, taken.identity, waiting.keyFingerprint)
+      return taken.identity
     })
     if (identity === undefined) throw over()
     await refuseLocked(hooks, identity)

@@ -10,6 +10,7 @@ import { type BoundKey, Keys } from './keys.ts'
 import { Logout, type LogoutParts } from './logout.ts'
 import { newsTo } from './news.ts'
 import { type IdentityParts, PATHS } from './parts.ts'
+import { type PasskeyAnswer, Passkeys } from './passkeys.ts'
 import { type Person, person, release } from './people.ts'
 import { Provider } from './provider.ts'
 import { SignIn } from './sign-in.ts'
@@ -23,6 +24,7 @@ export type { BrowserSession } from './browser-sessions.ts'
 export type { BoundKey } from './keys.ts'
 export { type IdentityHooks, type IdentityParts, type IdentitySettings, PATHS, type ProviderSettings } from './parts.ts'
 export type { Person } from './people.ts'
+export type { NewPasskey, Passkey, PasskeyAnswer } from './passkeys.ts'
 export type { LiveToken } from './tokens.ts'
 export { createWebSessions, type WebSessionsRoom } from './web-sessions.ts'
 
@@ -67,7 +69,10 @@ export type FrontDesk = {
     id: string,
     code: string,
     visitor: Visitor,
+    passkey?: PasskeyAnswer,
   ): Promise<{ readonly right: true } | { readonly right: false; readonly triesLeft: number }>
+  /** For a question that asks for a passkey: what the browser shows to it. @throws {Refusal} as {@link FrontDesk.answer}, PASSKEY_MISSING, TOO_MANY. */
+  passkey(id: string, visitor: Visitor): ReturnType<Passkeys['begin']>
   deny(id: string, visitor: Visitor): Promise<void>
   /** Each call makes a new code; the one before is worthless. @throws {Refusal} as {@link FrontDesk.answer}. */
   revealCode(id: string, visitor: Visitor): Promise<{ readonly code: string; readonly expiresAt: Moment }>
@@ -80,6 +85,11 @@ export type IdentityRoom = SignIns &
   FrontDesk & {
     /** Passwords for psql, drivers and pools. */
     readonly tokens: Pick<Tokens, 'issue' | 'live' | 'until' | 'revoke'>
+    /** Keys that a person touches where a role asks for it. */
+    readonly passkeys: Pick<
+      Passkeys,
+      'list' | 'beginRegistration' | 'finishRegistration' | 'forget' | 'begin' | 'confirm' | 'redeem'
+    >
     /** For clients that bring a token of the provider instead of a browser. */
     readonly bearer: Pick<Bearer, 'identity'>
     /** For postgres/: what one sign-in serves. */
@@ -116,7 +126,8 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   const keys = new Keys({ ...parts, news })
   const leases = new Leases(parts)
   const asking = new Asking({ ...parts, keys, leases, news })
-  const approval = new Approval({ ...parts, keys, news })
+  const passkeys = new Passkeys({ ...parts, news })
+  const approval = new Approval({ ...parts, keys, passkeys, news })
   const signIn = new SignIn({ ...parts, providers, sessions, news })
   const tokens = new Tokens({ ...parts, news })
   const bearer = new Bearer({ ...parts, providers, news })
@@ -145,7 +156,8 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     signOut: (cookie) => logout.signOut(cookie),
     backchannelLogout: (token) => logout.backchannel(token),
     question: (id, visitor) => approval.question(id, visitor),
-    answer: (id, code, visitor) => approval.answer(id, code, visitor),
+    answer: (id, code, visitor, passkey) => approval.answer(id, code, visitor, passkey),
+    passkey: (id, visitor) => approval.passkey(id, visitor),
     deny: (id, visitor) => approval.deny(id, visitor),
     revealCode: (id, visitor) => approval.revealCode(id, visitor),
     bound: (username, fingerprint) => keys.bound(username, fingerprint),
@@ -153,11 +165,16 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
       tidy()
       return asking.ask(question)
     },
+    askPasskey: (who, question) => {
+      tidy()
+      return asking.askPasskey(who, question)
+    },
     askReverse: (question, gone) => asking.askReverse(question, gone),
     forget: (identity) => forgetAll(identity, 'they signed out'),
     keys: (identity) => keys.list(identity),
     forgetKey: (identity, fingerprint) => keys.forget(identity, fingerprint),
     tokens,
+    passkeys,
     bearer,
     leases,
     person: (username) => person(state, username),

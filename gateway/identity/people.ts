@@ -44,7 +44,7 @@ export async function person(store: Statements, username: string): Promise<Perso
 export async function release(tx: Statements, username: string): Promise<boolean> {
   const who = await person(tx, username)
   if (who === undefined) return false
-  for (const table of ['browser_sessions', 'bound_keys', 'database_tokens', 'sign_in_leases', 'people'])
+  for (const table of ['browser_sessions', 'bound_keys', 'database_tokens', 'sign_in_leases', 'passkeys', 'people'])
     await tx.run(`delete from ${table} where subject = $1`, [who.subject])
   return true
 }

@@ -18,6 +18,8 @@ export async function sweep(
   await state.run('delete from waiting_sign_ins where expires_at <= $1', [now - KEPT_MS])
   await state.run('delete from database_tokens where expires_at <= $1', [now])
   await state.run('delete from sign_in_leases where expires_at <= $1', [now])
+  await state.run('delete from passkey_challenges where expires_at <= $1', [now])
+  await state.run('delete from passkey_confirmations where expires_at <= $1', [now])
   await state.run('delete from web_codes where expires_at <= $1', [now])
   await state.run('delete from web_sessions where browser not in (select id from browser_sessions)')
   await state.run('delete from spent_logout_tokens where expires_at <= $1', [now])

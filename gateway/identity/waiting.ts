@@ -34,6 +34,8 @@ export type Waiting = SignInQuestion & {
   readonly direction: Direction
   readonly state: 'waiting' | 'shown' | 'approved' | 'taken' | 'over'
   readonly codeHash: string | undefined
+  /** Undefined: no passkey is asked for. Empty: one is. Else the credential that answered. */
+  readonly passkey: string | undefined
   /** Why it is over, as a sentence. */
   readonly detail: string
   readonly askedAt: Moment
@@ -44,18 +46,25 @@ export type Waiting = SignInQuestion & {
 export async function insert(
   tx: Statements,
   question: SignInQuestion,
-  how: { readonly direction: Direction; readonly code: string | undefined; readonly now: Moment; readonly ms: number },
+  how: {
+    readonly direction: Direction
+    readonly code: string | undefined
+    readonly passkey: boolean
+    readonly now: Moment
+    readonly ms: number
+  },
 ): Promise<{ readonly id: string; readonly expiresAt: Moment }> {
   const id = randomBytes(16).toString('base64url')
-  const joint = jointOf(question, how.direction, id)
+  // A touch is for one session; everything else may be answered for several.
+  const joint = how.passkey ? id : jointOf(question, how.direction, id)
   const expiresAt = after(how.now, how.ms)
   await tx.run('delete from waiting_sign_ins where expires_at <= $1', [how.now - KEPT_MS])
   await refuseCrowd(tx, question, joint, how.now)
   await tx.run(
     `insert into waiting_sign_ins
        (id, joint, direction, kind, username, source_address, client_version, key_fingerprint, target, code_hash,
-        tries, state, detail, asked_at, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 'waiting', '', $11, $12)`,
+        tries, state, detail, asked_at, expires_at, passkey)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 'waiting', '', $11, $12, $13)`,
     [
       id,
       joint,
@@ -69,6 +78,7 @@ export async function insert(
       how.code === undefined ? null : codeHash(id, how.code),
       how.now,
       expiresAt,
+      how.passkey ? '' : null,
     ],
   )
   return { id, expiresAt }
@@ -124,6 +134,7 @@ export async function find(store: Statements, id: string): Promise<Waiting | und
     keyFingerprint: textOrNone(row, 'key_fingerprint'),
     target: textOrNone(row, 'target'),
     codeHash: textOrNone(row, 'code_hash'),
+    passkey: textOrNone(row, 'passkey'),
     detail: text(row, 'detail'),
     askedAt: number(row, 'asked_at') as Moment,
     expiresAt: number(row, 'expires_at') as Moment,
@@ -170,11 +181,17 @@ export async function finish(
 }
 
 /** The right code came: this question and its joint ones are answered. False: somebody or the clock was faster. */
-export async function approve(tx: Statements, waiting: Waiting, who: Identity, now: Moment): Promise<boolean> {
+export async function approve(
+  tx: Statements,
+  waiting: Waiting,
+  who: Identity,
+  how: { readonly now: Moment; readonly passkey: string | undefined },
+): Promise<boolean> {
+  const { now } = how
   const answered = await tx.run(
-    `update waiting_sign_ins set state = 'approved', subject = $1, provider = $2, proof = $3
-     where id = $4 and state = 'waiting' and expires_at > $5`,
-    [who.subject, who.provider, proofText(who.proof), waiting.id, now],
+    `update waiting_sign_ins set state = 'approved', subject = $1, provider = $2, proof = $3, passkey = $4
+     where id = $5 and state = 'waiting' and expires_at > $6`,
+    [who.subject, who.provider, proofText(who.proof), how.passkey ?? null, waiting.id, now],
   )
   if (answered === 0) return false
   await tx.run(
@@ -195,6 +212,8 @@ export async function show(tx: Statements, id: string, code: string, who: Identi
   return shown > 0
 }
 
+export type Taken = { readonly identity: Identity; readonly passkey: string | undefined }
+
 /** The answer, once. `code` is the hash that was compared, so that a code that was replaced meanwhile opens nothing. */
 export async function take(
   tx: Statements,
@@ -202,7 +221,7 @@ export async function take(
   from: 'approved' | 'shown',
   hash: string | undefined,
   now: Moment,
-): Promise<Identity | undefined> {
+): Promise<Taken | undefined> {
   const taken = await tx.run(
     `update waiting_sign_ins set state = 'taken'
      where id = $1 and state = $2 and code_hash = $3 and expires_at > $4`,
@@ -210,9 +229,9 @@ export async function take(
   )
   if (taken === 0) return undefined
   const [row] = await tx.all<Row>(
-    `select w.subject, w.provider, w.proof, p.username, p.member_of
+    `select w.subject, w.provider, w.proof, w.passkey, p.username, p.member_of
      from waiting_sign_ins w join people p on p.subject = w.subject where w.id = $1`,
     [id],
   )
-  return row === undefined ? undefined : identityOf(row)
+  return row === undefined ? undefined : { identity: identityOf(row), passkey: textOrNone(row, 'passkey') }
 }

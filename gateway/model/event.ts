@@ -113,8 +113,8 @@ export type AuditEvent = {
   readonly at: Moment
   readonly kind:
     | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported'}`
-    | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released'}`
     | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
+    | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released' | 'passkey-registered' | 'passkey-removed' | 'passkey-used'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
     | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`

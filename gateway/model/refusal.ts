@@ -9,6 +9,8 @@ const refusals = {
   NOT_SIGNED_IN: { sqlstate: '28000', status: 401 },
   WRONG_TOKEN: { sqlstate: '28P01', status: 401 },
   MFA_MISSING: { sqlstate: '28000', status: 401 },
+  /** The role asks for a passkey for each session, and none was shown for this one. */
+  PASSKEY_MISSING: { sqlstate: '28000', status: 401 },
   LOCKED: { sqlstate: '28000', status: 403 },
   /** One answer for "no such target", "no such role there" and "no grant for it". */
   NO_GRANT: { sqlstate: '28000', status: 403 },
@@ -30,6 +32,16 @@ const refusals = {
 } as const satisfies Record<string, { readonly sqlstate: string; readonly status: number }>
 
 export type RefusalCode = keyof typeof refusals
+
+/** A person was not let through, which auditors want to know; that a target was out of reach is another thing. */
+export const TURNED_AWAY: ReadonlySet<RefusalCode> = new Set([
+  'NO_GRANT',
+  'MFA_MISSING',
+  'PASSKEY_MISSING',
+  'NOT_ALLOWED',
+  'LOCKED',
+  'NOT_SIGNED_IN',
+])
 
 /** The answer is no, and the person may know why. `message` is a sentence for that person; `next` says what they can do now. */
 export class Refusal extends Error {

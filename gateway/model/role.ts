@@ -118,6 +118,8 @@ export type Role = {
   readonly maxMinutes: number
   /** How old the second factor may be when a session opens. */
   readonly mfaWithinMinutes: number
+  /** What is asked for each session, on top of the sign-in. */
+  readonly stepUp?: 'passkey' | undefined
   /** The login on the target; undefined: the endpoint's own. */
   readonly account: string | undefined
   readonly ssh: SshScope

@@ -99,9 +99,15 @@ export class Connection {
       const role = name.role === undefined ? {} : { role: name.role }
       const wish: Wish = { identity, target: name.target, protocol: 'postgres', ...role }
       const waiting = this.#waiting()
+      const enter = (wanted: Wish) =>
+        this.#isPerson(how)
+          ? waitForGrant(waiting, wanted, name, say, this.#gone.signal)
+          : admitTo(parts.access.admit, wanted, name)
       try {
-        if (this.#isPerson(how)) return await waitForGrant(waiting, wish, name, say, this.#gone.signal)
-        return await admitTo(parts.access.admit, wish, name)
+        return await enter(wish).catch(async (why: unknown) => {
+          if (!(why instanceof Refusal) || why.code !== 'PASSKEY_MISSING' || !this.#isPsql()) throw why
+          return enter({ ...wish, passkey: await signIns.touch(asking, wish, say, this.#gone.signal) })
+        })
       } catch (why) {
         noteRefused(parts.edge.audit, parts.open.clock.now(), wish, why)
         throw withNext(why, waiting, wish)
@@ -124,9 +130,12 @@ export class Connection {
 
   /** Somebody who just used a browser is looking at psql; a program with a token is better off with an error at once. */
   #isPerson(how: SignedIn['how']): boolean {
+    return this.#isPsql() && (how === 'browser' || how === 'lease')
+  }
+
+  #isPsql(): boolean {
     const { parameters } = this.#has.client
-    const isPsql = parameters.get('application_name') === 'psql' && !parameters.has('options')
-    return isPsql && (how === 'browser' || how === 'lease')
+    return parameters.get('application_name') === 'psql' && !parameters.has('options')
   }
 
   #waiting(): GrantWaitParts {

@@ -1,7 +1,7 @@
 /** A "no" in PostgreSQL's own words: severity, SQLSTATE, message, hint. */
 import type { Audit } from '../model/event.ts'
 import type { Moment } from '../model/moment.ts'
-import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
+import { Fault, MalformedMessage, Refusal, TURNED_AWAY } from '../model/refusal.ts'
 import type { Role } from '../model/role.ts'
 import type { Verdict } from '../model/statement.ts'
 import type { Wish } from '../session/session.ts'
@@ -33,12 +33,9 @@ export function refused(verdict: Exclude<Verdict, { decision: 'allow' }>, role: 
   })
 }
 
-/** A person was not let through; that a target was out of reach is another thing. */
-const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'MFA_MISSING', 'NOT_ALLOWED', 'LOCKED', 'NOT_SIGNED_IN'])
-
 /** Belongs into the audit log, once it is known who asked. */
 export function noteRefused(audit: Audit, at: Moment, { identity, target }: Wish, failure: unknown): void {
-  if (!(failure instanceof Refusal) || !TELLING.has(failure.code)) return
+  if (!(failure instanceof Refusal) || !TURNED_AWAY.has(failure.code)) return
   audit({
     id: crypto.randomUUID(),
     at,

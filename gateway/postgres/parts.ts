@@ -76,7 +76,7 @@ export type PostgresSettings = {
 
 export type PostgresParts = {
   readonly access: {
-    readonly signIns: SignIns
+    readonly signIns: Pick<SignIns, 'ask' | 'askPasskey'>
     readonly tokens: DatabaseTokens
     readonly leases?: SignInLeases
     readonly bearer?: BearerTokens

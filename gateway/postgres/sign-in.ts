@@ -3,7 +3,8 @@ import type { GrantId } from '../model/grant.ts'
 import { type Identity, type Username, username as readUsername } from '../model/identity.ts'
 import { after, type Clock, minutesToMs } from '../model/moment.ts'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
-import type { SignIns, WaitingSignIn } from '../session/session.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
+import type { SignIns, WaitingSignIn, Wish } from '../session/session.ts'
 import { type BearerTokens, checkBearer } from './bearer.ts'
 import type { Greeted } from './greeting.ts'
 import { verifiedCertificate } from './greeting.ts'
@@ -36,7 +37,7 @@ export type SignedIn = {
 }
 
 export type SignInParts = {
-  readonly signIns: SignIns
+  readonly signIns: Pick<SignIns, 'ask' | 'askPasskey'>
   readonly tokens: DatabaseTokens
   readonly leases: SignInLeases
   readonly bearer: BearerTokens | undefined
@@ -113,6 +114,28 @@ export class SignInDoor {
     return (await this.#parts.leases.get(`${leaseKey(asking)}|${grant}`)) !== undefined
   }
 
+  /** For one session under a role that asks for a passkey. @throws {Refusal}, or Closed. */
+  async touch(
+    asking: Asking,
+    { identity, target }: Pick<Wish, 'identity' | 'target'>,
+    say: Say,
+    gone: AbortSignal,
+  ): Promise<PasskeyProof> {
+    const waiting = await this.#parts.signIns.askPasskey(identity, { ...questionOf(asking), target })
+    const tell = () =>
+      say(
+        `Open ${waiting.url}, type the code ${waiting.code} there, and use your passkey.`,
+        'This role asks for it at each connection, which then goes on by itself.',
+      )
+    tell()
+    const repeat = setInterval(tell, REPEAT_MS)
+    try {
+      return await waiting.wait(gone)
+    } finally {
+      clearInterval(repeat)
+    }
+  }
+
   async #browser(asking: Asking, say: Say, gone: AbortSignal): Promise<Identity> {
     const key = leaseKey(asking)
     const joined = this.#joined.get(key) ?? this.#ask(key, asking)
@@ -143,14 +166,7 @@ export class SignInDoor {
   #ask(key: string, asking: Asking): Joined {
     const { signIns } = this.#parts
     const stop = new AbortController()
-    const asked = signIns.ask({
-      kind: 'postgres',
-      username: asking.username,
-      sourceAddress: asking.address,
-      clientVersion: asking.clientVersion,
-      keyFingerprint: undefined,
-      target: asking.target,
-    })
+    const asked = signIns.ask(questionOf(asking))
     const identity = asked.then(async (waiting) => {
       const who = await waiting.wait(stop.signal)
       if (who.username !== asking.username)
@@ -163,6 +179,15 @@ export class SignInDoor {
     return joined
   }
 }
+
+const questionOf = ({ username, address, clientVersion, target }: Asking) => ({
+  kind: 'postgres' as const,
+  username,
+  sourceAddress: address,
+  clientVersion,
+  keyFingerprint: undefined,
+  target,
+})
 
 const leaseKey = ({ username, address, target }: Asking): string => `${username}|${address}|${target}`
 

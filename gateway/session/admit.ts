@@ -2,6 +2,7 @@
 import type { LiveGrant } from '../model/grant.ts'
 import type { Identity, Subject } from '../model/identity.ts'
 import { type Clock, minutesToMs } from '../model/moment.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import { covers, type Role, readOnly } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
@@ -39,6 +40,8 @@ export type Wish = {
   readonly target: string
   readonly protocol: Protocol
   readonly role?: string | undefined
+  /** For a role that asks for one per session. Used up by the admission. */
+  readonly passkey?: PasskeyProof | undefined
 }
 
 /** Proof that a live grant was seen. Only {@link admit} makes one: the class stays in this file, and its private field keeps look-alikes out. */
@@ -94,7 +97,7 @@ export const isAdmission = (x: object): x is Admission => Admission.made(x)
  * Looks for a live grant. An unknown target, a target without that endpoint and a target without a grant give one answer:
  * a stranger learns nothing from asking.
  *
- * @throws {Refusal} NO_GRANT, or MFA_MISSING when the second factor is older than the role allows.
+ * @throws {Refusal} NO_GRANT, MFA_MISSING when the second factor is older than the role allows, or PASSKEY_MISSING.
  */
 export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const { identity, target: name, protocol } = wish
@@ -122,5 +125,8 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const admission = new Admission(wish, target, role, tenure, parts.clock)
   const over = admission.over()
   if (over !== undefined) throw over
+  // Last, since it is good only once.
+  if (role.stepUp === 'passkey' && wish.passkey?.spend(identity.subject, name, parts.clock.now()) !== true)
+    throw new Refusal('PASSKEY_MISSING', `Role ${role.name} asks for a passkey for each session.`)
   return admission
 }

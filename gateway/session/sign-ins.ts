@@ -1,6 +1,7 @@
 /** What terminators ask of identity/: is this key known, and if not, let a person sign in through a browser while the client waits. */
 import type { Identity, Username } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 
 export type SignInQuestion = {
   readonly kind: 'ssh' | 'postgres'
@@ -37,6 +38,12 @@ export type ReverseSignIn = {
   still(): Promise<Identity | undefined>
 }
 
+/** A session that waits for the touch of a passkey, in the browser. The code is shown by the client and typed into the page. */
+export type WaitingPasskey = Omit<WaitingSignIn, 'wait'> & {
+  /** @throws {Refusal} NOT_SIGNED_IN on denial, wrong codes, timeout, or another person; LOCKED; or the signal's reason. */
+  wait(signal: AbortSignal): Promise<PasskeyProof>
+}
+
 export type SignIns = {
   /**
    * The person behind a key that was bound at an earlier sign-in and is still within its time.
@@ -45,6 +52,8 @@ export type SignIns = {
   bound(username: Username, keyFingerprint: string): Promise<Identity | undefined>
   /** The key (when there is one) is bound to the person for the configured time once the sign-in succeeds. @throws {Refusal} TOO_MANY. */
   ask(question: SignInQuestion): Promise<WaitingSignIn>
+  /** For one session of somebody who is signed in, under a role that asks for a passkey. Binds no key. @throws {Refusal} TOO_MANY. */
+  askPasskey(who: Identity, question: SignInQuestion & { readonly target: string }): Promise<WaitingPasskey>
   /** `gone` aborts when the client has left: nobody waits any more. @throws {Refusal} TOO_MANY. */
   askReverse(question: SignInQuestion, gone?: AbortSignal): Promise<ReverseSignIn>
   /** Forgets every bound key of that person; returns how many. */

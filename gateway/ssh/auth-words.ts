@@ -1,7 +1,7 @@
 /** What a person reads while signing in: short, and ready to copy. */
 import type { Identity, Username } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
-import type { ReverseSignIn, WaitingSignIn } from '../session/session.ts'
+import type { ReverseSignIn, WaitingPasskey, WaitingSignIn } from '../session/session.ts'
 import { clockTime, spanOf } from './commands/spans.ts'
 import { plain } from './screen/text.ts'
 
@@ -20,6 +20,16 @@ export function signInBanner(
     '',
     `Waiting for you, ${spanOf(waiting.expiresAt - now)} at most.`,
     '',
+    '',
+  ].join('\n')
+}
+
+/** For somebody who is signed in, under a role that asks for a passkey. */
+export function passkeyBanner(waiting: Pick<WaitingPasskey, 'url' | 'code' | 'expiresAt'>, now: Moment): string {
+  return [
+    `Open ${plain(waiting.url)}`,
+    `type this code there: ${plain(waiting.code, 32)}, and use your passkey.`,
+    `Waiting for you, ${spanOf(waiting.expiresAt - now)} at most.`,
     '',
   ].join('\n')
 }

@@ -3,7 +3,7 @@ import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
-import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/refusal.ts'
+import { Fault, MalformedMessage, Refusal, TURNED_AWAY, type RefusalCode } from '../model/refusal.ts'
 import { plain } from './screen/text.ts'
 
 /** Exit codes of our own command line (sysexits.h for the last). */
@@ -53,10 +53,7 @@ export function denial(failure: unknown, log: Log): Denial {
   }
 }
 
-/** A person was not let through; that a target was out of reach is another thing. */
-const TELLING: ReadonlySet<RefusalCode> = new Set(['NO_GRANT', 'MFA_MISSING', 'NOT_ALLOWED', 'LOCKED', 'NOT_SIGNED_IN'])
-
-export const isRefused = (failure: unknown): boolean => failure instanceof Refusal && TELLING.has(failure.code)
+export const isRefused = (failure: unknown): boolean => failure instanceof Refusal && TURNED_AWAY.has(failure.code)
 
 /** Belongs into the audit log. */
 export function noteRefused(
@@ -65,7 +62,7 @@ export function noteRefused(
   target: string,
   failure: unknown,
 ): void {
-  if (!(failure instanceof Refusal) || !TELLING.has(failure.code)) return
+  if (!(failure instanceof Refusal) || !TURNED_AWAY.has(failure.code)) return
   notes.audit({
     id: crypto.randomUUID(),
     at: notes.clock.now(),

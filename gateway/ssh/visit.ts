@@ -1,8 +1,9 @@
 /** An ssh channel on its way to a target: the grant, or a way to one inside the same terminal, and refusals in its words. */
+import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import { type Admission, admit, type GrantNotice } from '../session/session.ts'
 import { type Person, stillSignedIn } from './auth.ts'
-import { signInBanner } from './auth-words.ts'
+import { passkeyBanner, signInBanner } from './auth-words.ts'
 import { askForAccess, noGrant } from './commands/ask-access.ts'
 import { type Context, typed } from './commands/command.ts'
 import { BROKEN, denial, denialText, isRefused, noteRefused, WRONG_USAGE } from './deny.ts'
@@ -55,21 +56,24 @@ export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> 
   }
 }
 
-/** A live grant, or a way to one: a second sign-in where the first is too old, a request where there is a terminal. */
+/** A live grant, or a way to one: a second sign-in where the first is too old, a touch of a passkey, a request where there is a terminal. */
 async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
   const { context, person, target } = visit
   const { role } = person.named
   let asked = false
   let signedIn = false
+  let passkey: PasskeyProof | undefined
   for (;;) {
     try {
-      return await admit(parts.road.admit, { identity: person.identity, target, protocol: 'ssh', role })
+      return await admit(parts.road.admit, { identity: person.identity, target, protocol: 'ssh', role, passkey })
     } catch (failure) {
       const code = failure instanceof Refusal ? failure.code : undefined
       if (code === 'MFA_MISSING' && !signedIn) {
         signedIn = true
         await signInAgain(parts, visit, failure as Refusal)
-      } else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
+      } else if (code === 'PASSKEY_MISSING' && passkey === undefined)
+        passkey = await touchPasskey(parts, visit, failure as Refusal)
+      else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
         asked = true
         await askForAccess({ ...context, identity: person.identity }, target, role)
         // An approval can be long in coming.
@@ -80,17 +84,27 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
   }
 }
 
-async function signInAgain(parts: SshParts, visit: Visit, why: Refusal): Promise<void> {
-  const { connection, context, person } = visit
+const questionOf = ({ connection, person, target }: Visit) => ({
+  kind: 'ssh' as const,
+  username: person.identity.username,
+  sourceAddress: connection.origin.address,
+  clientVersion: connection.clientVersion,
+  keyFingerprint: person.keyFingerprint,
+  target,
+})
+
+async function touchPasskey(parts: SshParts, visit: Visit, why: Refusal): Promise<PasskeyProof> {
+  const { context, person } = visit
   const { console } = context
-  const waiting = await parts.people.signIns.ask({
-    kind: 'ssh',
-    username: person.identity.username,
-    sourceAddress: connection.origin.address,
-    clientVersion: connection.clientVersion,
-    keyFingerprint: person.keyFingerprint,
-    target: visit.target,
-  })
+  const waiting = await parts.people.signIns.askPasskey(person.identity, questionOf(visit))
+  await console.note(`${why.message}\n${passkeyBanner(waiting, context.clock.now())}`)
+  return waiting.wait(console.closed)
+}
+
+async function signInAgain(parts: SshParts, visit: Visit, why: Refusal): Promise<void> {
+  const { context, person } = visit
+  const { console } = context
+  const waiting = await parts.people.signIns.ask(questionOf(visit))
   await console.note(`${why.message}\n${signInBanner(waiting, person.identity.username, context.clock.now())}`)
   const identity = await waiting.wait(console.closed)
   if (identity.subject !== person.identity.subject) throw new Refusal('NOT_SIGNED_IN', 'Somebody else has signed in.')

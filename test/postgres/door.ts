@@ -307,7 +307,6 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
   const terminator = createPostgresTerminator({
     access: {
       signIns: {
-        bound: async () => undefined,
         ask: async (question) => ({
           id: 'x',
           url: 'https://gateway.example/sign-in/x',
@@ -325,8 +324,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
               door.onAsk(entry)
             }),
         }),
-        askReverse: () => Promise.reject(new Error('not for psql')),
-        forget: async () => 0,
+        askPasskey: () => Promise.reject(new Error('nobody here')),
       },
       tokens: {
         live: async (username) => {

@@ -115,7 +115,6 @@ export async function serve(asked: Asked): Promise<Served> {
   const terminator = createPostgresTerminator({
     access: {
       signIns: {
-        bound: async () => undefined,
         ask: async (question) => ({
           id: 'bench',
           url: 'https://gateway.example/sign-in',
@@ -123,8 +122,7 @@ export async function serve(asked: Asked): Promise<Served> {
           expiresAt: after(clock.now(), 60_000),
           wait: async () => person(question.username),
         }),
-        askReverse: () => Promise.reject(new Error('nobody here')),
-        forget: async () => 0,
+        askPasskey: () => Promise.reject(new Error('nobody here')),
       },
       tokens: { live: async () => undefined },
       admit: {

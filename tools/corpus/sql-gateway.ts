@@ -133,10 +133,8 @@ export async function openCorpusGateway(
   const terminator = createPostgresTerminator({
     access: {
       signIns: {
-        bound: async () => undefined,
         ask,
-        askReverse: () => Promise.reject(new Error('no')),
-        forget: async () => 0,
+        askPasskey: () => Promise.reject(new Error('nobody here')),
       },
       tokens: { live: async () => undefined },
       admit: {
