@@ -197,6 +197,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     elsewhere: webDoor,
     web: config.web === undefined ? undefined : { sessions: webSessions, domain: config.web.domain },
     identity,
+    passkeys: identity.passkeys,
     tokens: postgresDoor === undefined ? undefined : identity.tokens,
     desk: grants,
     library,

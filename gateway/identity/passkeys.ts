@@ -34,6 +34,8 @@ export type { AuthenticationResponseJSON as PasskeyAnswer, RegistrationResponseJ
 
 const MOST_PASSKEYS = 10
 const CONFIRMED_MS = 60_000
+/** Ed25519, ES256, RS256 (COSE numbers). */
+const ALGORITHMS = [-8, -7, -257]
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'log' | 'settings' | 'hooks'> & { readonly news: News }
 
@@ -76,6 +78,7 @@ export class Passkeys {
       challenge: Buffer.from(await newChallenge(this.#parts, who.subject, 'register'), 'base64url'),
       timeout: CHALLENGE_MS,
       attestationType: 'none',
+      supportedAlgorithmIDs: ALGORITHMS,
       excludeCredentials: known.map(({ id }) => ({ id })),
       authenticatorSelection: { residentKey: 'preferred', userVerification: 'required' },
     })
@@ -92,6 +95,7 @@ export class Passkeys {
         expectedOrigin: this.#origin,
         expectedRPID: this.#rpId,
         requireUserVerification: true,
+        supportedAlgorithmIDs: ALGORITHMS,
       }),
     )
     if (checked?.verified !== true) throw notAccepted()

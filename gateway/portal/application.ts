@@ -19,6 +19,7 @@ import { harmless, jsonOf } from './json.ts'
 import { Openings } from './openings.ts'
 import { refusalPage } from './pages.ts'
 import type { PortalParts } from './parts.ts'
+import { passkeyRoutes } from './passkey-routes.ts'
 import { personRoutes } from './person-routes.ts'
 import { apiPolicies, isSafe } from './policy.ts'
 import { API_BASE, CSRF_HEADER, SIGN_IN_PATH } from './schema/wire.ts'
@@ -114,6 +115,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       sessionRoutes(api, { desk, library, openings })
       recordingRoutes(api, { library, streams, openings })
       downloadRoutes(api, { desk, library, role, clock, log, openings })
+      passkeyRoutes(api, { passkeys: parts.passkeys, clock })
       signInRoutes(api, { identity, clock })
     },
     { prefix: API_BASE },

@@ -7,6 +7,7 @@ import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
+import type { NewPasskey, PasskeyAnswer } from './schema/passkeys.ts'
 import type { AccessDesk, Library, SignInQuestion } from '../session/session.ts'
 
 /** A browser that is signed in. */
@@ -29,6 +30,8 @@ export type Question = SignInQuestion & {
   readonly sameAddress: boolean
   /** The sign-in behind this browser is too old to approve. */
   readonly signInAgain: boolean
+  /** The role behind it asks for a passkey, too. */
+  readonly passkey: boolean
   /** How many connections this one approval lets in. */
   readonly connections: number
 }
@@ -70,7 +73,10 @@ export type FrontDesk = {
     id: string,
     code: string,
     asker: Asker,
+    passkey?: PasskeyAnswer,
   ): Promise<{ readonly right: true } | { readonly right: false; readonly triesLeft: number }>
+  /** What the browser shows to the person's passkeys. @throws {Refusal} PASSKEY_MISSING when there is none. */
+  passkey(id: string, asker: Asker): Promise<object>
   deny(id: string, asker: Asker): Promise<void>
   revealCode(id: string, asker: Asker): Promise<{ readonly code: string; readonly expiresAt: Moment }>
   keys(identity: Identity): Promise<readonly BoundKey[]>
@@ -117,6 +123,31 @@ export type PortalSettings = {
   readonly paths: { readonly callback: string; readonly backchannelLogout: string; readonly signedOut: string }
 }
 
+/** Keys that a person touches where a role asks for it. identity/ fits; options are WebAuthn's JSON. */
+export type PasskeyDesk = {
+  list(who: Identity): Promise<
+    readonly {
+      readonly id: string
+      readonly name: string
+      readonly createdAt: Moment
+      readonly usedAt: Moment | undefined
+    }[]
+  >
+  /** @throws {Refusal} MFA_MISSING when the sign-in is old. */
+  beginRegistration(who: Identity): Promise<object>
+  /** @throws {Refusal} NOT_ALLOWED when the answer does not hold. */
+  finishRegistration(who: Identity, name: string, answer: NewPasskey): Promise<void>
+  forget(who: Identity, id: string): Promise<void>
+  /** @throws {Refusal} PASSKEY_MISSING when there is none. */
+  begin(who: Identity, purpose: `target ${string}`): Promise<object>
+  /** @throws {Refusal} NOT_ALLOWED when the answer does not hold. */
+  confirm(
+    who: Identity,
+    target: string,
+    answer: PasskeyAnswer,
+  ): Promise<{ readonly confirmation: string; readonly expiresAt: Moment }>
+}
+
 /** Passwords for databases, one per person. identity/ fits. */
 export type TokenDesk = {
   issue(who: Identity, ms: number): Promise<{ readonly token: string; readonly expiresAt: Moment }>
@@ -126,6 +157,7 @@ export type TokenDesk = {
 
 export type PortalParts = {
   readonly identity: FrontDesk
+  readonly passkeys: PasskeyDesk
   /** Undefined where the gateway has no database door. */
   readonly tokens?: TokenDesk | undefined
   readonly desk: AccessDesk

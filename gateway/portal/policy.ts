@@ -16,6 +16,12 @@ const routes = {
   'POST /api/v1/sign-out': 'person',
   'GET /api/v1/keys': 'person',
   'DELETE /api/v1/keys/:fingerprint': 'person',
+  'GET /api/v1/passkeys': 'person',
+  'POST /api/v1/passkeys/options': 'person',
+  'POST /api/v1/passkeys': 'person',
+  'DELETE /api/v1/passkeys/:id': 'person',
+  'POST /api/v1/passkeys/confirm/options': 'person',
+  'POST /api/v1/passkeys/confirm': 'person',
   'GET /api/v1/token': 'person',
   'POST /api/v1/token': 'person',
   'DELETE /api/v1/token': 'person',
@@ -47,6 +53,7 @@ const routes = {
 
   'GET /api/v1/sign-ins/:id': 'question',
   'POST /api/v1/sign-ins/:id/answer': 'question',
+  'POST /api/v1/sign-ins/:id/passkey': 'question',
   'POST /api/v1/sign-ins/:id/deny': 'question',
   'POST /api/v1/sign-ins/:id/reveal': 'question',
 

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { SessionId } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
+import { passkeyId } from './schema/passkeys.ts'
 import { apiError, grantId } from './schema/wire.ts'
 
 export const grantParams = z.strictObject({
@@ -22,6 +23,7 @@ export const signInParams = z.strictObject({
 export const personParams = z.strictObject({
   username: z.string().regex(/^[a-z0-9][a-z0-9._@+-]{0,63}$/, 'is not a user name'),
 })
+export const passkeyParams = z.strictObject({ id: passkeyId })
 export const keyParams = z.strictObject({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'is not a fingerprint'),
 })

@@ -3,6 +3,7 @@ import type { Clock } from '../model/moment.ts'
 import type { App } from './application.ts'
 import { Limiter } from './limiter.ts'
 import type { PortalParts } from './parts.ts'
+import { passkeyOptions } from './schema/passkeys.ts'
 import * as signInWords from './schema/sign-ins.ts'
 import * as wire from './schema/wire.ts'
 import { answers, signInParams } from './shapes.ts'
@@ -46,11 +47,24 @@ export function signInRoutes(app: App, { identity, clock }: Parts): void {
     },
     handler: async (request) => {
       limit(visitorOf(request))
-      const answer = await identity.answer(request.params.id, request.body.code, askerOf(request))
+      const answer = await identity.answer(request.params.id, request.body.code, askerOf(request), request.body.passkey)
       return answer.right
         ? { result: 'signed-in' as const, triesLeft: null }
         : { result: 'wrong-code' as const, triesLeft: answer.triesLeft }
     },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/sign-ins/:id/passkey',
+    schema: {
+      summary: 'What my passkey is asked to sign for this waiting session',
+      tags: ['sign-ins'],
+      params: signInParams,
+      body: wire.emptyBody,
+      response: answers(passkeyOptions),
+    },
+    handler: async (request) => ({ ...(await identity.passkey(request.params.id, askerOf(request))) }),
   })
 
   app.route({

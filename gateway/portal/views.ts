@@ -189,6 +189,7 @@ export const questionView = (question: Question, address: string): SignInQuestio
   askedAt: iso(question.askedAt),
   expiresAt: iso(question.expiresAt),
   sameAddress: question.sameAddress,
+  passkey: question.passkey,
   signInAgain: question.signInAgain,
   connections: question.connections,
 })

@@ -12,6 +12,9 @@ export const routes = {
   signOut: '/sign-out',
   keys: '/keys',
   token: '/token',
+  passkeys: '/passkeys',
+  passkeyOptions: '/passkeys/options',
+  passkey: (id: string) => `/passkeys/${encodeURIComponent(id)}`,
   key: (fingerprint: string) => `/keys/${encodeURIComponent(fingerprint)}`,
   targets: '/targets',
   requests: '/requests',
@@ -42,6 +45,7 @@ export const routes = {
   kill: (id: string) => `/sessions/${id}/kill`,
   signIn: (id: string) => `/sign-ins/${id}`,
   answer: (id: string) => `/sign-ins/${id}/answer`,
+  touch: (id: string) => `/sign-ins/${id}/passkey`,
   denySignIn: (id: string) => `/sign-ins/${id}/deny`,
   reveal: (id: string) => `/sign-ins/${id}/reveal`,
 } as const

@@ -1,5 +1,6 @@
 /** The words of the API about sign-ins of ssh and psql that wait for a browser. */
 import { z } from 'zod'
+import { passkeyAnswer } from './passkeys.ts'
 import { count, time } from './wire.ts'
 
 export const signInQuestion = z.strictObject({
@@ -20,10 +21,15 @@ export const signInQuestion = z.strictObject({
   sameAddress: z.boolean(),
   /** This browser's sign-in is too old to approve: go to `/sign-in?returnTo=<this page>` first. */
   signInAgain: z.boolean(),
+  /** `answer` must carry a passkey's answer, too: ask `…/passkey` for the options first. */
+  passkey: z.boolean(),
   /** How many connections this one approval lets in. */
   connections: count,
 })
-export const answerBody = z.strictObject({ code: z.string().trim().min(1).max(32) })
+export const answerBody = z.strictObject({
+  code: z.string().trim().min(1).max(32),
+  passkey: passkeyAnswer.optional(),
+})
 export const answerResult = z.strictObject({
   result: z.enum(['signed-in', 'wrong-code']),
   /** After a wrong code; null when it was right. */

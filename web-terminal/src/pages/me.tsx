@@ -4,6 +4,7 @@ import type { BoundKey, Me as MeView } from '../../../gateway/portal/schema/pers
 import { useAnswer, useDeed, useDesk } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
 import { Empty, Full, Refused } from '../parts/states.tsx'
+import { Passkeys } from '../parts/passkeys.tsx'
 import { Token } from '../parts/token.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
@@ -72,6 +73,7 @@ export function Me(): React.JSX.Element {
           }
         </Full>
       </section>
+      <Passkeys />
       <Token />
     </Stack>
   )

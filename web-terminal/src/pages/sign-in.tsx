@@ -2,9 +2,11 @@
 import { Alert, Button, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
 import type { AnswerResult, Revealed, SignInQuestionView } from '../../../gateway/portal/schema/sign-ins.ts'
+import type { PasskeyOptions } from '../../../gateway/portal/schema/passkeys.ts'
 import { signInUrl } from '../api.ts'
 import { useAnswer, useDeed, useDesk, useFresh, useNow } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
+import { touch } from '../passkey.ts'
 import { Empty, isNowhere, Loading, Refused } from '../parts/states.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
@@ -64,9 +66,9 @@ function Question(props: {
     <Stack gap="lg" className="slim">
       <div>
         <Title order={1} className="page-title">
-          {words.signIn.title[question.kind]}
+          {question.passkey ? words.passkeys.confirm : words.signIn.title[question.kind]}
         </Title>
-        <Text mt={4}>{words.signIn.text[question.kind]}</Text>
+        <Text mt={4}>{question.passkey ? words.passkeys.confirmText : words.signIn.text[question.kind]}</Text>
       </div>
       <Paper withBorder p="md">
         <Facts
@@ -134,7 +136,11 @@ function TypeCode(props: { readonly question: SignInQuestionView; readonly onDon
     setWrong(undefined)
     let answer: AnswerResult | undefined
     const went = await deed.run(async () => {
-      answer = await api.post<AnswerResult>(routes.answer(props.question.id), { code })
+      const { id } = props.question
+      const passkey = props.question.passkey
+        ? { passkey: await touch(await api.post<PasskeyOptions>(routes.touch(id), {})) }
+        : {}
+      answer = await api.post<AnswerResult>(routes.answer(id), { code, ...passkey })
     })
     if (!went) return
     if (answer?.result === 'signed-in') return props.onDone()
@@ -163,7 +169,7 @@ function TypeCode(props: { readonly question: SignInQuestionView; readonly onDon
         />
         <Refused failure={deed.failure} />
         <Button type="submit" size="lg" loading={deed.busy} disabled={code.length <= CODE_LENGTH}>
-          {words.signIn.approve}
+          {props.question.passkey ? words.passkeys.touch : words.signIn.approve}
         </Button>
       </Stack>
     </form>
