@@ -9,7 +9,7 @@ import { formPolicy, pagePolicy } from './headers.ts'
 import { escape, html } from './pages.ts'
 import type { PortalParts } from './parts.ts'
 import { returnPath } from './return-to.ts'
-import { roleView } from './role-words.ts'
+import { roleView } from './role-view.ts'
 import { SIGN_IN_PATH } from './schema/wire.ts'
 import { recognise, type Visitor } from './visitor.ts'
 

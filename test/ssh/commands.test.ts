@@ -435,8 +435,8 @@ await t.test('whoami, explain-role, ssh-config and logout say it plainly', async
   t.match((await type('whoami')).out, /^alice \(engineers\)\nsigned in at test with pwd, otp, /)
   t.match((await type('whoami --json')).json, { username: 'alice', groups: ['engineers'], duties: [] })
   const role = await type('explain-role operator')
-  t.match(role.out, 'A shell and any command on the host.')
-  t.match(role.out, 'Somebody else must say yes: leads.')
+  t.match(role.out, 'A shell as deploy, with every command that account may run.')
+  t.match(role.out, 'Somebody else agrees: one person of leads.')
   t.equal((await type('explain-role nosuch')).code, 1)
   const config = (await type('ssh-config')).out
   t.match(config, 'Host prod-db\n  HostName gateway.test\n  Port 2222\n  User alice%prod-db\n')

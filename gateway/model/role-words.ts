@@ -1,0 +1,98 @@
+/** What a role allows, in plain words: the one text that the command line, the pages and the check of a configuration show. */
+import { maskWords } from './mask.ts'
+import { type ApprovalRule, type CommandGrant, type CommandList, READ_ONLY_DEFAULTS, type Role } from './role.ts'
+import type { Protocol } from './target.ts'
+
+/** Sentences about one endpoint. */
+export const allowsOf = (role: Role, endpoint: Protocol): readonly string[] => allows[endpoint](role)
+
+/** Sentences about how one gets it: how long, who agrees, what has to be proven. */
+export function termsOf(role: Role): readonly string[] {
+  return [
+    `It lasts ${span(role.defaultMinutes)} unless asked otherwise, ${span(role.maxMinutes)} at most.`,
+    role.approval.kind === 'auto'
+      ? 'It is granted at once, by rule.'
+      : `Somebody else agrees: ${agrees(role.approval)}.`,
+    `The second factor is at most ${span(role.mfaWithinMinutes)} old when a session opens.`,
+    ...(role.stepUp === 'passkey' ? ['Each session asks for a touch of a passkey.'] : []),
+  ]
+}
+
+/** `one person of leads`, `2 people of leads or security`; undefined where nobody is asked. */
+export const approversOf = ({ approval }: Role): string | undefined =>
+  approval.kind === 'auto' ? undefined : agrees(approval)
+
+const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): string =>
+  `${count === 1 ? 'one person' : `${count} people`} of ${list(groups, 'or')}`
+
+const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
+  ssh: (role) => [...shell(role), ...files(role), ...forward(role)],
+  postgres: ({ postgres }) => {
+    const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres
+    const where = databases.length === 0 ? 'the database' : `the databases ${list(databases, 'and')}`
+    const only = schemas.length === 0 ? '' : `, schemas ${list(schemas, 'and')} only`
+    const deed = mode === 'read-only' ? 'Read' : 'Read and change'
+    const no = mode === 'read-only' ? ' Statements that change something are refused.' : ''
+    return [
+      `${deed} ${where}${only}.${no}`,
+      ...(allowFunctions.length === 0
+        ? []
+        : [`Beside PostgreSQL's own harmless functions: ${list(allowFunctions, 'and')}.`]),
+      ...(denyFunctions.length === 0 ? [] : [`Never the functions ${list(denyFunctions, 'or')}.`]),
+      ...(mask.length === 0 ? [] : [`Masked, and nothing may be computed with them: ${maskWords(mask)}.`]),
+    ]
+  },
+  http: ({ http }) => {
+    if (http === undefined) return []
+    const { mode, methods, paths, denyPaths, websocket } = http
+    const deed = mode === 'read-only' ? 'Look at' : 'Use'
+    const by = methods.length === 0 ? '' : `, by ${list(methods, 'and')}`
+    const where = paths.length === 0 ? '' : `, paths ${list(paths, 'and')} only`
+    const not = denyPaths.length === 0 ? '' : `, not ${list(denyPaths, 'and')}`
+    return [`${deed} the web application${by}${where}${not}${websocket ? '' : ', without WebSockets'}.`]
+  },
+}
+
+function shell({ ssh, account }: Role): readonly string[] {
+  const as = account === undefined ? '' : ` as ${account}`
+  const commands = ssh.commands ?? []
+  const shells = {
+    full: `A shell${as}, with every command that account may run.`,
+    'read-only': `A shell${as} for looking: commands that change something are refused.`,
+    none: commands.length === 0 ? 'No shell and no commands.' : `No shell${as}, but these commands:`,
+  }
+  return [shells[ssh.shell], ...commands.map(({ name, template }: CommandGrant) => `${name}: ${template}`)]
+}
+
+/** What a read-only shell has beside its sentence: the role's own list of programs, and the files for sftp, scp and rsync. */
+function files({ ssh }: Role): readonly string[] {
+  if (ssh.shell !== 'read-only') return []
+  const { commands, deny, files: globs } = ssh.readOnly ?? READ_ONLY_DEFAULTS
+  return [
+    ...(commands === undefined ? [] : [`Its commands: ${commands.map(entry).join(', ')}.`]),
+    ...(deny.length === 0 ? [] : [`Not: ${deny.map(entry).join(', ')}.`]),
+    `Files to copy from there: ${some(globs.read)}; to there: ${some(globs.write)}${globs.deny.length === 0 ? '' : `; never ${globs.deny.join(', ')}`}.`,
+  ]
+}
+
+const forward = ({ ssh }: Role): readonly string[] =>
+  ssh.forward.length === 0 ? [] : [`Port forwarding to ${list(ssh.forward, 'and')}.`]
+
+const entry = (command: CommandList[number]): string =>
+  typeof command === 'string'
+    ? command
+    : Object.entries(command)
+        .map(([name, only]) => `${name} (${only.join(' ')})`)
+        .join(', ')
+
+const some = (globs: readonly string[]): string => (globs.length === 0 ? 'none' : globs.join(', '))
+
+const span = (minutes: number): string =>
+  minutes >= 60 && minutes % 60 === 0
+    ? `${minutes / 60} h`
+    : minutes >= 1
+      ? `${Math.round(minutes * 10) / 10} min`
+      : `${Math.round(minutes * 60)} s`
+
+const list = (words: readonly string[], last: 'and' | 'or'): string =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`
