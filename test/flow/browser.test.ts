@@ -1,4 +1,5 @@
 /** A person's browser against the real product: sign-in for ssh, ask, approve, replay; no complaint of the page's own policy. */
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -116,6 +117,87 @@ else {
     await page.waitForTimeout(2500)
     await page.screenshot({ path: join(shots, 'replay.png') })
     t.match(await page.content(), /seen by an auditor/)
+  })
+
+  await t.test('a role that asks for a passkey: erin registers one, and touches it at each session', async (t) => {
+    const { erin, bob } = { erin: demo.person('erin'), bob: demo.person('bob') }
+    const page = await open('erin', '/me')
+    const cdp = await page.context().newCDPSession(page)
+    await cdp.send('WebAuthn.enable')
+    const options = {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+    } as const
+    const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+      options: { ...options, isUserVerified: true, automaticPresenceSimulation: true },
+    })
+    await page.getByLabel(words.passkeys.name).fill('blue key')
+    await page.getByRole('button', { name: words.passkeys.register }).click()
+    await page.getByRole('button', { name: words.passkeys.removeOne('blue key') }).waitFor()
+    await page.screenshot({ path: join(shots, 'passkeys.png'), fullPage: true })
+    const asked = await erin.ssh(['@', 'request', 'prod-db', '--role', 'sensitive', '--reason', 'INC-43', '--json'])
+    const { id } = JSON.parse(asked.stdout.toString()) as { readonly id: string }
+    t.equal((await bob.ssh(['@', 'approve', id])).code, 0)
+
+    const waiting = async (child: ChildProcess) =>
+      new Promise<{ readonly path: string; readonly code: string }>((resolve) => {
+        let seen = ''
+        child.stderr?.on('data', (chunk: Buffer) => {
+          seen += chunk.toString()
+          const found = /(\/approve\/[\w-]+)[\s\S]*?\b([A-Z0-9]{4}-[A-Z0-9]{4})\b/.exec(seen)
+          if (found?.[1] !== undefined && found[2] !== undefined) resolve({ path: found[1], code: found[2] })
+        })
+      })
+    const touch = async ({ path, code }: { readonly path: string; readonly code: string }) => {
+      await page.goto(`${origin}${path}`)
+      await page.getByText(words.passkeys.confirm).waitFor()
+      await page.getByRole('textbox').fill(code)
+      await page.screenshot({ path: join(shots, 'passkey-confirm.png') })
+      await page.getByRole('button', { name: words.passkeys.touch }).click()
+    }
+    const shell = erin.start(['@', 'prod-db', 'echo inside'], { approve: false })
+    const ran = finished(shell)
+    await touch(await waiting(shell))
+    await page.getByText(words.signIn.done).waitFor()
+    t.match(await ran, { code: 0 })
+
+    await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false })
+    const again = erin.start(['@', 'prod-db', 'echo inside'], { approve: false })
+    const refused = finished(again)
+    await touch(await waiting(again))
+    await page.getByText(words.passkeys.refused).waitFor()
+    await page.getByRole('button', { name: words.signIn.deny }).click()
+    const { code, stdout, stderr } = await refused
+    t.not(code, 0, 'the second session asks again, and without the person it is refused')
+    t.equal(stdout.toString(), '')
+    t.match(stderr, /said no/)
+    await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: true })
+
+    const { port } = demo.report.postgres
+    if (port === null || !existsSync('/usr/bin/psql')) return
+    const psql = spawn('psql', ['-w', '-Atc', 'select 40 + 2'], {
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        PGHOST: 'localhost',
+        PGPORT: `${port}`,
+        PGUSER: 'erin',
+        PGDATABASE: 'prod-db%sensitive',
+        PGSSLMODE: 'verify-full',
+        PGSSLROOTCERT: join(demo.report.dataDir, 'certificate.pem'),
+      },
+    })
+    t.teardown(() => psql.kill('SIGKILL'))
+    const answered = finished(psql)
+    const first = await waiting(psql)
+    await page.goto(`${origin}${first.path}`)
+    await page.getByRole('textbox').fill(first.code)
+    const signIn = page.getByRole('button', { name: words.signIn.approve })
+    const second = waiting(psql)
+    await signIn.click()
+    await touch(await second)
+    t.match(await answered, { code: 0, stdout: /^42$/m })
   })
   await demo.end()
 }

@@ -6,6 +6,7 @@ import { Authenticator, type Lie } from '../fixtures/authenticator.ts'
 import { demoIdp, people, providerAt } from '../fixtures/idp.ts'
 import { HERE, PUBLIC, refusalOf, signIn, sshQuestion, type World, world } from './world.ts'
 
+const now = () => Date.now() as Moment
 const never = new AbortController().signal
 
 async function inhabited(t: { teardown(work: () => unknown): void }) {
@@ -111,7 +112,6 @@ await t.test('a touch that does not hold is refused', async (t) => {
 await t.test('a confirmation opens one session, of one person, on one target, within a minute', async (t) => {
   const { w, alice, bob, key } = await inhabited(t)
   await register(w, alice, key)
-  const now = () => Date.now() as Moment
   const [, other] = w.rooms
   const proof = await other?.passkeys.redeem(alice, 'prod-db', await confirm(w, alice, key))
   t.ok(proof?.spend(alice.subject, 'prod-db', now()), 'in any worker')

@@ -94,6 +94,17 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         postgres: { mode: 'read-only', template: 'app_readonly', schemas: ['public'] },
         http: { mode: 'read-only' },
       },
+      sensitive: {
+        description: 'As operator, with a touch of a passkey at each session',
+        requesters: ['engineers'],
+        targets: ['prod-db'],
+        approval: { groups: ['leads'], people: 1 },
+        default: '30m',
+        max: '1h',
+        step_up: 'passkey',
+        ssh: { shell: 'full' },
+        postgres: { mode: 'read-write', template: 'app_readwrite' },
+      },
       logs: {
         description: "Read the application's logs on one node",
         ...scope,
