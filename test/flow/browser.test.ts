@@ -10,6 +10,17 @@ import { freshCode, startDemo } from '../fixtures/demo.ts'
 import { finished } from '../fixtures/ssh-client.ts'
 import { words } from '../../web-terminal/src/strings/strings.ts'
 
+/** The page and the code that a waiting client names. */
+const waiting = async (child: ChildProcess) =>
+  new Promise<{ readonly path: string; readonly code: string }>((resolve) => {
+    let seen = ''
+    child.stderr?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString()
+      const found = /(\/approve\/[\w-]+)[\s\S]*?\b([A-Z0-9]{4}-[A-Z0-9]{4})\b/.exec(seen)
+      if (found?.[1] !== undefined && found[2] !== undefined) resolve({ path: found[1], code: found[2] })
+    })
+  })
+
 const chromium = existsSync('/usr/bin/ssh') && existsSync('/usr/sbin/sshd') ? await startChromium() : undefined
 if (chromium === undefined) await t.test('browser', { skip: 'no Chromium, ssh or sshd here' }, async () => undefined)
 else {
@@ -141,15 +152,6 @@ else {
     const { id } = JSON.parse(asked.stdout.toString()) as { readonly id: string }
     t.equal((await bob.ssh(['@', 'approve', id])).code, 0)
 
-    const waiting = async (child: ChildProcess) =>
-      new Promise<{ readonly path: string; readonly code: string }>((resolve) => {
-        let seen = ''
-        child.stderr?.on('data', (chunk: Buffer) => {
-          seen += chunk.toString()
-          const found = /(\/approve\/[\w-]+)[\s\S]*?\b([A-Z0-9]{4}-[A-Z0-9]{4})\b/.exec(seen)
-          if (found?.[1] !== undefined && found[2] !== undefined) resolve({ path: found[1], code: found[2] })
-        })
-      })
     const touch = async ({ path, code }: { readonly path: string; readonly code: string }) => {
       await page.goto(`${origin}${path}`)
       await page.getByText(words.passkeys.confirm).waitFor()
