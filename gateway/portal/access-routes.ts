@@ -10,7 +10,7 @@ import * as storyWords from './schema/story.ts'
 import * as wire from './schema/wire.ts'
 import { answers, grantParams } from './shapes.ts'
 import { auditView, grantView, pastView, requestView, sessionView, targetView } from './views.ts'
-import { maySee, type Visitor, visitorOf } from './visitor.ts'
+import { maySee, mayTakeEvidence, type Visitor, visitorOf } from './visitor.ts'
 
 const STORY_EVENTS = 1000
 const STORY_SESSIONS = 500
@@ -166,6 +166,7 @@ export function accessRoutes(app: App, { desk, library, role, settings, webUrl }
           .toSorted((a, b) => a.at - b.at)
           .map(auditView),
         sessions: sessions.filter((row) => maySee(desk, visitor, row)).map((row) => sessionView(row, visitor)),
+        mayTakeEvidence: mayTakeEvidence(visitor, grant),
       }
     },
   })

@@ -12,7 +12,7 @@ import type { PortalParts } from './parts.ts'
 import * as recordingWords from './schema/recordings.ts'
 import { grantParams, sessionParams, streams } from './shapes.ts'
 import { sessionView } from './views.ts'
-import { shownOf, type Visitor, visitorOf } from './visitor.ts'
+import { mayTakeEvidence, shownOf, type Visitor, visitorOf } from './visitor.ts'
 
 type Parts = Pick<PortalParts, 'desk' | 'library' | 'role' | 'clock' | 'log'> & { readonly openings: Openings }
 
@@ -89,9 +89,9 @@ export function downloadRoutes(app: App, parts: Parts): void {
     },
     handler: async (request, reply) => {
       const visitor = visitorOf(request)
-      const { identity, isAuditor, isAdmin } = visitor
+      const { identity } = visitor
       const grant = await desk.grant(identity, request.params.id)
-      if (!isAuditor && !isAdmin && grant.subject !== identity.subject)
+      if (!mayTakeEvidence(visitor, grant))
         throw new Refusal('NOT_ALLOWED', 'Evidence holds recordings, which are for auditors to see.', {
           next: 'Ask an auditor for it.',
         })

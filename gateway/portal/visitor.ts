@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { SessionId, SessionStart } from '../model/event.ts'
+import type { Grant } from '../model/grant.ts'
 import { isMember } from '../model/identity.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
 import type { SessionRow } from '../session/session.ts'
@@ -111,6 +112,10 @@ export function maySee(desk: PortalParts['desk'], visitor: Visitor, row: Session
   const isNamesake = row.username === identity.username && row.subject !== identity.subject
   return desk.maySeeSession(identity, row.username) && (isAdmin || isAuditor || !isNamesake)
 }
+
+/** Evidence holds every recording of the grant: an approver who is no auditor may not have it. */
+export const mayTakeEvidence = ({ identity, isAdmin, isAuditor }: Visitor, grant: Grant): boolean =>
+  isAdmin || isAuditor || grant.subject === identity.subject
 
 async function seen({ library, desk }: GuardParts, request: FastifyRequest, visitor: Visitor): Promise<SessionRow> {
   const id = (request.params as { readonly id?: string }).id ?? ''

@@ -139,6 +139,23 @@ else {
     await close()
   })
 
+  await t.test('recordings are searched when Enter is pressed, and a hit opens at its second', async (t) => {
+    const { page, close } = await open('/sessions')
+    const asked: string[] = []
+    page.on('request', (request) => void (request.url().includes('/search') && asked.push(request.url())))
+    await page.getByLabel('Find in recordings').fill('disk full')
+    await page.waitForTimeout(400)
+    t.equal(asked.length, 0, 'not while somebody types')
+    await page.keyboard.press('Enter')
+    await page.getByText('1 disk full ␛[31m in a line').click()
+    await page.waitForURL(`**${SHELL}?at=12`)
+    t.equal(asked.length, 1)
+    const place = page.getByRole('slider', { name: 'Position' })
+    await place.waitFor()
+    t.ok(Number(await place.inputValue()) > 1, 'not at the start')
+    await close()
+  })
+
   await t.test('without a line the page says so, and keeps what it shows', async (t) => {
     const lost = await startCannedPortal(dist)
     const { page, close } = await open('/', { portal: lost })

@@ -17,6 +17,8 @@ const pages: readonly (readonly [path: string, words: string])[] = [
   ['/grants/41', 'Access is live for 30 minutes.'],
   ['/grants/37', 'Use readonly for this.'],
   ['/sessions', 'prod-web'],
+  ['/sessions?text=disk', 'disk'],
+  ['/sessions?since=days&from=2026-01-01', 'From day'],
   [SHELL, 'Space plays and pauses'],
   [LIVE, 'End this session'],
   ['/me', 'Keys that stand for you'],

@@ -34,11 +34,24 @@ export const routes = {
     readonly protocol?: string
     readonly live?: string
     readonly since?: string
+    readonly until?: string
+    readonly denied?: string
   }) => `/sessions${query({ ...filter, limit: '200' })}`,
   lastSessions: '/sessions?limit=25',
   session: (id: string) => `/sessions/${id}`,
   cast: (id: string) => `/sessions/${id}/asciicast`,
-  download: (id: string) => `/sessions/${id}/asciicast?download=1`,
+  search: (wanted: {
+    readonly text: string
+    readonly person?: string
+    readonly target?: string
+    readonly since?: string
+  }) => `/search${query(wanted)}`,
+  files: {
+    asciicast: (id: string) => `/sessions/${id}/asciicast?download=1`,
+    json: (id: string) => `/sessions/${id}/json`,
+    har: (id: string) => `/sessions/${id}/har`,
+  },
+  evidence: (id: string) => `/grants/${id}/evidence`,
   events: (id: string, after: number | undefined) =>
     `/sessions/${id}/events?kinds=imxksdf&limit=1000${after === undefined ? '' : `&after=${after}`}`,
   live: (id: string) => `/sessions/${id}/live`,

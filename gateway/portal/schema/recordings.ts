@@ -30,6 +30,10 @@ export const outcome = z.object({
   bytes: z.number().optional(),
   error: z.string().optional(),
   sha256: z.string().optional(),
+  /** HTTP: what the person was answered, bytes of the request's body, messages each way. */
+  status: z.number().optional(),
+  bytesIn: z.number().optional(),
+  frames: z.object({ in: z.number(), out: z.number() }).optional(),
   sample: z.array(z.array(cell)).optional(),
 })
 

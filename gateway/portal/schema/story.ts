@@ -21,6 +21,8 @@ export const grantStory = z.strictObject({
   /** Oldest first. */
   events: z.array(auditEvent),
   sessions: z.array(session),
+  /** Whether this person may take the evidence, which holds all recordings. */
+  mayTakeEvidence: z.boolean(),
 })
 
 export type AuditEventView = z.infer<typeof auditEvent>

@@ -4,7 +4,9 @@ import type { ReactNode } from 'react'
 import type { GrantView } from '../../../gateway/portal/schema/access.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import type { AuditEventView, GrantStory } from '../../../gateway/portal/schema/story.ts'
+import { apiUrl } from '../api.ts'
 import { useAnswer } from '../desk.tsx'
+import { Icon } from '../mark.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
 import { Allows, Facts, GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
@@ -41,6 +43,16 @@ function Story({ story }: { readonly story: GrantStory }): React.JSX.Element {
         <Group gap="lg" align="center">
           {grant.state === 'live' && grant.liveAt !== null && grant.expiresAt !== null && (
             <TimeLeft from={grant.liveAt} until={grant.expiresAt} size="lg" />
+          )}
+          {story.mayTakeEvidence && grant.liveAt !== null && (
+            <a
+              href={apiUrl(routes.evidence(grant.id))}
+              download
+              className="button-link"
+              title={words.story.evidenceText}
+            >
+              <Icon name="download" size={16} /> {words.story.evidence}
+            </a>
           )}
           <GrantActions grant={grant} role={role ?? undefined} isAlone />
         </Group>

@@ -1,5 +1,5 @@
 /** One session: what is known about it, its replay, or the live view with a hand on the switch. */
-import { Alert, Anchor, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
+import { Alert, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import type { SessionEventView } from '../../../gateway/portal/schema/recordings.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
@@ -8,10 +8,10 @@ import { useAnswer, useDeed, useDesk } from '../desk.tsx'
 import { Icon } from '../mark.tsx'
 import { Facts, SessionState } from '../parts/pieces.tsx'
 import { Empty, Full, Loading, Refused } from '../parts/states.tsx'
-import { EventList } from '../replay/event-list.tsx'
 import { asMark, followSession, loadRecording, sizeOf } from '../replay/load.ts'
 import { entriesOf } from '../replay/story.ts'
 import { Tape } from '../replay/tape.ts'
+import { Timeline } from '../replay/timeline.tsx'
 import { Link, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
@@ -52,11 +52,7 @@ function Shown({ session }: { readonly session: SessionView }): React.JSX.Elemen
           </Text>
         </div>
         <Group gap="sm">
-          {session.may.replay && end !== null && (
-            <Anchor href={apiUrl(routes.download(session.id))} download className="button-link">
-              <Icon name="download" size={16} /> {words.session.download}
-            </Anchor>
-          )}
+          {session.may.replay && end !== null && <Files session={session} />}
           {session.may.kill && end === null && <Kill session={session} />}
         </Group>
       </Group>
@@ -97,6 +93,20 @@ function Shown({ session }: { readonly session: SessionView }): React.JSX.Elemen
   )
 }
 
+function Files({ session }: { readonly session: SessionView }): React.JSX.Element {
+  const kinds = session.protocol === 'http' ? (['har', 'json'] as const) : (['asciicast', 'json'] as const)
+  return (
+    <span className="files">
+      <Icon name="download" size={16} /> {words.session.download}
+      {kinds.map((kind) => (
+        <a key={kind} href={apiUrl(routes.files[kind](session.id))} download className="link">
+          {words.session.files[kind]}
+        </a>
+      ))}
+    </span>
+  )
+}
+
 /** Only a shell or a command has a screen; statements and files are read as a list. */
 const hasScreen = (session: SessionView): boolean =>
   session.protocol === 'ssh' && (session.channel === 'shell' || session.channel === 'exec')
@@ -104,6 +114,8 @@ const hasScreen = (session: SessionView): boolean =>
 function Recorded({ session, isLive }: { readonly session: SessionView; readonly isLive: boolean }): React.JSX.Element {
   const desk = useDesk()
   const { id } = session
+  // A hit of the search leads to its second.
+  const [at] = useState(() => secondsOf(new URLSearchParams(location.search).get('at')))
   const [tape] = useState(() => new Tape(sizeOf(session), isLive ? 0 : IDLE_SECONDS))
   const [events, setEvents] = useState<readonly SessionEventView[]>([])
   const [state, setState] = useState<'loading' | 'ready' | 'cut' | 'ended' | ApiFailure>(isLive ? 'ready' : 'loading')
@@ -137,7 +149,11 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
     void load()
     return () => stop.abort()
   }, [desk, id, isLive, tape])
-  const entries = useMemo(() => entriesOf(events), [events])
+  const entries = useMemo(
+    // What goes in and out of a web application or a database is no typing.
+    () => entriesOf(session.protocol === 'ssh' ? events : events.filter(({ kind }) => kind !== 'i')),
+    [events, session.protocol],
+  )
   if (state === 'loading') return <Loading rows={4} />
   if (state instanceof ApiFailure) return <Refused failure={state} />
   return (
@@ -161,6 +177,7 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
             entries={entries}
             isLive={isLive && state !== 'ended'}
             isPlain={session.terminal === null}
+            startAt={at}
           />
         </Suspense>
       ) : (
@@ -168,11 +185,17 @@ function Recorded({ session, isLive }: { readonly session: SessionView; readonly
           <Title order={2} id="statements" mb="sm">
             {words.session.statements}
           </Title>
-          <EventList entries={entries} onJump={undefined} isFull />
+          <Timeline entries={entries} at={at} />
         </section>
       )}
     </Stack>
   )
+}
+
+/** Undefined for what is no number of seconds. */
+function secondsOf(text: string | null): number | undefined {
+  const seconds = Number(text ?? Number.NaN)
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined
 }
 
 function Kill({ session }: { readonly session: SessionView }): React.JSX.Element {

@@ -4,8 +4,9 @@ import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { useAnswer, useFresh, useNow } from '../desk.tsx'
 import { useFilters } from '../parts/filters.tsx'
 import { SessionState } from '../parts/pieces.tsx'
+import { Hits, SearchBox } from '../parts/search.tsx'
 import { Empty, Full } from '../parts/states.tsx'
-import { Link, useTitle } from '../router.tsx'
+import { Link, useQuery, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { Moment, spanClock } from '../time.tsx'
@@ -16,26 +17,43 @@ const HOUR_MS = 3_600_000
 const FRESH_MS = 15_000
 const SPANS: Readonly<Record<string, number>> = { '1h': HOUR_MS, '1d': 24 * HOUR_MS, '7d': 168 * HOUR_MS }
 
+type Wanted = {
+  readonly since?: string | undefined
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+}
+
+/** The first moment of a day in the viewer's zone, so many days later. */
+function dayOf(day: string | undefined, later = 0): string | undefined {
+  const [year = 0, month = 0, date = 0] = /^\d{4}-\d\d-\d\d$/.test(day ?? '') ? (day ?? '').split('-').map(Number) : []
+  return year === 0 ? undefined : new Date(year, month - 1, date + later).toISOString()
+}
+
 /** To the minute, so that the question stays the same while it is looked at. */
-function startOf(span: string | undefined, now: number): { readonly since?: string } {
+function spanOf({ since: span, from, to }: Wanted, now: number): { readonly since?: string; readonly until?: string } {
+  if (span === 'days') {
+    const [since, until] = [dayOf(from), dayOf(to, 1)]
+    return { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) }
+  }
   const ms = span === undefined ? undefined : SPANS[span]
   return ms === undefined ? {} : { since: new Date(Math.floor((now - ms) / 60_000) * 60_000).toISOString() }
 }
 
 export function Sessions(): React.JSX.Element {
   useTitle(words.sessions.title)
-  const filters = useFilters(['person', 'target', 'protocol', 'live', 'since'])
-  const { since, ...exact } = filters.values
+  const filters = useFilters(['person', 'target', 'protocol', 'live', 'denied', 'since', 'from', 'to'])
+  const { since, from, to, ...exact } = filters.values
+  const text = useQuery().get('text') ?? ''
   const now = useNow(HOUR_MS)
   useFresh(FRESH_MS)
-  const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(
-    routes.sessions({ ...exact, ...startOf(since, now) }),
-  )
+  const span = spanOf({ since, from, to }, now)
+  const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(routes.sessions({ ...exact, ...span }))
   return (
     <Stack gap="lg">
       <Title order={1} className="page-title">
         {words.sessions.title}
       </Title>
+      <SearchBox />
       <Group gap="sm" align="end" component="search" aria-label={words.sessions.title} className="filters">
         <TextInput label={words.sessions.person} {...filters.field('person')} />
         <TextInput label={words.sessions.target} {...filters.field('target')} />
@@ -54,6 +72,28 @@ export function Sessions(): React.JSX.Element {
           onChange={(event) => filters.set('since', event.currentTarget.value)}
           data={Object.entries(words.sessions.spans).map(([value, label]) => ({ value, label }))}
         />
+        {since === 'days' && (
+          <>
+            <TextInput
+              type="date"
+              label={words.sessions.from}
+              value={from ?? ''}
+              onChange={(event) => filters.set('from', event.currentTarget.value)}
+            />
+            <TextInput
+              type="date"
+              label={words.sessions.to}
+              value={to ?? ''}
+              onChange={(event) => filters.set('to', event.currentTarget.value)}
+            />
+          </>
+        )}
+        <Checkbox
+          label={words.sessions.deniedOnly}
+          checked={filters.values.denied === 'true'}
+          onChange={(event) => filters.set('denied', event.currentTarget.checked ? 'true' : '')}
+          className="filter-check"
+        />
         <Checkbox
           label={words.sessions.liveOnly}
           checked={filters.values.live === 'true'}
@@ -61,21 +101,33 @@ export function Sessions(): React.JSX.Element {
           className="filter-check"
         />
       </Group>
-      <Full answer={answer} rows={6}>
-        {({ sessions }) =>
-          sessions.length === 0 ? (
-            <Empty title={words.sessions.none} text={words.sessions.noneText}>
-              {filters.isSet && (
-                <Button variant="default" size="xs" onClick={() => filters.clear()}>
-                  {words.sessions.clear}
-                </Button>
-              )}
-            </Empty>
-          ) : (
-            <SessionTable sessions={sessions} />
-          )
-        }
-      </Full>
+      {text.length >= 2 && (
+        <Hits
+          text={text}
+          filter={{
+            ...(exact.person === undefined ? {} : { person: exact.person }),
+            ...(exact.target === undefined ? {} : { target: exact.target }),
+            ...(span.since === undefined ? {} : { since: span.since }),
+          }}
+        />
+      )}
+      {text.length < 2 && (
+        <Full answer={answer} rows={6}>
+          {({ sessions }) =>
+            sessions.length === 0 ? (
+              <Empty title={words.sessions.none} text={words.sessions.noneText}>
+                {filters.isSet && (
+                  <Button variant="default" size="xs" onClick={() => filters.clear()}>
+                    {words.sessions.clear}
+                  </Button>
+                )}
+              </Empty>
+            ) : (
+              <SessionTable sessions={sessions} />
+            )
+          }
+        </Full>
+      )}
     </Stack>
   )
 }

@@ -3,7 +3,7 @@ import { Badge, Code, Text } from '@mantine/core'
 import { memo } from 'react'
 import { words } from '../strings/strings.ts'
 import { spanClock } from '../time.tsx'
-import type { Entry } from './story.ts'
+import { type Entry, isRefused } from './story.ts'
 
 /** So many are drawn; a session with more is better searched than scrolled. */
 const MOST_SHOWN = 2000
@@ -13,6 +13,8 @@ export const EventList = memo(function EventList(props: {
   readonly onJump: ((seconds: number) => void) | undefined
   /** As the page's main matter, with everything that is known. */
   readonly isFull?: boolean
+  /** The entry that somebody came for, by its key. */
+  readonly marked?: number | undefined
 }): React.JSX.Element {
   const { entries, onJump, isFull = false } = props
   return (
@@ -24,7 +26,12 @@ export const EventList = memo(function EventList(props: {
       )}
       <ol tabIndex={isFull ? undefined : 0} aria-label={words.session.events}>
         {entries.slice(0, MOST_SHOWN).map((entry) => (
-          <li key={entry.key} data-refused={refusal(entry) !== undefined}>
+          <li
+            key={entry.key}
+            data-refused={isRefused(entry)}
+            data-marked={entry.key === props.marked}
+            ref={entry.key === props.marked ? inView : undefined}
+          >
             {onJump === undefined ? (
               <span className="event-time tabular">{spanClock(entry.seconds)}</span>
             ) : (
@@ -46,6 +53,8 @@ export const EventList = memo(function EventList(props: {
     </section>
   )
 })
+
+const inView = (item: HTMLLIElement | null): void => item?.scrollIntoView({ block: 'center' })
 
 function Body({ entry, isFull }: { readonly entry: Entry; readonly isFull: boolean }): React.JSX.Element {
   if (entry.kind === 'statement') return <Statement entry={entry} isFull={isFull} />
@@ -100,7 +109,11 @@ function Statement(props: {
           text={[
             outcome.tag ?? '',
             outcome.rows === undefined ? '' : words.event.rows(outcome.rows),
+            outcome.status === undefined ? '' : String(outcome.status),
             words.event.ms(outcome.ms),
+            outcome.bytesIn === undefined || outcome.bytesIn === 0 ? '' : `↑ ${words.event.bytes(outcome.bytesIn)}`,
+            outcome.status === undefined || outcome.bytes === undefined ? '' : `↓ ${words.event.bytes(outcome.bytes)}`,
+            outcome.frames === undefined ? '' : words.event.frames(outcome.frames.in, outcome.frames.out),
             props.isFull && statement.tables !== undefined && statement.tables.length > 0
               ? `${words.event.tables}: ${statement.tables.join(', ')}`
               : '',
@@ -125,11 +138,6 @@ function Statement(props: {
 
 const fileWords = (operation: string): string =>
   operation in words.event.file ? words.event.file[operation as keyof typeof words.event.file] : words.event.file.other
-
-function refusal(entry: Entry): string | undefined {
-  if (entry.kind === 'statement') return entry.statement.verdict.decision === 'allow' ? undefined : 'refused'
-  return entry.kind === 'file' && entry.file.result === 'denied' ? 'refused' : undefined
-}
 
 function Refusal(props: { readonly label: string; readonly text: string }): React.JSX.Element {
   return (

@@ -13,6 +13,10 @@ export type Entry = { readonly key: number; readonly seconds: number; readonly a
   | { readonly kind: 'file'; readonly file: FileOperation }
 )
 
+export const isRefused = (entry: Entry): boolean =>
+  (entry.kind === 'statement' && entry.statement.verdict.decision !== 'allow') ||
+  (entry.kind === 'file' && entry.file.result === 'denied')
+
 const ESC = '\x1b'
 /** A judged command follows its Enter key so soon; the two are shown as one. */
 const ECHO_SECONDS = 2

@@ -8,7 +8,7 @@ import { EventList } from './event-list.tsx'
 import { Player } from './player.ts'
 import type { Tricks } from './sanitise.ts'
 import { Screen } from './screen.ts'
-import { type Entry, keyNames } from './story.ts'
+import { type Entry, isRefused, keyNames } from './story.ts'
 import type { Tape } from './tape.ts'
 
 const SPEEDS = ['0.5', '1', '2', '4', '8', '16']
@@ -20,6 +20,8 @@ type ViewerProps = {
   readonly isLive: boolean
   /** A session without a terminal ends its lines with LF alone. */
   readonly isPlain: boolean
+  /** Where it stands at first, in seconds of the session; undefined: it plays from the start. */
+  readonly startAt?: number | undefined
 }
 
 export function Viewer(props: ViewerProps): React.JSX.Element {
@@ -28,6 +30,7 @@ export function Viewer(props: ViewerProps): React.JSX.Element {
   const frame = useRef<HTMLDivElement>(null)
   const [parts, setParts] = useState<{ readonly player: Player; readonly screen: Screen }>()
   const startsLive = useRef(props.isLive)
+  const startAt = useRef(props.startAt)
   useEffect(() => {
     if (host.current === null) return undefined
     const screen = new Screen(host.current, { size: tape.size, isPlain })
@@ -39,6 +42,7 @@ export function Viewer(props: ViewerProps): React.JSX.Element {
     })
     setParts({ player, screen })
     if (startsLive.current) player.follow()
+    else if (startAt.current !== undefined) player.seek(tape.timeOf(startAt.current))
     else if (matchMedia('(prefers-reduced-motion: reduce)').matches) player.seek(tape.length)
     else player.play()
     const { current: stage } = frame
@@ -189,10 +193,6 @@ function Ticks(props: {
     </div>
   )
 }
-
-const isRefused = (entry: Entry): boolean =>
-  (entry.kind === 'statement' && entry.statement.verdict.decision !== 'allow') ||
-  (entry.kind === 'file' && entry.file.result === 'denied')
 
 function HeldBack({ tricks }: { readonly tricks: Tricks }): React.JSX.Element | null {
   const found = Object.entries(tricks) as [keyof Tricks, number][]

@@ -124,6 +124,9 @@ export const access = {
   story: {
     title: (id: string) => `Grant ${id}`,
     timeline: 'What happened',
+    evidence: 'Take the evidence',
+    evidenceText:
+      'One signed file with the request, the approvals and all recordings; `npm run verify -- FILE` checks it.',
     sessions: 'Sessions',
     noSessions: 'No session was opened under this grant.',
     asked: 'Asked for',
