@@ -1,5 +1,6 @@
 /** What a role may say about ssh. */
 import { z } from 'zod'
+import { alertRules } from './alerts.ts'
 import { commands as granted } from './commands.ts'
 
 const program = z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, 'the name of a program, without a path')
@@ -35,14 +36,21 @@ export const sshScope = z
         deny: paths.default([]),
       })
       .optional(),
+    /** What raises an alarm in a full shell: name → pattern, or more about it. */
+    alerts: alertRules.optional(),
     forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
   })
   .refine((s) => s.shell === 'read-only' || (s.commands?.list ?? s.deny ?? s.files) === undefined, {
     message: 'a list of commands, deny and files belong to shell: read-only; nothing else would keep to them',
   })
-  .transform(({ commands, deny = [], files = EVERY_FILE, forward, shell }) => ({
+  .refine((s) => s.shell === 'full' || s.alerts === undefined, {
+    path: ['alerts'],
+    message: 'alerts watch a shell: full; lines of any other are judged before they run',
+  })
+  .transform(({ commands, deny = [], files = EVERY_FILE, forward, shell, alerts }) => ({
     shell,
     forward,
     commands: commands?.granted ?? [],
+    ...(alerts === undefined ? {} : { alerts }),
     ...(shell === 'read-only' ? { readOnly: { commands: commands?.list, deny, files } } : {}),
   }))

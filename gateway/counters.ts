@@ -11,6 +11,8 @@ export type Counters = {
   sessionsTotal: Record<Protocol, number>
   verdicts: { allow: number; deny: number; hold: number }
   bytes: { fromClient: number; fromTarget: number }
+  /** Lines that raised an alarm. */
+  alerts: number
   /** Sessions that a grant's end, a kill or a broken journal cut. */
   cuts: number
   cutBuckets: number[]
@@ -22,6 +24,7 @@ export const newCounters = (): Counters => ({
   sessionsTotal: { ssh: 0, postgres: 0, http: 0 },
   verdicts: { allow: 0, deny: 0, hold: 0 },
   bytes: { fromClient: 0, fromTarget: 0 },
+  alerts: 0,
   cuts: 0,
   cutBuckets: [...CUT_BUCKETS_MS, Number.POSITIVE_INFINITY].map(() => 0),
   cutSumMs: 0,
@@ -41,6 +44,7 @@ export function addCounters(a: Counters, b: Counters): Counters {
     sessionsTotal: added(a.sessionsTotal, b.sessionsTotal),
     verdicts: added(a.verdicts, b.verdicts),
     bytes: added(a.bytes, b.bytes),
+    alerts: a.alerts + b.alerts,
     cuts: a.cuts + b.cuts,
     cutBuckets: a.cutBuckets.map((n, i) => n + (b.cutBuckets[i] ?? 0)),
     cutSumMs: a.cutSumMs + b.cutSumMs,

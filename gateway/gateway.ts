@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
-import { shellJudge } from './filters/filters.ts'
+import { type AlertFinder, alertFinder, shellJudge } from './filters/filters.ts'
 import { createGrants, type Policy, RoleIntents } from './grants/grants.ts'
 import {
   createIdentity,
@@ -12,6 +12,7 @@ import {
   type IdentitySettings,
   PATHS,
 } from './identity/identity.ts'
+import type { SshScope } from './model/role.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
@@ -65,12 +66,21 @@ export const policyOf = (config: Config): Policy => ({
   auditors: config.auditors,
 })
 
+/** Whoever types into a full shell, or has it run a command. */
+function alertsOf(config: Config, role: string, channel: string): AlertFinder | undefined {
+  const { shell, alerts = [] }: SshScope = config.roles.find(({ name }) => name === role)?.ssh ?? NO_SHELL
+  const isWatched = shell === 'full' && (channel === 'shell' || channel === 'exec')
+  return isWatched && alerts.length > 0 ? alertFinder(alerts) : undefined
+}
+const NO_SHELL: SshScope = { shell: 'none', forward: [] }
+
 export const stateUrl = (config: Config, dataDir: string): string =>
   config.state === 'embedded' ? `sqlite:${join(dataDir, 'state.db')}` : config.state
 
 export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   const { clock, log, dataDir } = parts
   let { config } = parts
+  const counters = newCounters()
   await using opened = new AsyncDisposableStack()
 
   const state = await openState({ url: stateUrl(config, dataDir), clock, log })
@@ -83,6 +93,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     limits: {
       maxJournalBytes: config.journal.max_megabytes * 2 ** 20,
       minFreeBytes: config.journal.min_free_megabytes * 2 ** 20,
+    },
+    alerts: ({ role, channel }) => alertsOf(config, role, channel),
+    onAlert: () => {
+      counters.alerts += 1
     },
   })
   opened.defer(() => journal.close())
@@ -118,7 +132,6 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   }
   const identity = createIdentity({ state, clock, log, audit, settings: identitySettings, hooks })
 
-  const counters = newCounters()
   const recorder = counted(journal, counters, parts.watcher)
   const admit = {
     grants,

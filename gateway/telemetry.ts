@@ -115,6 +115,7 @@ export function startMetrics(read: () => GatewayNumbers): Metrics {
         o.observe(sum, { le: i < CUT_BUCKETS_MS.length ? String(CUT_BUCKETS_MS[i]) : '+Inf' })
       })
     })
+  up('sallyport_alerts_total', 'Lines of full shells that raised an alarm', (n) => n.counters.alerts)
   up('sallyport_revoke_to_cut_ms_count', 'Sessions that were cut', (n) => n.counters.cuts)
   up('sallyport_revoke_to_cut_ms_sum', 'Sum of the milliseconds from end to cut', (n) => n.counters.cutSumMs)
   gauge('sallyport_workers', 'Workers that serve now', (n) => n.workers)

@@ -43,7 +43,7 @@ export type SessionEnd = {
 
 /**
  * One-letter kinds of session events; the first five are asciicast's own.
- * `o` output · `i` input · `r` resize (`80x24`) · `m` marker (a notice shown to the person) · `x` exit status ·
+ * `o` output · `i` input · `r` resize (`80x24`) · `m` marker (a notice shown to the person, or an alert) · `x` exit status ·
  * `e` standard error output · `k` input that was not echoed (data: decimal count of bytes, never the bytes) ·
  * `s` a judged statement (JSON {@link StatementRecord}) · `d` what became of a statement (JSON {@link OutcomeRecord}) · `f` a file operation (JSON {@link FileRecord}).
  */
@@ -113,7 +113,7 @@ export type AuditEvent = {
   readonly at: Moment
   readonly kind:
     | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported'}`
-    | `session.${'opened' | 'ended' | 'refused' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
+    | `session.${'opened' | 'ended' | 'refused' | 'alert' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released' | 'passkey-registered' | 'passkey-removed' | 'passkey-used'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
     | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`

@@ -26,7 +26,7 @@ const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): s
   `${count === 1 ? 'one person' : `${count} people`} of ${list(groups, 'or')}`
 
 const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
-  ssh: (role) => [...shell(role), ...files(role), ...forward(role)],
+  ssh: (role) => [...shell(role), ...alerts(role), ...files(role), ...forward(role)],
   postgres: ({ postgres }) => {
     const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres
     const where = databases.length === 0 ? 'the database' : `the databases ${list(databases, 'and')}`
@@ -63,6 +63,12 @@ function shell({ ssh, account }: Role): readonly string[] {
   }
   return [shells[ssh.shell], ...commands.map(({ name, template }: CommandGrant) => `${name}: ${template}`)]
 }
+
+const alerts = ({ ssh }: Role): readonly string[] =>
+  (ssh.alerts ?? []).map(
+    ({ name, pattern, shown, end }) =>
+      `An alarm, not a boundary: ${name}, when a line that was typed${shown ? ' or shown' : ''} fits ${pattern}${end ? '; it ends the session' : ''}.`,
+  )
 
 /** What a read-only shell has beside its sentence: the role's own list of programs, and the files for sftp, scp and rsync. */
 function files({ ssh }: Role): readonly string[] {

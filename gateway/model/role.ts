@@ -1,4 +1,5 @@
 /** Roles: scopes that were defined beforehand. A grant is always one role on one target for one stretch of time. */
+import type { AlertRule } from './alert.ts'
 import type { MaskRule } from './mask.ts'
 import type { Protocol, Target } from './target.ts'
 
@@ -63,6 +64,8 @@ export type SshScope = {
   readonly forward: readonly string[]
   /** Commands that may be run whatever {@link shell} says. */
   readonly commands?: readonly CommandGrant[] | undefined
+  /** Lines of a full shell that raise an alarm. */
+  readonly alerts?: readonly AlertRule[] | undefined
 }
 
 export type PostgresScope = {

@@ -154,6 +154,7 @@ export function sessionView(row: SessionRow, visitor: Visitor): SessionView {
     bytesOut: row.bytesOut,
     statements: row.statements,
     denials: row.denials,
+    alerts: row.alerts ?? 0,
     may: {
       replay: true,
       watch: isLive,

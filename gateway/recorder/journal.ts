@@ -7,6 +7,7 @@ import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Recorder, Recording } from '../session/session.ts'
+import type { AlertFinder, AlertHit } from './alarm.ts'
 import { Chain, openSigningKey, type SigningKey, signCheckpoint } from './chain.ts'
 import { claim, markClosed } from './owner.ts'
 import { SessionRecording } from './recording.ts'
@@ -41,6 +42,9 @@ export type JournalParts = {
   readonly clock: Clock
   readonly log: Log
   readonly limits: JournalLimits
+  /** What raises an alarm in a session, if anything does; and who is told beside the recording and the audit log. */
+  readonly alerts?: ((start: SessionStart) => AlertFinder | undefined) | undefined
+  readonly onAlert?: (() => void) | undefined
 }
 
 const TICK_MS = 250
@@ -108,6 +112,8 @@ class WorkerJournal implements Journal {
         holdFile: path.join(this.#dir, `${start.id}.hold`),
         onEnd: (ended, isNoted) => this.#ended(ended, isNoted),
         onLong: (long) => this.#long.add(long),
+        alerts: this.#parts.alerts?.(start),
+        onAlert: (hit) => this.#alert(start, hit),
       },
       start,
     )
@@ -122,7 +128,23 @@ class WorkerJournal implements Journal {
       grant,
       start: recording.start,
     })
+    recording.begin()
     return recording
+  }
+
+  #alert({ id: session, grant, username, target }: SessionStart, { rule, line }: AlertHit): void {
+    this.audit({
+      id: randomUUID(),
+      at: this.#parts.clock.now(),
+      kind: 'session.alert',
+      actor: username,
+      grant,
+      session,
+      target,
+      text: `${username} raised the alert ${rule.name} on ${target}${rule.end ? ', which ended the session' : ''}.`,
+      details: { alert: rule.name, line, ends: rule.end },
+    })
+    this.#parts.onAlert?.()
   }
 
   audit(event: AuditEvent): void {

@@ -180,10 +180,10 @@ function conditions(all: readonly (readonly [condition: string, name: string, va
 }
 
 function rowOf(text: string): SessionRow {
-  const { start, end, events, bytesIn, bytesOut, statements, denials } = JSON.parse(text) as SessionEntry
+  const { start, end, events, bytesIn, bytesOut, statements, denials, alerts = 0 } = JSON.parse(text) as SessionEntry
   const { terminal } = start
   const whole = end === undefined ? undefined : { ...end, exitCode: end.exitCode }
-  return { ...start, terminal, end: whole, events, bytesIn, bytesOut, statements, denials }
+  return { ...start, terminal, end: whole, events, bytesIn, bytesOut, statements, denials, alerts }
 }
 
 function auditEvent(text: string): AuditEvent {

@@ -1,8 +1,10 @@
 /** One session's recording in the journal of a worker. */
+import { ALERT_MARK } from '../model/alert.ts'
 import type { EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Recording } from '../session/session.ts'
+import { Alarm, type AlertFinder, type AlertHit } from './alarm.ts'
 import { Chain, type SigningKey, signCheckpoint } from './chain.ts'
 import { EchoGate } from './echo.ts'
 import { HoldFile } from './hold.ts'
@@ -19,6 +21,9 @@ export type RecordingParts = {
   readonly onEnd: (recording: SessionRecording, isNoted: boolean) => void
   /** Many events are not under a checkpoint: call {@link SessionRecording.seal} after the next write. */
   readonly onLong: (recording: SessionRecording) => void
+  /** Undefined: nothing raises an alarm here. */
+  readonly alerts: AlertFinder | undefined
+  readonly onAlert: (hit: AlertHit) => void
 }
 
 /** Streams are cut into events of at most this many bytes. */
@@ -36,6 +41,7 @@ export class SessionRecording implements Recording {
   readonly #chain: Chain
   readonly #gate: EchoGate | undefined
   readonly #hold: HoldFile | undefined
+  readonly #alarm: Alarm | undefined
   readonly #broken = new AbortController()
   #failure: Refusal | undefined
   #end: SessionEnd | undefined
@@ -45,6 +51,7 @@ export class SessionRecording implements Recording {
   #bytesOut = 0
   #statements = 0
   #denials = 0
+  #alerts = 0
   #sealedAt: number
   #rowSeq = 0
 
@@ -59,6 +66,7 @@ export class SessionRecording implements Recording {
     this.#gate =
       start.terminal === undefined ? undefined : new EchoGate((kind, data, at) => this.#append(kind, data, at))
     this.#hold = start.terminal === undefined ? undefined : new HoldFile(parts.holdFile)
+    this.#alarm = parts.alerts === undefined ? undefined : new Alarm(parts.alerts, start, (hit) => this.#alert(hit))
   }
 
   get failed(): AbortSignal {
@@ -167,6 +175,11 @@ export class SessionRecording implements Recording {
     })
   }
 
+  /** What it was opened with is looked at, too. */
+  begin(): void {
+    this.#alarm?.begin(this.start)
+  }
+
   /** Writes the row of the list of sessions as it is now. */
   row(now: Moment): void {
     this.#rowSeq = this.#seq
@@ -185,6 +198,7 @@ export class SessionRecording implements Recording {
       bytesOut: this.#bytesOut,
       statements: this.#statements,
       denials: this.#denials,
+      alerts: this.#alerts,
       sealed: { seq, head: head.toString('hex') },
     }
   }
@@ -209,7 +223,26 @@ export class SessionRecording implements Recording {
     else if (kind === 's') {
       this.#statements += 1
       if (asText(data).includes('"verdict":{"decision":"deny"')) this.#denials += 1
-    }
+    } else if (kind === 'm' && asText(data).startsWith(ALERT_MARK)) this.#alerts += 1
+    if (this.#alarm !== undefined) this.#watch(this.#alarm, kind, data, at)
+  }
+
+  #watch(alarm: Alarm, kind: EventKind, data: Uint8Array | string, at: Moment): void {
+    if (kind === 'i') alarm.typed(asBuffer(data))
+    else if (kind === 'o' || kind === 'e') alarm.shown(asBuffer(data), at)
+    else if (kind === 'r') alarm.resized(Number.parseInt(asText(data), 10) || 80)
+  }
+
+  #alert(hit: AlertHit): void {
+    const { name, end } = hit.rule
+    this.#append('m', `${ALERT_MARK}${name}: ${hit.line}`, this.#parts.clock.now())
+    this.#parts.onAlert(hit)
+    if (end)
+      this.#broken.abort(
+        new Refusal('NOT_ALLOWED', `This session was ended: it raised the alert ${name}.`, {
+          next: 'Ask an administrator before you open another.',
+        }),
+      )
   }
 
   #keepHeld(now: Moment): void {

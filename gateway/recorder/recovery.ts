@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { ALERT_MARK } from '../model/alert.ts'
 import type { Moment } from '../model/moment.ts'
 import { Chain, type SigningKey, signCheckpoint } from './chain.ts'
 import { readHold } from './hold.ts'
@@ -111,6 +112,7 @@ function counted(entry: SessionEntry, { seq, kind, data }: Pick<JournalRecord, '
     bytesOut: entry.bytesOut + bytesOut,
     statements: entry.statements + (kind === 's' ? 1 : 0),
     denials: entry.denials + (kind === 's' && data.includes('"verdict":{"decision":"deny"') ? 1 : 0),
+    alerts: (entry.alerts ?? 0) + (kind === 'm' && data.toString().startsWith(ALERT_MARK) ? 1 : 0),
   }
 }
 

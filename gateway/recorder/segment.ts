@@ -31,6 +31,8 @@ export type SessionEntry = {
   readonly bytesOut: number
   readonly statements: number
   readonly denials: number
+  /** Lines that raised an alarm; absent in rows of before there were any. */
+  readonly alerts?: number
   /** The last checkpoint: head in hex. */
   readonly sealed: { readonly seq: number; readonly head: string }
 }

@@ -12,6 +12,8 @@ export type SessionRow = SessionStart & {
   readonly bytesOut: number
   readonly statements: number
   readonly denials: number
+  /** Lines that raised an alarm. */
+  readonly alerts?: number
 }
 
 export type SessionFilter = {

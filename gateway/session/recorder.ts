@@ -20,7 +20,7 @@ export type Recording = {
   written(then: (failure: Refusal | undefined) => void): void
   /** Resolves when everything taken so far is on disk (fsync). */
   durable(): Promise<void>
-  /** Aborts with a Refusal NOT_RECORDED when the journal breaks while the session is idle. */
+  /** Aborts with a Refusal: NOT_RECORDED when the journal breaks while the session is idle, NOT_ALLOWED when an alert ends it. */
   readonly failed: AbortSignal
   /** The last event; a recording ends once. */
   end(end: SessionEnd): void

@@ -80,7 +80,14 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         approval: { groups: ['leads'], people: 1 },
         default: '30m',
         max: '2h',
-        ssh: { shell: 'full', forward: ['127.0.0.1:*'] },
+        ssh: {
+          shell: 'full',
+          forward: ['127.0.0.1:*'],
+          alerts: {
+            'become-root': String.raw`\bsudo\s+(-i|-s|su)\b`,
+            format: { pattern: String.raw`\bmkfs(\.\w+)?\b`, end: true },
+          },
+        },
         postgres: { mode: 'read-write', template: 'app_readwrite' },
         http: { mode: 'read-write', websocket: true },
       },

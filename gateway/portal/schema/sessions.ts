@@ -33,6 +33,8 @@ export const session = z.strictObject({
   bytesOut: count,
   statements: count,
   denials: count,
+  /** Lines of a full shell that raised an alarm. */
+  alerts: count,
   /** What to offer this person. */
   may: z.strictObject({ replay: z.boolean(), watch: z.boolean(), kill: z.boolean() }),
 })

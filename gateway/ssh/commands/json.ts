@@ -85,5 +85,6 @@ export function sessionJson(session: SessionStart | SessionRow) {
     events: row?.events ?? null,
     statements: row?.statements ?? null,
     denials: row?.denials ?? null,
+    alerts: row === undefined ? null : (row.alerts ?? 0),
   }
 }

@@ -139,9 +139,9 @@ export function shortIds(ids: readonly string[]): readonly string[] {
 }
 
 function lasted(session: Found, now: Moment): string {
-  const end = 'end' in session ? session.end : undefined
-  if (end === undefined) return `${spanOf(now - session.startedAt)}, live`
-  return end.cause === 'cut'
-    ? `${spanOf(end.endedAt - session.startedAt)}, cut`
-    : spanOf(end.endedAt - session.startedAt)
+  const { end, alerts = 0 } = 'end' in session ? session : { end: undefined }
+  const span = spanOf((end?.endedAt ?? now) - session.startedAt)
+  const rang = alerts === 0 ? [] : [alerts === 1 ? '1 alert' : `${alerts} alerts`]
+  const state = end === undefined ? ['live'] : end.cause === 'cut' ? ['cut'] : []
+  return [span, ...state, ...rang].join(', ')
 }

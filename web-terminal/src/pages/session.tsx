@@ -1,5 +1,5 @@
 /** One session: what is known about it, its replay, or the live view with a hand on the switch. */
-import { Alert, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
+import { Alert, Badge, Button, Group, Modal, Paper, Stack, Text, TextInput, Title } from '@mantine/core'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import type { SessionEventView } from '../../../gateway/portal/schema/recordings.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
@@ -43,6 +43,11 @@ function Shown({ session }: { readonly session: SessionView }): React.JSX.Elemen
               {words.session.title(session.username, session.target)}
             </Title>
             <SessionState session={session} />
+            {session.alerts > 0 && (
+              <Badge variant="dot" color="orange.7">
+                {words.sessions.alerts(session.alerts)}
+              </Badge>
+            )}
           </Group>
           <Text size="sm" c="var(--quiet)" mt={4}>
             {words.protocol[session.protocol]} {session.channel} · {session.role} ·{' '}

@@ -184,6 +184,11 @@ export function SessionTable({ sessions }: { readonly sessions: readonly Session
                   {words.sessions.denials(session.denials)}
                 </Badge>
               )}
+              {session.alerts > 0 && (
+                <Badge variant="dot" color="orange.7" size="sm">
+                  {words.sessions.alerts(session.alerts)}
+                </Badge>
+              )}
             </Table.Td>
             <Table.Td data-label={columns.grant}>
               <Link href={`/grants/${session.grant}`} className="link" aria-label={words.grant.number(session.grant)}>

@@ -45,6 +45,7 @@ export const sessions = {
       grant: 'Grant',
     },
     denials: (count: number) => `${count} denied`,
+    alerts: (count: number) => (count === 1 ? '1 alert' : `${count} alerts`),
     open: (who: string, target: string) => `Open the session of ${who} on ${target}`,
     end: { closed: 'Closed', exited: 'Exited', cut: 'Cut', failed: 'Failed', crashed: 'Crashed' },
   },

@@ -1,0 +1,127 @@
+/** Alerts of a full shell, with real ssh: a line rings, is recorded and listed, and ends the session where the role says so. */
+import { existsSync } from 'node:fs'
+import t from 'tap'
+import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
+
+const until = async <T>(what: string, found: () => Promise<T | undefined> | T | undefined): Promise<T> => {
+  for (let i = 0; i < 300; i++) {
+    const one = await found()
+    if (one !== undefined) return one
+    await new Promise((wake) => setTimeout(wake, 50))
+  }
+  throw new Error(`never: ${what}`)
+}
+type Listed = {
+  readonly id: string
+  readonly channel: string
+  readonly alerts: number | null
+  readonly detail: string | null
+  readonly cause: string | null
+}
+
+const DIRECT = ['-o', 'LogLevel=ERROR']
+
+/** A shell with a terminal, and everything it has shown. */
+function shell(person: DemoPerson) {
+  const child = person.start([...DIRECT, '-tt', '@', 'prod-db'], { approve: false })
+  let seen = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString()
+    })
+  const gone = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  return {
+    gone,
+    seen: () => seen,
+    type: (text: string) => child.stdin?.write(text),
+    shows: (pattern: RegExp) => until(`${pattern} in ${JSON.stringify(seen)}`, () => pattern.exec(seen)?.[0]),
+  }
+}
+
+if (!existsSync('/usr/bin/ssh') || !existsSync('/usr/sbin/sshd')) t.plan(0, 'no OpenSSH client or sshd here')
+else {
+  t.setTimeout(120_000)
+  const demo = await startDemo(t)
+  const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => demo.person(name)) as [
+    DemoPerson,
+    DemoPerson,
+    DemoPerson,
+  ]
+  const asked = await alice.ssh([
+    '@',
+    'request',
+    'prod-db',
+    '--role',
+    'operator',
+    '--for',
+    '10m',
+    '--reason',
+    'alerts',
+    '--json',
+  ])
+  const { id } = JSON.parse(asked.stdout.toString()) as { readonly id: string }
+  await bob.ssh(['@', 'approve', id])
+  const list = async (): Promise<readonly Listed[]> =>
+    JSON.parse((await carol.ssh([...DIRECT, '@', 'sessions', '--json'])).stdout.toString()) as readonly Listed[]
+  await carol.ssh(['@', 'whoami'])
+
+  await t.test('a typed line raises an alarm, and the session goes on', async (t) => {
+    const one = shell(alice)
+    one.type('echo re""ady\r')
+    await one.shows(/\nready/)
+    one.type('echo sudo -i; echo still here\r')
+    await one.shows(/still here\r\n/)
+    one.type('exit\r')
+    await one.gone
+    const row = await until('a session with an alert', async () => (await list()).find(({ alerts }) => alerts === 1))
+    t.match(row, { channel: 'shell', cause: 'exited' })
+    const replay = await carol.ssh([...DIRECT, '@', 'replay', row.id, '--speed', '100'])
+    t.match(replay.stdout.toString() + replay.stderr, /Alert become-root: echo sudo -i; echo still here/)
+    const table = await carol.ssh([...DIRECT, '@', 'sessions'])
+    t.match(table.stdout.toString(), /, 1 alert/)
+  })
+
+  await t.test('an alert that ends the session does so with a sentence', async (t) => {
+    const one = shell(alice)
+    one.type('echo re""ady\r')
+    await one.shows(/\nready/)
+    one.type('echo mkfs; sleep 60; echo never\r')
+    await one.gone
+    t.match(one.seen(), /This session was ended: it raised the alert format\./)
+    t.notMatch(one.seen(), /\nnever/)
+    const row = await until('the session that was cut', async () => (await list()).find(({ cause }) => cause === 'cut'))
+    t.match(row, { alerts: 1, detail: 'This session was ended: it raised the alert format.' })
+  })
+
+  await t.test('a command rings before it runs; what was not echoed never rings', async (t) => {
+    const run = await alice.ssh([...DIRECT, '@', 'prod-db', 'echo mkfs.ext4 ran'])
+    t.notMatch(run.stdout.toString(), /ran/)
+    t.match(run.stderr, /it raised the alert format/)
+    const one = shell(alice)
+    one.type('echo re""ady; read -s -p "Password: " x; echo; echo on\r')
+    await one.shows(/Password: /)
+    one.type('sudo -i mkfs\r')
+    await one.shows(/\non\r/)
+    one.type('exit\r')
+    await one.gone
+    const rows = await until('all four', async () => {
+      const found = await list()
+      return found.length === 4 && found.every(({ cause }) => cause !== null) ? found : undefined
+    })
+    t.same(
+      rows.map(({ alerts }) => alerts),
+      [0, 1, 1, 1],
+    )
+  })
+
+  await t.test('it is in the audit log and among the numbers', async (t) => {
+    const page = await (await fetch(`${demo.report.admin.url}/metrics`)).text()
+    t.match(page, /sallyport_alerts_total\S* 3/)
+    await carol.visit('/')
+    const story = await until('three alerts in the story of the grant', async () => {
+      const answer = await carol.browser.api(demo.report.https.url, 'GET', `/grants/${id}/story`)
+      return (answer.text.match(/"session\.alert"/g) ?? []).length === 3 ? answer.text : undefined
+    })
+    t.match(story, /alice raised the alert become-root on prod-db\./)
+  })
+}
