@@ -53,7 +53,7 @@ const keys: Record<string, readonly string[]> = {
   'libpg-query': ['gateway/filters'],
   unbash: ['gateway/filters'],
   'lru-cache': ['gateway/filters'],
-  re2js: ['config', 'gateway/filters'], // decision 0015
+  re2js: ['config', 'gateway/filters'], // decision 0020
   '@clickhouse/client': ['gateway/recorder'],
   'ffi-rs': ['gateway/recorder'],
   '@lydell/node-pty': ['agents'],

@@ -119,7 +119,7 @@ else {
     t.match(page, /sallyport_alerts_total\S* 3/)
     await carol.visit('/')
     const story = await until('three alerts in the story of the grant', async () => {
-      const answer = await carol.browser.api(demo.report.https.url, 'GET', `/grants/${id}/story`)
+      const answer = await carol.browser.api(demo.report.https.url, 'GET', `/grants/${id}`)
       return (answer.text.match(/"session\.alert"/g) ?? []).length === 3 ? answer.text : undefined
     })
     t.match(story, /alice raised the alert become-root on prod-db\./)
