@@ -123,6 +123,7 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
     if (role.ssh === undefined && role.postgres === undefined && role.http === undefined)
       yield { path: ['roles', name], message: 'a role opens at least one of ssh, postgres, http' }
     if (role.default > role.max) yield { path: ['roles', name], message: 'default is longer than max' }
+    yield* holdChecks(raw, name)
   }
   const host = new URL(raw.public_url).hostname
   if (raw.web !== undefined && host.endsWith(`.${raw.web.domain}`))
@@ -138,6 +139,32 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
         path: ['identity', 'providers', name, 'issuer'],
         message: 'an issuer is reached over https (insecure_http: true is for a development provider on loopback)',
       }
+}
+
+/** A hold that nothing keeps to, or that could not write once it was let through. */
+function* holdChecks(raw: RawConfig, name: string): Generator<Complaint> {
+  const role = raw.roles[name]
+  if (role?.hold === undefined) return
+  const { commands, postgres, template } = role.hold
+  const path = (key: string) => ['roles', name, 'hold', key]
+  if (postgres.length > 0 && role.postgres?.mode !== 'read-only')
+    yield { path: path('postgres'), message: 'belongs to postgres: mode: read-only; other roles may write as it is' }
+  if (postgres.length > 0 && role.postgres?.mask !== undefined)
+    yield { path: path('postgres'), message: 'not with mask: what writes can copy a column to where it is not masked' }
+  if (commands.length > 0 && role.ssh?.shell !== 'read-only')
+    yield { path: path('commands'), message: 'belongs to ssh: shell: read-only; nothing else would keep to it' }
+  const { labels, names } = role.targets
+  const covers = ([target, { labels: own }]: [string, RawConfig['targets'][string]]): boolean =>
+    names.includes(target) ||
+    (Object.keys(labels).length > 0 && Object.entries(labels).every(([key, value]) => own[key] === value))
+  const provisioned = Object.entries(raw.targets)
+    .filter(covers)
+    .find(([, target]) => target.postgres?.credential.kind === 'provision')
+  if (postgres.length > 0 && template === undefined && provisioned !== undefined)
+    yield {
+      path: path('postgres'),
+      message: `say template: the role on ${provisioned[0]} that may write; the login of an approved statement is a member of it`,
+    }
 }
 
 const NO_SSH = { shell: 'none', forward: [] } as const
@@ -196,6 +223,7 @@ function complete(raw: RawConfig) {
             ...(r.postgres.mask === undefined ? {} : { mask: r.postgres.mask }),
           },
     http: r.http,
+    hold: r.hold,
   }))
   const providers = Object.entries(raw.identity.providers).map(([name, p]) => ({ name, ...p }))
   return { ...raw, targets, roles, identity: { ...raw.identity, providers } }

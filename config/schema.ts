@@ -1,5 +1,6 @@
 /** What a configuration may say. Parsing gives the plain, complete, frozen object that the rest of the house takes. */
 import { z } from 'zod'
+import { holdScope } from './hold.ts'
 import { httpEndpoint, httpScope } from './http.ts'
 import { maskRules } from './mask.ts'
 import { sshScope } from './ssh.ts'
@@ -133,6 +134,7 @@ const role = z.strictObject({
     })
     .optional(),
   http: httpScope.optional(),
+  hold: holdScope.optional(),
 })
 
 const provider = z.strictObject({

@@ -139,7 +139,13 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     role: (name: string) => config.roles.find((role) => role.name === name),
     clock,
   }
-  const open = { recorder, sessions: grants, clock, onCut: (_why: unknown, ms: number) => noteCut(counters, ms) }
+  const open = {
+    recorder,
+    sessions: grants,
+    holds: grants,
+    clock,
+    onCut: (_why: unknown, ms: number) => noteCut(counters, ms),
+  }
 
   const publicHost = new URL(config.public_url).hostname
   const engine = createEngine({

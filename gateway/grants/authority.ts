@@ -23,13 +23,25 @@ export function approves(policy: Policy, identity: Identity, role: string): bool
 export const approvedRoles = (policy: Policy, identity: Identity): readonly string[] =>
   policy.roles.filter((role) => approves(policy, identity, role.name)).map((role) => role.name)
 
+/** Members of the groups that decide about this request: a role, or one statement under it. */
+export function decides(policy: Policy, identity: Identity, grant: Pick<Grant, 'role' | 'held'>): boolean {
+  if (grant.held === undefined) return approves(policy, identity, grant.role)
+  return isMember(identity, roleNamed(policy, grant.role)?.hold?.approvers ?? [])
+}
+
+export const releasedRoles = (policy: Policy, identity: Identity): readonly string[] =>
+  policy.roles.filter(({ hold }) => isMember(identity, hold?.approvers ?? [])).map((role) => role.name)
+
 /** A user name can pass to somebody else; a decision about one's own request stays one's own under either. */
 export const isOwn = (identity: Identity, grant: Grant): boolean => grant.subject === identity.subject
 export const isSamePerson = (identity: Identity, grant: Grant): boolean =>
   isOwn(identity, grant) || grant.username === identity.username
 
 export const sees = (policy: Policy, identity: Identity, grant: Grant): boolean =>
-  isOwn(identity, grant) || seesAll(policy, identity) || approves(policy, identity, grant.role)
+  isOwn(identity, grant) ||
+  seesAll(policy, identity) ||
+  approves(policy, identity, grant.role) ||
+  decides(policy, identity, grant)
 
 export const mayEnd = (policy: Policy, identity: Identity, grant: Grant): boolean =>
   isAdmin(policy, identity) || approves(policy, identity, grant.role)

@@ -20,7 +20,7 @@ export type EndingsParts = {
 
 type Ending = { readonly reason: EndReason; readonly at: Moment; readonly by?: Username; readonly note?: string }
 
-/** Ends a grant and the requests that would have lengthened it. */
+/** Ends a grant, the requests that would have lengthened it, and the statements that wait under it. */
 export async function endGrant(page: Page, before: Kept, ending: Ending): Promise<EndedGrant> {
   const { grant } = before
   if (grant.state === 'ended') throw conflict(grant, page.now)
@@ -34,8 +34,11 @@ export async function endGrant(page: Page, before: Kept, ending: Ending): Promis
     text: endedSentence(next),
     details: { reason: next.endReason, note: next.endNote, username: grant.username, role: grant.role },
   })
-  const linked = await page.select("extends = $1 and state <> 'ended'", [grant.id])
-  for (const extension of linked) await endGrant(page, extension, { ...ending, note: `grant ${grant.id} is over` })
+  const linked = await page.select("(extends = $1 or under = $1) and state <> 'ended'", [grant.id])
+  for (const kept of linked) {
+    const reason = kept.grant.held === undefined ? ending.reason : 'withdrawn'
+    await endGrant(page, kept, { ...ending, reason, note: `grant ${grant.id} is over` })
+  }
   return next
 }
 
@@ -106,7 +109,8 @@ export class Endings {
         text: `${whom} was locked by ${identity.username}.`,
         details: { username: whom, note: why },
       })
-      const open = "state in ('requested', 'live') and extends is null and (username = $1 or subject = $2)"
+      const open =
+        "state in ('requested', 'live') and extends is null and under is null and (username = $1 or subject = $2)"
       for (const before of await page.select(open, [whom, latest?.subject ?? '']))
         await endGrant(page, before, { reason: 'revoked', at: page.now, by: identity.username, note: why || 'locked' })
     })

@@ -3,11 +3,12 @@ import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
-import type { AccessDesk, GrantBook, SessionBook } from '../session/session.ts'
+import type { AccessDesk, GrantBook, HoldDesk, SessionBook } from '../session/session.ts'
 import type { State } from '../state/state.ts'
 import { Changes } from './changes.ts'
 import { createDesk } from './desk.ts'
 import { Endings } from './endings.ts'
+import { Holds } from './holds.ts'
 import { Ledger } from './ledger.ts'
 import { Listings } from './listings.ts'
 import { type Lock, lockOn, rememberSubject } from './locks.ts'
@@ -43,7 +44,8 @@ export type GrantsLimits = {
 
 export type Grants = GrantBook &
   SessionBook &
-  AccessDesk & {
+  AccessDesk &
+  HoldDesk & {
     /** Whether this person is locked out. For identity/: nobody who is locked signs in. */
     lockOf(identity: Pick<Identity, 'subject' | 'username'>): Promise<Lock | undefined>
     /** For the supervisor, every few seconds: ends what is over, sends events that a crash left behind, forgets sessions of dead workers. Never throws. */
@@ -70,6 +72,7 @@ export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> =
         log({ level: 'warn', room: 'grants', message: 'An ended grant is not written down yet.', error }),
       )
   const requests = new Requests({ ledger, policy, limits: { waiting, held } })
+  const holds = new Holds({ ledger, policy, log })
   const listings = new Listings({ ledger, changes, policy, lapse })
   const sessions = new Sessions({ store, clock, log, audit, policy })
   const tenures = new Tenures({
@@ -107,13 +110,17 @@ export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> =
     ...desk,
     live: (subject, target, endpoint, role) => tenures.live(subject, target, endpoint, role),
     enter: (start) => sessions.enter(start),
+    park: (under, held) => holds.park(under, held),
+    use: (id, digest) => holds.use(id, digest),
+    leave: (id, why) => holds.leave(id, why),
+    ran: (id, outcome) => holds.ran(id, outcome),
     lockOf: async (identity) => {
       const lock = await lockOn(state, identity)
       if (lock?.username === identity.username) await rememberSubject(state, identity)
       return lock
     },
     sweep: async () => {
-      for (const step of [lapse, () => outbox.resend(), () => sessions.sweep()]) {
+      for (const step of [lapse, () => outbox.resend(), () => sessions.sweep(), () => holds.sweep()]) {
         try {
           await step()
         } catch (error) {

@@ -4,7 +4,7 @@ import type { Identity } from '../model/identity.ts'
 import type { Role } from '../model/role.ts'
 import type { GrantFilter, TargetView } from '../session/session.ts'
 import type { Value } from '../state/state.ts'
-import { approvedRoles, approves, isSamePerson, mayAsk, sees, seesAll } from './authority.ts'
+import { approvedRoles, decides, isSamePerson, mayAsk, releasedRoles, sees, seesAll } from './authority.ts'
 import type { Changes } from './changes.ts'
 import type { Policy } from './policy.ts'
 import { type Ledger, list } from './ledger.ts'
@@ -55,15 +55,15 @@ export class Listings {
   async requests(identity: Identity): Promise<readonly { readonly grant: Grant; readonly mayApprove: boolean }[]> {
     await this.#parts.lapse()
     const policy = this.#parts.policy()
-    const roles = approvedRoles(policy, identity)
-    const waiting = await this.#parts.ledger.select(`state = 'requested' and (subject = $1${orRole(roles, 1)})`, [
+    const { sql, params } = seen(policy, identity, 1)
+    const waiting = await this.#parts.ledger.select(`state = 'requested' and (subject = $1${sql})`, [
       identity.subject,
-      ...roles,
+      ...params,
     ])
     return waiting.map(({ grant }) => ({
       grant,
       mayApprove:
-        approves(policy, identity, grant.role) &&
+        decides(policy, identity, grant) &&
         !isSamePerson(identity, grant) &&
         !grant.approvals.some(({ subject }) => subject === identity.subject),
     }))
@@ -72,7 +72,7 @@ export class Listings {
   async grants(identity: Identity, filter: GrantFilter): Promise<readonly Grant[]> {
     await this.#parts.lapse()
     const policy = this.#parts.policy()
-    const conditions: string[] = []
+    const conditions = ['under is null']
     const params: Value[] = []
     const add = (value: Value): string => `$${params.push(value)}`
     const columns = {
@@ -85,12 +85,12 @@ export class Listings {
       if (value !== undefined) conditions.push(`${column} = ${add(value)}`)
     if (!seesAll(policy, identity)) {
       const own = `subject = ${add(identity.subject)}`
-      const roles = approvedRoles(policy, identity)
-      conditions.push(`(${own}${orRole(roles, params.length)})`)
-      params.push(...roles)
+      const others = seen(policy, identity, params.length)
+      conditions.push(`(${own}${others.sql})`)
+      params.push(...others.params)
     }
     const limit = Math.max(1, Math.min(MOST, Math.trunc(filter.limit ?? USUAL) || USUAL))
-    const found = await this.#parts.ledger.select(conditions.join(' and ') || '1 = 1', params, limit)
+    const found = await this.#parts.ledger.select(conditions.join(' and '), params, limit)
     return found.map(({ grant }) => grant)
   }
 
@@ -128,13 +128,25 @@ export class Listings {
     })
   }
 
-  /** Live and waiting ones of this person. */
+  /** Live and waiting ones of this person; not the statements that wait under them. */
   async #open(identity: Identity): Promise<readonly Grant[]> {
     await this.#parts.lapse()
-    const found = await this.#parts.ledger.select("subject = $1 and state in ('requested', 'live')", [identity.subject])
+    const found = await this.#parts.ledger.select("subject = $1 and state in ('requested', 'live') and under is null", [
+      identity.subject,
+    ])
     return found.map(({ grant }) => grant)
   }
 }
 
-const orRole = (roles: readonly string[], before: number): string =>
-  roles.length === 0 ? '' : ` or role in (${list(roles.length, before)})`
+/** Others' requests: for a role that this person approves, for a statement that they may let through. */
+function seen(policy: Policy, identity: Identity, before: number): { readonly sql: string; readonly params: string[] } {
+  const roles = approvedRoles(policy, identity)
+  const released = releasedRoles(policy, identity)
+  return {
+    sql: orRole(roles, before, 'null') + orRole(released, before + roles.length, 'not null'),
+    params: [...roles, ...released],
+  }
+}
+
+const orRole = (roles: readonly string[], before: number, under: 'null' | 'not null'): string =>
+  roles.length === 0 ? '' : ` or (under is ${under} and role in (${list(roles.length, before)}))`

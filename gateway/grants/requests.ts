@@ -17,8 +17,9 @@ import { after, minutesToMs, type Moment } from '../model/moment.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
 import type { Role } from '../model/role.ts'
 import type { Ask } from '../session/session.ts'
-import { approves, choose, isAdmin, isOwn, isSamePerson, mayAsk, roleOf, sees } from './authority.ts'
+import { choose, decides, isAdmin, isOwn, isSamePerson, mayAsk, roleOf, sees } from './authority.ts'
 import { endGrant } from './endings.ts'
+import { letThrough } from './holds.ts'
 import type { Policy } from './policy.ts'
 import { line, minutesFor, minutesWithin } from './input.ts'
 import type { Ledger, Page } from './ledger.ts'
@@ -79,8 +80,10 @@ export class Requests {
       if (isSamePerson(identity, grant))
         throw new Refusal('SELF_APPROVAL', 'Nobody approves their own request.', { next: 'Somebody else has to.' })
       const role = this.#roleOf(grant)
-      if (!approves(this.#parts.policy(), identity, grant.role))
-        throw new Refusal('NOT_ALLOWED', `Role ${grant.role} is for others to approve.`)
+      if (!decides(this.#parts.policy(), identity, grant))
+        throw new Refusal('NOT_ALLOWED', `${subjectOf(grant)} is for others to approve.`)
+      const { held } = grant
+      if (held !== undefined) return letThrough(page, identity, kept, { grant: { ...grant, held }, role, cut })
       refuseMore(grant, cut)
       const raised = { ...grant, approvalsNeeded: Math.max(grant.approvalsNeeded, approvalsFor(role)) }
       const next = approve(raised, identity, page.now, cut)
@@ -105,8 +108,8 @@ export class Requests {
       if (isOwn(identity, grant))
         throw new Refusal('NOT_ALLOWED', `Request ${id} is your own.`, { next: 'You can withdraw it.' })
       const policy = this.#parts.policy()
-      if (!approves(policy, identity, grant.role) && !isAdmin(policy, identity))
-        throw new Refusal('NOT_ALLOWED', `Role ${grant.role} is for others to decide.`)
+      if (!decides(policy, identity, grant) && !isAdmin(policy, identity))
+        throw new Refusal('NOT_ALLOWED', `${subjectOf(grant)} is for others to decide.`)
       return endGrant(page, kept, { reason: 'denied', at: page.now, by: identity.username, note })
     })
   }
@@ -266,9 +269,10 @@ export class Requests {
 
   async #refuseTooMany(page: Page, identity: Identity, target: string, role: string): Promise<void> {
     const { waiting, held } = this.#parts.limits
-    const open = await page.select("subject = $1 and state in ('requested', 'live') and extends is null", [
-      identity.subject,
-    ])
+    const open = await page.select(
+      "subject = $1 and state in ('requested', 'live') and extends is null and under is null",
+      [identity.subject],
+    )
     const asked = open.filter(({ grant }) => grant.state === 'requested')
     const same = asked.find(({ grant }) => grant.target === target && grant.role === role)
     if (same !== undefined)
@@ -293,6 +297,9 @@ function refuseMore(grant: RequestedGrant, { minutes, endpoints, readOnly }: Cut
       next: 'Choose one or more of these.',
     })
 }
+
+const subjectOf = ({ held, role }: Grant): string =>
+  held === undefined ? `Role ${role}` : `${held.verb} under role ${role}`
 
 /** Never beyond the role's most, counted from now; never less than it was. */
 function lengthened(grant: LiveGrant, minutes: number, role: Role, now: Moment): Moment {

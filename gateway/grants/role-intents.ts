@@ -55,8 +55,9 @@ export class RoleIntents {
     await this.#state.run('delete from role_intents where target = $1 and role = $2', [target, role])
   }
 
-  /** Whether the grant behind it still opens anything. */
+  /** Whether its own time is not over, and the grant behind it still opens anything. */
   async isLive(intent: RoleIntent, now: Moment): Promise<boolean> {
+    if (intent.expiresAt <= now) return false
     const rows = await this.#state.all<{ id: string }>(
       "select id from grants where id = $1 and state = 'live' and expires_at > $2",
       [intent.grant, now],

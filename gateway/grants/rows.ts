@@ -1,5 +1,6 @@
 /** A grant as a row of the table `grants`, and back. */
 import type { EndReason, Grant, GrantId } from '../model/grant.ts'
+import type { HeldStatement } from '../model/hold.ts'
 import type { Proof, Subject, Username } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import { Fault } from '../model/refusal.ts'
@@ -27,6 +28,8 @@ export type GrantRow = {
   readonly approvals_needed: number
   readonly approvals: string
   readonly extends: GrantId | null
+  readonly under: GrantId | null
+  readonly statement: string | null
   readonly approved_at: Moment | null
   readonly live_at: Moment | null
   readonly expires_at: Moment | null
@@ -66,6 +69,8 @@ export const FIXED = [
   'requested_at',
   'proof',
   'extends',
+  'under',
+  'statement',
 ] as const
 
 export const fixed = (grant: Grant): readonly Value[] => [
@@ -80,6 +85,8 @@ export const fixed = (grant: Grant): readonly Value[] => [
   grant.requestedAt,
   JSON.stringify(grant.proof),
   grant.extends ?? null,
+  grant.held?.under ?? null,
+  grant.held === undefined ? null : JSON.stringify(grant.held),
 ]
 
 export function changing(grant: Grant): readonly Value[] {
@@ -120,9 +127,11 @@ function grantOf(row: GrantRow): Grant {
     approvalsNeeded: row.approvals_needed,
     approvals: JSON.parse(row.approvals),
     ...(row.extends === null ? {} : { extends: row.extends }),
+    ...(row.statement === null ? {} : { held: JSON.parse(row.statement) as HeldStatement }),
   }
   if (row.state === 'requested') return { ...asked, state: 'requested' }
   if (row.state === 'approved') return { ...asked, state: 'approved', approvedAt: present(row.approved_at, row) }
+  if (row.state === 'live' && row.under !== null) throw new Fault(`Request ${row.id} for one statement cannot be live.`)
   if (row.state === 'live')
     return {
       ...asked,

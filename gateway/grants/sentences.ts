@@ -6,7 +6,9 @@ import { Refusal } from '../model/refusal.ts'
 export function endedSentence(grant: EndedGrant): string {
   const by = grant.endedBy === undefined ? '' : ` by ${grant.endedBy}`
   const note = grant.endNote === '' ? '' : `: ${grant.endNote}`
-  const what = grant.extends === undefined ? `Grant ${grant.id}` : `Request ${grant.id}`
+  const what = grant.extends === undefined && grant.held === undefined ? `Grant ${grant.id}` : `Request ${grant.id}`
+  const isUsed = grant.held !== undefined && grant.endReason === 'released'
+  if (isUsed) return `${what} is used up: the statement of ${grant.username} went on its way.`
   const sentences: Record<EndReason, string> = {
     expired: grant.liveAt === undefined ? `${what} lapsed before anybody decided.` : `${what} has expired.`,
     revoked: `${what} was revoked${by}${note}`,
@@ -42,6 +44,7 @@ export function conflict(grant: Grant, now: Moment): Refusal {
   if (grant.state === 'ended') return new Refusal('CONFLICT', endedSentence(grant))
   if (grant.state === 'requested')
     return new Refusal('CONFLICT', `Grant ${grant.id} still waits for a decision.`, { next: 'It can be withdrawn.' })
+  if (grant.held !== undefined) return new Refusal('CONFLICT', `Request ${grant.id} has been approved already.`)
   if (grant.state === 'approved')
     return new Refusal('CONFLICT', `Request ${grant.id} has been approved: it belongs to grant ${grant.extends ?? ''}.`)
   return new Refusal('CONFLICT', `Grant ${grant.id} ${isLive(grant, now) ? 'is live already' : 'has expired'}.`)

@@ -63,6 +63,8 @@ export type StatementRecord = {
   readonly parameters?: readonly (string | null)[]
   /** HTTP: selected request headers, secrets masked. */
   readonly headers?: readonly (readonly [string, string])[]
+  /** The request by which a second person let it through, and who that was. */
+  readonly approved?: { readonly request: GrantId; readonly by: readonly Username[] }
 }
 
 export type OutcomeRecord = {
@@ -112,7 +114,7 @@ export type AuditEvent = {
   readonly id: string
   readonly at: Moment
   readonly kind:
-    | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported'}`
+    | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported' | 'ran'}`
     | `session.${'opened' | 'ended' | 'refused' | 'alert' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released' | 'passkey-registered' | 'passkey-removed' | 'passkey-used'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`

@@ -8,6 +8,7 @@
  * Pure: a step takes a grant and the moment and returns the next grant, or the name of why not. grants/ keeps them.
  */
 import type { Brand } from './brand.ts'
+import type { HeldStatement } from './hold.ts'
 import type { Proof, Subject, Username } from './identity.ts'
 import { after, minutesToMs, type Moment } from './moment.ts'
 import type { Protocol } from './target.ts'
@@ -40,6 +41,8 @@ type Asked = {
   readonly approvals: readonly Approval[]
   /** A request for more time on this live grant: once approved it lengthens that one, and it ends with it. It opens nothing itself. */
   readonly extends?: GrantId
+  /** A request to let one statement run, once. It is never live: used up, it has ended as `released`. */
+  readonly held?: HeldStatement
 }
 
 export type RequestedGrant = Asked & { readonly state: 'requested' }
@@ -130,6 +133,7 @@ export function end(
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals,
     ...(grant.extends === undefined ? {} : { extends: grant.extends }),
+    ...(grant.held === undefined ? {} : { held: grant.held }),
     state: 'ended',
     liveAt: grant.state === 'live' ? grant.liveAt : undefined,
     expiresAt: grant.state === 'live' ? grant.expiresAt : undefined,

@@ -26,8 +26,9 @@ const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): s
   `${count === 1 ? 'one person' : `${count} people`} of ${list(groups, 'or')}`
 
 const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
-  ssh: (role) => [...shell(role), ...alerts(role), ...files(role), ...forward(role)],
-  postgres: ({ postgres }) => {
+  ssh: (role) => [...shell(role), ...alerts(role), ...held(role, 'commands'), ...files(role), ...forward(role)],
+  postgres: (role) => {
+    const { postgres } = role
     const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres
     const where = databases.length === 0 ? 'the database' : `the databases ${list(databases, 'and')}`
     const only = schemas.length === 0 ? '' : `, schemas ${list(schemas, 'and')} only`
@@ -35,6 +36,7 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const no = mode === 'read-only' ? ' Statements that change something are refused.' : ''
     return [
       `${deed} ${where}${only}.${no}`,
+      ...held(role, 'postgres'),
       ...(allowFunctions.length === 0
         ? []
         : [`Beside PostgreSQL's own harmless functions: ${list(allowFunctions, 'and')}.`]),
@@ -51,6 +53,21 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const not = denyPaths.length === 0 ? '' : `, not ${list(denyPaths, 'and')}`
     return [`${deed} the web application${by}${where}${not}${websocket ? '' : ', without WebSockets'}.`]
   },
+}
+
+/** What waits for a second person. */
+function held({ hold }: Role, kind: 'postgres' | 'commands'): readonly string[] {
+  if (hold === undefined || hold[kind].length === 0) return []
+  const who = agrees({ kind: 'people', count: hold.people, groups: hold.approvers })
+  if (kind === 'commands') {
+    const commands = hold.commands.map((words) => words.join(' '))
+    return [`Commands that begin with ${list(commands, 'or')} wait until ${who} lets them through; each runs once.`]
+  }
+  const as = hold.template === undefined ? '' : ` as a member of ${hold.template}`
+  const kinds = hold.postgres.map((word) => word.toUpperCase())
+  return [
+    `${list(kinds, 'and')} wait until ${who} lets them through; each runs once, in a transaction of its own${as}, and is rolled back above ${hold.rows} rows.`,
+  ]
 }
 
 function shell({ ssh, account }: Role): readonly string[] {

@@ -1,6 +1,7 @@
 /** Roles: scopes that were defined beforehand. A grant is always one role on one target for one stretch of time. */
 import type { AlertRule } from './alert.ts'
 import type { MaskRule } from './mask.ts'
+import type { HoldScope } from './hold.ts'
 import type { Protocol, Target } from './target.ts'
 
 /** Who says yes. `auto`: the rule itself; `people`: `count` different members of `groups`, never the requester. */
@@ -129,6 +130,8 @@ export type Role = {
   readonly postgres: PostgresScope
   /** Undefined: no web application. */
   readonly http?: HttpScope | undefined
+  /** Undefined: what the role does not allow is refused. */
+  readonly hold?: HoldScope | undefined
 }
 
 /** The role for looking only, as an approver may narrow it: commands, forwarding and writing go, nothing comes in their place. */
@@ -146,6 +149,7 @@ export function readOnly(role: Role): Role {
     },
     postgres: { ...postgres, mode: 'read-only' },
     http: http === undefined ? undefined : { ...http, mode: 'read-only' },
+    hold: undefined,
   }
 }
 

@@ -1,10 +1,12 @@
 /** From the gateway's own types to the words of the API. */
 import type { AuditEvent, SessionStart } from '../model/event.ts'
 import type { Grant, GrantId } from '../model/grant.ts'
+import type { HeldStatement } from '../model/hold.ts'
 import type { Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
 import { protocolsOf } from '../model/target.ts'
 import type { TargetView as DeskView, SessionRow } from '../session/session.ts'
+import type { HeldView } from './schema/held.ts'
 import type { PortalSettings, Question } from './parts.ts'
 import { roleView } from './role-view.ts'
 import type { GrantView, PastList, TargetView, WaitingRequest } from './schema/access.ts'
@@ -47,6 +49,7 @@ export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySe
     ticket: grant.ticket ?? '',
     readOnly: grant.readOnly ?? false,
     extends: grant.extends ?? null,
+    held: grant.held === undefined ? null : heldView(grant.held),
     requestedAt: iso(grant.requestedAt),
     approvalsNeeded: grant.approvalsNeeded,
     approvals: grant.approvals.map(({ by, at }) => ({ by, at: iso(at) })),
@@ -63,10 +66,27 @@ export function grantView(grant: Grant, visitor: Visitor, approvable: ReadonlySe
       withdraw: state === 'requested' && isMine,
       extend: state === 'live' && isMine,
       release: state === 'live' && isMine,
-      revoke: state !== 'ended' && !isMine && (visitor.isAdmin || visitor.isApprover(grant.role)),
+      revoke:
+        state !== 'ended' && !isMine && grant.held === undefined && (visitor.isAdmin || visitor.isApprover(grant.role)),
     },
   }
 }
+
+const heldView = (held: HeldStatement): HeldView => ({
+  kind: held.kind,
+  verb: held.verb,
+  under: held.under,
+  session: held.session,
+  text: held.text,
+  normalised: held.normalised ?? null,
+  tables: [...(held.tables ?? [])],
+  parameters: held.parameters === undefined ? null : [...held.parameters],
+  place: held.place,
+  plan: held.plan ?? null,
+  estimatedRows: held.estimatedRows ?? null,
+  mostRows: held.mostRows ?? null,
+  digest: held.digest,
+})
 
 export const requestView = (
   grant: Grant,

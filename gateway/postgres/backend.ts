@@ -7,7 +7,7 @@ import { MalformedMessage } from '../model/refusal.ts'
 export type BackendTaker = {
   /** A message of a wanted type has passed. `body` holds its first {@link MAX_BODY} bytes. */
   readonly message: (type: number, body: Buffer) => void
-  /** A whole message of a held type; what is returned goes on instead. */
+  /** A whole message of a held type; what is returned goes on instead, if it is anything. */
   readonly held: (type: number, bytes: Buffer) => Buffer
   /** Bytes of DataRow and CopyData messages, in order, headers included; only while {@link BackendScanner.watchRows} is on. */
   readonly rows: (bytes: Buffer) => void
@@ -71,6 +71,11 @@ export class BackendScanner {
   /** From now on ErrorResponses are held whole and may be replaced. */
   holdErrors(on: boolean): void {
     this.#types[0x45] = on ? HOLDS : COLLECTS
+  }
+
+  /** From now on ReadyForQuery is held, too. */
+  holdReady(on: boolean): void {
+    this.#types[READY] = on ? HOLDS : COLLECTS
   }
 
   takeRows(): { readonly rows: number; readonly bytes: number } {
@@ -187,7 +192,9 @@ export class BackendScanner {
     this.#body = []
     const how = this.#how
     this.#how = PASSES
-    if (how === HOLDS) pieces.push(this.#taker.held(this.#type, body))
-    else this.#taker.message(this.#type, how === COLLECTS ? body : NOTHING)
+    if (how === HOLDS) {
+      const instead = this.#taker.held(this.#type, body)
+      if (instead.length > 0) pieces.push(instead)
+    } else this.#taker.message(this.#type, how === COLLECTS ? body : NOTHING)
   }
 }

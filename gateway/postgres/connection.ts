@@ -16,11 +16,12 @@ import type { Account, Provisioner } from './provision.ts'
 import { Closed } from './reader.ts'
 import { Relay, type RelayEnd } from './relay.ts'
 import type { Asking, Say, SignedIn, SignInDoor } from './sign-in.ts'
-import { targetParameters } from './startup.ts'
+import { targetParameters, writerParameters } from './startup.ts'
 import { readTargetName, type TargetName } from './target-name.ts'
 import { Tripwire } from './tripwire.ts'
 import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
+import { Writer } from './writer.ts'
 
 export type ConnectionParts = {
   readonly parts: PostgresParts
@@ -214,8 +215,10 @@ export class Connection {
         (error: unknown) => parts.edge.log({ level: 'warn', room: 'postgres', message: 'a cancel failed', error }),
       )
     }
-    const relay = new Relay({ session, judge, client: client.stream, upstream, clock: parts.open.clock, cancel })
-    const key = cancels.add(cancel)
+    const { clock } = parts.open
+    const writer = this.#writer(session, upstream, place)
+    const relay = new Relay({ session, judge, client: client.stream, upstream, clock, cancel, writer })
+    const key = cancels.add(() => relay.interrupt())
     const stop = () => relay.cut(closing.reason)
     closing.addEventListener('abort', stop, { once: true })
     try {
@@ -231,6 +234,23 @@ export class Connection {
       key.remove()
       closing.removeEventListener('abort', stop)
     }
+  }
+
+  /** Where the role has statements wait for a second person. */
+  #writer(session: Session, { parameters: reported }: Upstream, place: Place): Writer | undefined {
+    const { parts, provisioner } = this.#has
+    const { admission, hold } = session
+    const { role, target } = admission
+    if (hold === undefined || (role.hold?.postgres ?? []).length === 0) return undefined
+    return new Writer({
+      endpoint: place.endpoint,
+      database: place.database,
+      login: (work) => provisioner.writing(admission, work),
+      dial: () => this.#dial(session),
+      reach: () => parts.upstream.reach(target, AbortSignal.timeout(CANCEL_MS)),
+      parameters: () => writerParameters(place.parameters, reported),
+      statementTimeoutMs: role.postgres.statementTimeoutMs,
+    })
   }
 
   async #judge(

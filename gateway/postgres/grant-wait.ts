@@ -67,7 +67,9 @@ export async function waitForGrant(
 
 async function howToAsk(parts: GrantWaitParts, wish: Wish): Promise<[string, string]> {
   const waiting = await parts.desk.requests(wish.identity)
-  const own = waiting.find(({ grant }) => grant.subject === wish.identity.subject && grant.target === wish.target)
+  const own = waiting.find(
+    ({ grant }) => grant.subject === wish.identity.subject && grant.target === wish.target && grant.held === undefined,
+  )
   if (own !== undefined)
     return [
       `Request ${own.grant.id} for ${wish.target} waits for approval.`,

@@ -1,5 +1,6 @@
 /** What this room asks of a judge of SQL. filters/ fits; the judge sees text and names, never bytes or sockets. */
 import type { MaskKind } from '../model/mask.ts'
+import type { HeldKind } from '../model/hold.ts'
 import type { Role } from '../model/role.ts'
 import type { Verdict } from '../model/statement.ts'
 
@@ -10,6 +11,8 @@ export type Judgement = {
   readonly fingerprint?: string
   /** As `schema.table`. */
   readonly tables?: readonly string[]
+  /** With a verdict `hold`: what it is, and its text without comments. */
+  readonly held?: { readonly kind: HeldKind; readonly normalised: string }
 }
 
 /** `isText`: a text in its place is a value of the column's type. */

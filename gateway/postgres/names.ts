@@ -1,7 +1,13 @@
 /** Prepared statements and portals of one session: which text is behind a name that an Execute uses. */
 import type { Judgement } from './judge.ts'
 
-export type Prepared = { readonly name: string; readonly text: string; readonly judgement: Judgement }
+export type Prepared = {
+  readonly name: string
+  readonly text: string
+  readonly judgement: Judgement
+  /** The whole Parse, of one that waits for a second person. */
+  readonly parse?: Buffer
+}
 export type Portal = { readonly statement: string; readonly prepared: Prepared | undefined; readonly bind: Buffer }
 
 type Undo = () => void

@@ -7,8 +7,9 @@ import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
 import type { Log } from '../model/log.ts'
-import type { Clock } from '../model/moment.ts'
+import { after, type Clock, minutesToMs, type Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
+import type { PostgresScope } from '../model/role.ts'
 import type { PostgresCredential, PostgresEndpoint, SecretRef, Target } from '../model/target.ts'
 import type { Admission } from '../session/session.ts'
 import type { RoleIntent, RoleIntents } from './parts.ts'
@@ -31,13 +32,19 @@ export type ProvisionParts = {
 export type Account = { readonly username: string; readonly password: string }
 
 type Made = { readonly target: Target; readonly grant: GrantId; readonly account: Promise<Account> }
+/** What a role is made for. */
+type Purpose = { readonly scope: PostgresScope; readonly until: () => Moment }
 
 const UPKEEP_MS = 30_000
+/** One statement that a second person let through needs no longer; its own timeout is shorter. */
+const WRITER_MINUTES = 10
 
 export class Provisioner {
   readonly #parts: ProvisionParts
   readonly #prefix: string
   readonly #made = new Map<string, Made>()
+  /** Names of roles that were made for one statement. */
+  readonly #writers = new Set<string>()
   /** Drops under way, so that closing can wait for them. */
   readonly #dropping = new Set<Promise<void>>()
 
@@ -66,10 +73,33 @@ export class Provisioner {
     }
   }
 
-  async #make(admission: Admission, endpoint: PostgresEndpoint, key: string): Promise<Account> {
+  /** A login that may write, for as long as `work` takes: made for it, dropped after it. */
+  async writing<T>(admission: Admission, work: (account: Account) => Promise<T>): Promise<T> {
+    const { grant, role, target } = admission
+    if (endpointOf(target).credential.kind === 'static') return work(await this.account(admission))
+    const { clock } = this.#parts
+    const end = after(clock.now(), minutesToMs(WRITER_MINUTES))
+    const name = this.#newName(grant.id)
+    this.#writers.add(name)
+    try {
+      const scope: PostgresScope = { ...role.postgres, mode: 'read-write', template: role.hold?.template }
+      const { account } = await this.#create(admission, name, { scope, until: () => end })
+      return await work(account)
+    } finally {
+      void this.#drop(target, name, grant.id, 'its statement is over').finally(() => this.#writers.delete(name))
+    }
+  }
+
+  #newName = (grant: GrantId): string => `${this.#prefix}${grant}_${randomBytes(4).toString('hex')}`
+
+  /** @throws {Refusal} TARGET_UNREACHABLE */
+  async #create(
+    admission: Admission,
+    name: string,
+    { scope, until }: Purpose,
+  ): Promise<{ readonly account: Account; readonly seconds: () => number; readonly intent: () => RoleIntent }> {
     const { upstream, clock, settings } = this.#parts
-    const { target, grant, role } = admission
-    const name = `${this.#prefix}${grant.id}_${randomBytes(4).toString('hex')}`
+    const { target, grant } = admission
     const password = randomBytes(24).toString('base64url')
     const intent = (): RoleIntent => ({
       target: target.name,
@@ -77,19 +107,28 @@ export class Provisioner {
       grant: grant.id,
       holder: settings.holder,
       createdAt: clock.now(),
-      expiresAt: admission.grant.expiresAt,
+      expiresAt: until(),
     })
     await upstream.intents.put(intent())
-    const seconds = () => Math.max(1, Math.ceil((admission.grant.expiresAt - clock.now()) / 1000))
+    const seconds = () => Math.max(1, Math.ceil((until() - clock.now()) / 1000))
     try {
       const verifier = await scramVerifier(password)
-      await this.#on(target, endpoint.database, (client) =>
-        createRole(client, { name, verifier, seconds: seconds(), scope: role.postgres }),
+      await this.#on(target, endpointOf(target).database, (client) =>
+        createRole(client, { name, verifier, seconds: seconds(), scope }),
       )
     } catch (failure) {
       await this.#drop(target, name, grant.id, 'the role could not be made')
       throw new Refusal('TARGET_UNREACHABLE', `No account could be made on ${target.name}.`, { cause: failure })
     }
+    return { account: { username: name, password }, seconds, intent }
+  }
+
+  async #make(admission: Admission, endpoint: PostgresEndpoint, key: string): Promise<Account> {
+    const { upstream } = this.#parts
+    const { target, grant, role } = admission
+    const name = this.#newName(grant.id)
+    const until = () => admission.grant.expiresAt
+    const { account, intent, seconds } = await this.#create(admission, name, { scope: role.postgres, until })
     this.#say('target.provisioned', admission.grant.id, target.name, `Role ${name} was made.`)
     const stop = admission.onNotice((notice) => {
       if (notice.kind !== 'extended') return
@@ -105,7 +144,7 @@ export class Provisioner {
     }
     if (admission.ended.aborted) over()
     else admission.ended.addEventListener('abort', over, { once: true })
-    return { username: name, password }
+    return account
   }
 
   /** Never throws: what cannot be dropped now stays an intent, and the sweep comes back to it. */
@@ -139,7 +178,7 @@ export class Provisioner {
       for (const name of new Set([...roles, ...known.keys()])) {
         if (!name.startsWith(this.#prefix)) continue
         const intent = known.get(name)
-        const own = intent?.holder === this.#parts.settings.holder && this.#isMade(intent)
+        const own = this.#writers.has(name) || (intent?.holder === this.#parts.settings.holder && this.#isMade(intent))
         if (own || (intent !== undefined && (await keep(intent)))) continue
         if (await this.#dropOrphan(client, target, name, intent)) dropped.push(name)
       }

@@ -12,13 +12,16 @@ import { fatal } from './deny.ts'
 import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
 import { Gates } from './gates.ts'
 import type { SqlJudge, TransactionStatus } from './judge.ts'
+import { HeldStatements } from './held.ts'
 import { type Masking, maskingOf } from './mask.ts'
 import { readParameterStatus, readReport, report, TERMINATE } from './message.ts'
 import { Outcomes } from './outcomes.ts'
 import { Pipeline } from './pipeline.ts'
+import { Settling, SYNC } from './settling.ts'
 import { Statements } from './statements.ts'
 import { Tripwire } from './tripwire.ts'
 import type { Upstream } from './upstream.ts'
+import type { Writer } from './writer.ts'
 
 export type RelayParts = {
   readonly session: Session
@@ -28,6 +31,8 @@ export type RelayParts = {
   readonly clock: Clock
   /** Asks the target to cancel what it is doing for this session. */
   readonly cancel: () => void
+  /** For what a second person lets through; undefined: nothing waits for one. */
+  readonly writer?: Writer | undefined
 }
 
 export type RelayEnd = Omit<SessionEnd, 'endedAt'>
@@ -49,6 +54,8 @@ export class Relay {
   readonly #outcomes: Outcomes
   readonly #gates: Gates
   readonly #statements: Statements
+  readonly #parked: HeldStatements | undefined
+  readonly #settling: Settling
   readonly #tripwire: Tripwire
   readonly #masking: Masking | undefined
   #inbox: FrontendMessage[] = []
@@ -78,7 +85,16 @@ export class Relay {
     this.#masking = maskingOf(admission.role, judge)
     const masking = this.#masking
     const [pipeline, gates, outcomes] = [this.#pipeline, this.#gates, this.#outcomes]
-    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates, outcomes, masking })
+    const { writer } = parts
+    const client = { tell: (text: string) => this.#tell(text), say: (bytes: Buffer) => this.#saySoon(bytes) }
+    const settle = () => {
+      const settled = this.#settling.begin()
+      void this.#statements.accept(SYNC)
+      return settled
+    }
+    const held = writer && new HeldStatements({ session, judge, writer, client, settle })
+    this.#parked = held
+    this.#statements = new Statements({ judge, road, role: admission.role, pipeline, gates, outcomes, masking, held })
     this.#statements.onPill = () => {
       this.#holding = true
       this.#scanner.holdErrors(true)
@@ -89,6 +105,7 @@ export class Relay {
       rows: (bytes) => this.#pipeline.rows(bytes),
     })
     this.#scanner.watchRows = true
+    this.#settling = new Settling(this.#scanner)
   }
 
   /**
@@ -128,7 +145,15 @@ export class Relay {
     if (client.destroyed) this.#clientClosed()
     if (target.destroyed) this.#targetClosed()
     if (session.ended.aborted) over()
-    return this.#done.promise
+    return this.#done.promise.then(async (end) => {
+      await this.#parked?.over()
+      return end
+    })
+  }
+
+  /** A CancelRequest: for what waits for a second person, or for the target. */
+  interrupt(): void {
+    if (this.#parked?.interrupt() !== true) this.#parts.cancel()
   }
 
   /** Stops everything at once, tells the client why between two messages, and closes both legs. */
@@ -141,6 +166,7 @@ export class Relay {
     this.#parts.session.road.close()
     this.#parts.client.pause()
     this.#gates.drop()
+    this.#parked?.close()
     if (!this.#pipeline.idle) this.#parts.cancel()
     const { client } = this.#parts
     const destroy = setTimeout(() => {
@@ -266,10 +292,15 @@ export class Relay {
     const { rows, bytes } = this.#scanner.takeRows()
     this.#pipeline.counted(rows, bytes)
     if (type === 0x53 && this.#readOnly) {
-      const why = this.#tripwire.changed(...readParameterStatus(body))
+      const [name, value] = readParameterStatus(body)
+      this.#parts.upstream.parameters.set(name, value)
+      const why = this.#tripwire.changed(name, value)
       if (why !== undefined) this.#tripped = new Refusal('GRANT_ENDED', `This read-only session was ended: ${why}.`)
     }
-    if (type === 0x45 && readReport(body).get('V') === 'FATAL') this.#targetSaidFatal = true
+    if (type === 0x45) {
+      this.#settling.failed()
+      if (readReport(body).get('V') === 'FATAL') this.#targetSaidFatal = true
+    }
     this.#pipeline.received(type, body)
     this.#scanner.watchRows = true
     if (type === 0x5a) this.#ready(String.fromCharCode(body[0] ?? 0))
@@ -279,6 +310,7 @@ export class Relay {
     if (status !== 'I' && status !== 'T' && status !== 'E') throw new MalformedMessage('transaction status')
     const transaction: TransactionStatus = status
     this.#parts.judge.ready?.(transaction)
+    this.#parked?.ready(transaction)
     if (transaction === 'I' && this.#pipeline.idle) this.#statements.rest()
     if (this.#holding && !this.#pipeline.hasPills) {
       this.#holding = false
@@ -291,6 +323,12 @@ export class Relay {
     const { rows, bytes: rowBytes } = this.#scanner.takeRows()
     this.#pipeline.counted(rows, rowBytes)
     const body = bytes.subarray(5)
+    if (type === 0x5a) {
+      this.#pipeline.received(type, body)
+      this.#ready(String.fromCharCode(body[0] ?? 0))
+      return this.#settling.end()
+    }
+    this.#settling.failed()
     const fields = readReport(body)
     const { pill } = this.#pipeline
     if (fields.get('V') === 'FATAL') this.#targetSaidFatal = true
@@ -303,8 +341,14 @@ export class Relay {
     const notice = report({ severity: 'NOTICE', code: '00000', message: text })
     this.#outcomes.flush()
     this.#parts.session.recording.take('m', text)
-    if (this.#scanner.left === 0) this.#hand([notice])
-    else this.#say.push(notice)
+    this.#saySoon(notice)
+  }
+
+  /** Between two messages of the target. */
+  #saySoon(bytes: Buffer): void {
+    if (this.#end !== undefined || this.#cutting !== undefined) return
+    if (this.#scanner.left === 0) this.#hand([bytes])
+    else this.#say.push(bytes)
   }
 
   #clientClosed(): void {
@@ -337,6 +381,8 @@ export class Relay {
     if (this.#end !== undefined) return
     this.#end = end
     const { client, upstream, judge } = this.#parts
+    this.#parked?.close()
+    this.#settling.end(true)
     this.#pipeline.close(end.cause === 'cut' ? `cut: ${end.detail}` : 'the connection ended first')
     this.#outcomes.close()
     judge.close?.()

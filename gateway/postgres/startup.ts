@@ -108,6 +108,21 @@ export function targetParameters(client: ReadonlyMap<string, string>, role: Role
   return wanted
 }
 
+/** How the session's texts read dates and times. */
+const READING = ['TimeZone', 'DateStyle', 'IntervalStyle']
+
+/** For a session beside this one that may write: as it began, and as it reads dates and times now. */
+export function writerParameters(
+  parameters: ReadonlyMap<string, string>,
+  reported: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const wanted = new Map(parameters)
+  for (const name of ['default_transaction_read_only', ...READING.map((name) => name.toLowerCase())])
+    wanted.delete(name)
+  for (const name of READING) wanted.set(name, reported.get(name) ?? '')
+  return new Map([...wanted].filter(([, value]) => value !== ''))
+}
+
 function isPermitted(name: string, value: string, mode: 'read-only' | 'read-write'): boolean {
   if (!/^[a-z_][a-z0-9_.$]{0,62}$/.test(name) || NEVER.has(name)) return false
   if (mode === 'read-write' || HARMLESS.has(name)) return true

@@ -13,8 +13,10 @@ import type { Gates } from './gates.ts'
 import type { Judgement, SqlJudge } from './judge.ts'
 import type { Masking } from './mask.ts'
 import { cstring, int16, message } from './message.ts'
-import { Names, type Prepared } from './names.ts'
+import type { HeldStatements } from './held.ts'
+import { Names, type Portal, type Prepared } from './names.ts'
 import type { Outcomes } from './outcomes.ts'
+import { withoutPasswords } from './passwords.ts'
 import type { Owed, Pill, Pipeline } from './pipeline.ts'
 
 export type StatementParts = {
@@ -26,14 +28,18 @@ export type StatementParts = {
   readonly outcomes: Outcomes
   /** Undefined: nothing is masked for the role. */
   readonly masking?: Masking | undefined
+  /** Undefined: nothing waits for a second person. */
+  readonly held?: HeldStatements | undefined
 }
 
 type Sql = { readonly text: string; readonly parameters?: readonly (string | null)[] }
-type Executed = { readonly portal: string; readonly prepared?: Prepared }
+type Executed = { readonly name: string; readonly portal: Portal | undefined }
 type Asked = () => Judgement | Promise<Judgement>
 
 /** Characters of one parameter value that are recorded. */
 const MAX_PARAMETER = 4096
+/** A second person sees all of what may wait for them. */
+const MAX_SHOWN = 64 * 1024
 
 export class Statements {
   readonly #parts: StatementParts
@@ -56,7 +62,8 @@ export class Statements {
 
   /** A promise when the judge needs time: nothing may follow before it resolves. */
   accept(message: FrontendMessage): void | Promise<void> {
-    const { pipeline, gates } = this.#parts
+    const { held, pipeline, gates } = this.#parts
+    if (held?.skips(message.type) === true) return undefined
     switch (message.type) {
       case 'query':
         return this.#judged(
@@ -72,9 +79,14 @@ export class Statements {
           (judge) => judge.parse(message.name, message.text, message.types),
           (judgement) => this.#prepare(message.name, message.text, judgement, message.bytes),
         )
-      case 'bind':
+      case 'bind': {
+        const prepared = this.#names.statement(message.statement)
+        const misplaced = prepared === undefined ? undefined : held?.placed('bind', prepared.judgement)
+        if (prepared !== undefined && misplaced !== undefined && misplaced !== prepared.judgement)
+          return this.#refuse('execute', pillName('execute'), { text: prepared.text }, misplaced)
         pipeline.sent('bind', { undo: this.#names.bind(message.portal, message.statement, message.bytes) })
         return gates.append(message.bytes)
+      }
       case 'execute':
         return this.#execute(message.portal, message.bytes)
       case 'describe':
@@ -118,7 +130,7 @@ export class Statements {
     text: string,
     valid: boolean,
     ask: (judge: SqlJudge) => Judgement | Promise<Judgement>,
-    go: (judgement: Judgement) => void,
+    go: (judgement: Judgement) => void | Promise<void>,
   ): void | Promise<void> {
     if (this.#readOnly && !valid)
       return go({ verdict: { decision: 'deny', reason: 'a text that is not UTF-8 is not allowed' } })
@@ -127,9 +139,12 @@ export class Statements {
 
   #prepare(name: string, text: string, judgement: Judgement, bytes: Buffer): void {
     const { pipeline, gates } = this.#parts
-    const prepared: Prepared = { name, text, judgement }
+    const { decision } = judgement.verdict
+    // Made known to the target, so that it can be described; it runs there never.
+    const isHeld = decision === 'hold' && this.#parts.held !== undefined
+    const prepared: Prepared = { name, text, judgement, ...(isHeld ? { parse: Buffer.from(bytes) } : {}) }
     const undo = this.#names.define(prepared)
-    if (judgement.verdict.decision === 'allow') {
+    if (decision === 'allow' || isHeld) {
       gates.hold(bytes)
       this.#unrecorded.push({ prepared, owed: pipeline.sent('parse', { undo }) })
       return
@@ -143,35 +158,47 @@ export class Statements {
     const portal = this.#names.portal(portalName)
     const prepared = portal?.prepared
     const parameters =
-      portal !== undefined && role.postgres.recordParameters ? readParameters(portal.bind, MAX_PARAMETER) : undefined
+      portal !== undefined && role.postgres.recordParameters
+        ? readParameters(portal.bind, prepared?.parse === undefined ? MAX_PARAMETER : MAX_SHOWN)
+        : undefined
     const values = parameters !== undefined && parameters.length > 0 ? { parameters } : {}
     if (prepared !== undefined)
       return answered(
         () => judge.execute(prepared.name, prepared.text),
         (judgement) =>
-          this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, { portal: portalName, prepared }),
+          this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, { name: portalName, portal }),
         prepared.text,
       )
     // Made by SQL: a PREPARE that was bound by message, or a cursor that is executed as a portal.
     const text = portal === undefined ? `FETCH ALL FROM ${quoted(portalName)}` : `EXECUTE ${quoted(portal.statement)}`
     return answered(
       () => judge.query(text),
-      (judgement) => this.#run('execute', bytes, { text, ...values }, judgement, { portal: portalName }),
+      (judgement) =>
+        this.#run('execute', bytes, { text, ...values }, judgement, { name: portalName, portal: undefined }),
       text,
     )
   }
 
-  #run(kind: 'query' | 'execute' | 'call', bytes: Buffer, sql: Sql, judgement: Judgement, executed?: Executed): void {
-    const { pipeline, gates, masking } = this.#parts
-    this.#recordParses(executed?.prepared)
-    if (judgement.verdict.decision !== 'allow') {
-      this.#refuse(kind, pillName(kind), sql, judgement)
-      return
+  #run(
+    kind: 'query' | 'execute' | 'call',
+    bytes: Buffer,
+    sql: Sql,
+    judged: Judgement,
+    executed?: Executed,
+  ): void | Promise<void> {
+    const { held, pipeline, gates, masking } = this.#parts
+    const judgement = held?.placed(kind, judged) ?? judged
+    this.#recordParses(executed?.portal?.prepared)
+    if (judgement.verdict.decision === 'hold' && held !== undefined && kind !== 'call') {
+      const n = this.#record(sql, judgement, judgement.verdict, gates.gate())
+      return held.park({ n, kind, ...parkedOf(bytes, executed?.portal), ...sql, parameters: sql.parameters, judgement })
     }
+    if (judgement.verdict.decision !== 'allow') return this.#refuse(kind, pillName(kind), sql, judgement)
     const isMasked = executed !== undefined && masking !== undefined
-    const gate = gates.hold(isMasked ? Buffer.concat([masking.describe(executed.portal), bytes]) : bytes)
+    const gate = gates.hold(isMasked ? Buffer.concat([masking.describe(executed.name), bytes]) : bytes)
     const n = this.#record(sql, judgement, ALLOW, gate)
     pipeline.sent(kind, { n })
+    return undefined
   }
 
   #refuse(
@@ -180,7 +207,7 @@ export class Statements {
     sql: Sql,
     judgement: Judgement,
     undo?: () => void,
-  ) {
+  ): void {
     const { pipeline, gates, role } = this.#parts
     const { verdict } = judgement
     if (verdict.decision === 'allow') return
@@ -204,7 +231,8 @@ export class Statements {
     // Only the last of them opens the gate: the others are in the journal then, too.
     for (const [i, { prepared, owed }] of waiting.entries()) {
       const opens = i === waiting.length - 1 ? gate : 0
-      pipeline.recorded(this.#record({ text: prepared.text }, prepared.judgement, ALLOW, opens), owed)
+      const { judgement, text } = prepared
+      pipeline.recorded(this.#record({ text }, judgement, judgement.verdict, opens), owed)
     }
   }
 
@@ -224,14 +252,17 @@ export class Statements {
 /** The refused text gets a name of its own, so that it takes no statement away. */
 const pillName = (kind: string): string => (kind === 'execute' ? `gateway_${randomBytes(8).toString('hex')}` : '')
 
-/** `ALTER ROLE x PASSWORD '…'`: the recording has no use for what the person chose. */
-const withoutPasswords = (text: string): string =>
-  /password/i.test(text) ? text.replaceAll(/\b(password\s+)(?:e|u&)?'(?:[^'\\]|\\.|'')*'/gi, "$1'***'") : text
+/** Copies: what was approved must be what runs, whatever becomes of the memory it came in. */
+function parkedOf(bytes: Buffer, portal: Portal | undefined) {
+  const bind = portal === undefined ? undefined : Buffer.from(portal.bind)
+  const parts = [portal?.prepared?.parse, bind, Buffer.from(bytes)]
+  return { bind, messages: parts.filter((part) => part !== undefined) }
+}
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** A judge that fails has not allowed anything. */
-function answered(ask: Asked, go: (judgement: Judgement) => void, text: string): void | Promise<void> {
+function answered(ask: Asked, go: (judgement: Judgement) => void | Promise<void>, text: string): void | Promise<void> {
   const failed = (): Judgement => ({
     verdict: { decision: 'deny', reason: `this statement of ${text.length} characters could not be judged` },
   })

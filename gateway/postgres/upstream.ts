@@ -19,8 +19,8 @@ export type Login = {
 
 export type Upstream = {
   readonly stream: Duplex
-  /** As the server reported them. */
-  readonly parameters: ReadonlyMap<string, string>
+  /** As the server reported them last, as far as somebody listens. */
+  readonly parameters: Map<string, string>
   readonly processId: number
   readonly key: Buffer
   /** What the server sent after its first ReadyForQuery. */

@@ -4,6 +4,8 @@ import type { SessionEnd, SessionId, SessionStart } from '../model/event.ts'
 import type { Clock } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Admission } from './admit.ts'
+import { type HoldDesk, type Permit, secondPerson } from './hold.ts'
+import type { HeldStatement } from '../model/hold.ts'
 import type { Recorder, Recording } from './recorder.ts'
 import { Road } from './road.ts'
 
@@ -16,6 +18,8 @@ export type SessionBook = {
 export type OpenParts = {
   readonly recorder: Recorder
   readonly sessions: SessionBook
+  /** Without it nothing is held: what a role does not allow is refused. */
+  readonly holds?: HoldDesk | undefined
   readonly clock: Clock
   /** Told once per session that was cut, after both legs are closed: how long after the grant's end (or the kill) that was. */
   readonly onCut?: ((why: Refusal, ms: number) => void) | undefined
@@ -34,8 +38,17 @@ export type Session = {
   readonly road: Road
   /** Aborts when the grant ends, somebody kills the session, or it can no longer be recorded. The reason is a {@link Refusal}. */
   readonly ended: AbortSignal
+  /** Undefined where nothing can be held. */
+  readonly hold: Hold | undefined
   /** Call once, after both legs are closed. */
   close(end: Omit<SessionEnd, 'endedAt'>): Promise<void>
+}
+
+/** Asks a second person, and tells them what became of it. */
+export type Hold = {
+  /** `stop` aborts when the person takes it back or has left; the session's end stops the wait by itself. @throws {Refusal} */
+  ask(held: Omit<HeldStatement, 'under' | 'session'>, tell: (text: string) => void, stop: AbortSignal): Promise<Permit>
+  ran(permit: Permit, outcome: string): Promise<void>
 }
 
 /** @throws {Refusal} NOT_RECORDED, or the reason why the grant is over. */
@@ -80,6 +93,10 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
     recording,
     road,
     ended,
+    hold:
+      admission.role.hold === undefined || parts.holds === undefined
+        ? undefined
+        : holdOf(parts.holds, admission, start.id, ended),
     close: async (end) => {
       if (closed) return
       closed = true
@@ -89,6 +106,17 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
       if (endedAt !== undefined) parts.onCut?.(asRefusal(ended.reason), Math.max(0, parts.clock.now() - endedAt))
       await place.leave()
     },
+  }
+}
+
+function holdOf(desk: HoldDesk, admission: Admission, session: SessionId, ended: AbortSignal): Hold {
+  return {
+    ask: (held, tell, stop) => {
+      const { grant } = admission
+      const statement = { ...held, under: grant.id, session }
+      return secondPerson({ desk, grant, held: statement, tell, stop: AbortSignal.any([stop, ended]) })
+    },
+    ran: (permit, outcome) => desk.ran(permit.request, outcome),
   }
 }
 

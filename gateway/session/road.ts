@@ -15,7 +15,7 @@ export type RoadParts = {
 export type Judged = {
   readonly statement: Statement
   readonly verdict: Verdict
-  readonly record?: Partial<Pick<StatementRecord, 'fingerprint' | 'tables' | 'parameters' | 'headers'>>
+  readonly record?: Partial<Pick<StatementRecord, 'fingerprint' | 'tables' | 'parameters' | 'headers' | 'approved'>>
 }
 
 /** Statement texts are kept up to this many characters, with a mark where they were cut. */

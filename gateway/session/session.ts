@@ -10,6 +10,7 @@ export {
   type Tenure,
   type Wish,
 } from './admit.ts'
+export { type HoldDesk, isPermit, type Permit, secondPerson } from './hold.ts'
 export type { Library, RecordedEvent, SearchHit, SearchQuery, SessionFilter, SessionRow } from './library.ts'
 export { type OpenParts, type Opening, openSession, type Session, type SessionBook } from './open.ts'
 export type { Recorder, Recording } from './recorder.ts'

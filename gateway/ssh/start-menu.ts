@@ -6,6 +6,7 @@ import { stillSignedIn } from './auth.ts'
 import { type Context, typed } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
 import { decide } from './commands/decide.ts'
+import { heldLine } from './commands/held.ts'
 import { standing } from './commands/listings.ts'
 import { spanOf } from './commands/spans.ts'
 import { BROKEN, DONE, denial, denialText } from './deny.ts'
@@ -74,7 +75,10 @@ async function decided(context: Context, request: Grant): Promise<void> {
 
 const requestChoice = (grant: Grant): Choice => ({
   label: `request ${grant.id}`,
-  detail: `${grant.username}: ${grant.role} on ${grant.target}, ${spanOf(grant.minutes * 60_000)}: ${grant.reason}`,
+  detail:
+    grant.held === undefined
+      ? `${grant.username}: ${grant.role} on ${grant.target}, ${spanOf(grant.minutes * 60_000)}: ${grant.reason}`
+      : `${grant.username}, once on ${grant.target}: ${heldLine(grant.held)}`,
 })
 
 const viewChoice = (context: Context, { target, grants }: TargetView): Choice => ({

@@ -1,6 +1,7 @@
 /** The PostgreSQL door with a real server behind it, and small parts of ours around it: people, grants, a recorder in memory. */
 import { join } from 'node:path'
 import { connect } from 'node:net'
+import type { Grants } from '../../gateway/grants/grants.ts'
 import type { EventKind, OutcomeRecord, SessionEnd, SessionStart, StatementRecord } from '../../gateway/model/event.ts'
 import type { AuditEvent } from '../../gateway/model/event.ts'
 import type { GrantId, LiveGrant } from '../../gateway/model/grant.ts'
@@ -248,6 +249,8 @@ export type DoorOptions = {
   readonly bearer?: BearerTokens
   readonly dial?: PostgresParts['upstream']['dial']
   readonly cancelElsewhere?: PostgresParts['edge']['cancelElsewhere']
+  /** Real ones, in place of those in memory. */
+  readonly house?: Grants
 }
 
 export function endpointsOf(demo: DemoPostgres): ReadonlyMap<string, PostgresEndpoint> {
@@ -334,13 +337,16 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
         certificate: async (username) => person(username),
       },
       ...(options.bearer === undefined ? {} : { bearer: options.bearer }),
-      admit: { grants, target, role: (name) => roles.get(name), clock: wallClock },
-      desk: { onChange: grants.onChange, requests: async () => [] },
+      admit: { grants: options.house ?? grants, target, role: (name) => roles.get(name), clock: wallClock },
+      desk: options.house ?? { onChange: grants.onChange, requests: async () => [] },
     },
     open: {
       recorder,
       clock: wallClock,
-      sessions: { enter: async () => ({ killed: new AbortController().signal, leave: async () => undefined }) },
+      sessions: options.house ?? {
+        enter: async () => ({ killed: new AbortController().signal, leave: async () => undefined }),
+      },
+      holds: options.house,
     },
     createJudge: options.createJudge ?? wordJudge,
     upstream: {

@@ -39,6 +39,8 @@ export type WalkContext = {
   readonly tables: Set<string>
   /** Schemas that a `set_config('search_path', …)` puts on the path. Undefined: a text of the catalog, which may not set anything. */
   readonly sets: Set<string> | undefined
+  /** Further nodes, in a statement that waits for a second person. */
+  readonly changes?: ReadonlySet<string>
 }
 
 /** Why the tree may not run, or undefined. `tree` is a tagged node or a list of them. */
@@ -70,7 +72,7 @@ export function treeReason(tree: Tree, context: WalkContext): string | undefined
 function nodeReason(kind: string, node: Tree, context: WalkContext, local: LocalNames): string | undefined {
   const write = WRITES[kind]
   if (write !== undefined) return `${write} inside a query`
-  if (!KNOWN.has(kind)) return `${kind} is not known to be harmless`
+  if (!KNOWN.has(kind) && context.changes?.has(kind) !== true) return `${kind} is not known to be harmless`
   const { scope, path } = context
   switch (kind) {
     case 'FuncCall':

@@ -68,6 +68,8 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
       rules: { allow: isMasked ? [] : allowFunctions, deny: denyFunctions, schemas, mask },
       database,
       start: await startPath(database, role, context, ask),
+      // What writes can copy a column to where it is not masked.
+      held: mask.length > 0 ? [] : (role.hold?.postgres ?? []),
       isDump: context.parameters.get('application_name') === 'pg_dump',
       leave: () => database.leave(ask),
     })

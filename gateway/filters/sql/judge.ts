@@ -1,14 +1,17 @@
 /** The judge of one PostgreSQL session under a read-only role: remembers what the session may name and what it has prepared. */
 import type { MaskKind } from '../../model/mask.ts'
+import type { HeldKind } from '../../model/hold.ts'
 import { ALLOW } from '../../model/statement.ts'
 import { PENDING } from './behind.ts'
 import type { StartPath } from './catalog.ts'
 import type { Database } from './database.ts'
 import { MASK_NEXT, maskReason } from './mask-statement.ts'
+import { heldStatement, normalised } from './held.ts'
 import { INLINE_CHARACTERS, type Parsed, type Parser } from './parser.ts'
 import { isAboutMissing, type Scope, type ScopeRules } from './scope.ts'
 import { type Effect, judgeStatement } from './statements.ts'
-import { child, text as textOf } from './tree.ts'
+import type { WalkContext } from './expressions.ts'
+import { child, type Tree, text as textOf } from './tree.ts'
 import { type Found, foldNumbers, type SqlJudgement, type VerdictCache } from './verdicts.ts'
 
 export type SqlJudge = {
@@ -26,6 +29,8 @@ export type ReadOnlySession = {
   readonly rules: ScopeRules
   readonly database: Database
   readonly start: StartPath
+  /** What waits for a second person. */
+  readonly held: readonly HeldKind[]
   /** It says that it is pg_dump. */
   readonly isDump: boolean
   readonly leave: () => void
@@ -59,6 +64,8 @@ export class ReadOnlyJudge implements SqlJudge {
   /** Texts that took the shared thread's time for nothing. */
   #costly = 0
   #scope: Scope
+  /** Names are no longer looked up as they were at the start. */
+  #hasOwnPath = false
   /** Catalog, rules and path: what a verdict depends on beside the text. */
   #prefix = ''
 
@@ -66,7 +73,7 @@ export class ReadOnlyJudge implements SqlJudge {
     this.#parser = parser
     this.#cache = cache
     this.#session = session
-    this.#rulesKey = JSON.stringify(session.rules)
+    this.#rulesKey = JSON.stringify([session.rules, session.held])
     this.#schemas = new Set(session.start.schemas)
     this.#scope = session.database.scope(this.#rulesKey, session.rules)
     this.#describe()
@@ -82,9 +89,9 @@ export class ReadOnlyJudge implements SqlJudge {
     if (types.length === 0) return judged
     const check = (judgement: SqlJudgement): SqlJudgement => {
       const why = this.#scope.typeNumberReason(types)
-      if (judgement.verdict.decision !== 'allow' || why === undefined) return judgement
+      if (judgement.verdict.decision === 'deny' || why === undefined) return judgement
       this.#forget(name)
-      return { ...judgement, ...refusal(why).judgement }
+      return refusal(why).judgement
     }
     return judged instanceof Promise ? judged.then(check) : check(judged)
   }
@@ -143,7 +150,7 @@ export class ReadOnlyJudge implements SqlJudge {
   #decide(text: string, name: string | undefined, parsed: Parsed): SqlJudgement | Promise<SqlJudgement> {
     if ('failure' in parsed && parsed.isCostly === true) this.#costly += 1
     const stale = this.#staleNames(parsed)
-    const { reason, found } = this.#judgeParsed(parsed, stale)
+    const { reason, found } = this.#judgeParsed(text, parsed, stale)
     const isOpen = reason !== undefined && (reason === PENDING || isAboutMissing(reason))
     if (!isOpen && stale.length === 0) return this.#remember(text, name, parsed, found)
     return this.#decideLater(text, name, parsed)
@@ -155,7 +162,7 @@ export class ReadOnlyJudge implements SqlJudge {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#useCatalog()
       for (const stale of this.#staleNames(parsed)) await this.#judgeAgain(stale)
-      const { reason, found } = this.#judgeParsed(parsed, [])
+      const { reason, found } = this.#judgeParsed(text, parsed, [])
       if (reason === PENDING) await database.fetchTexts()
       else if (reason !== undefined && isAboutMissing(reason) && !hasRefreshed) {
         hasRefreshed = true
@@ -184,7 +191,7 @@ export class ReadOnlyJudge implements SqlJudge {
   }
 
   /** Later statements of a message are judged with what earlier ones do to the session. */
-  #judgeParsed(parsed: Parsed, without: readonly string[]): Outcome {
+  #judgeParsed(text: string, parsed: Parsed, without: readonly string[]): Outcome {
     if ('failure' in parsed) return open(`this cannot be read as SQL (${parsed.failure})`, parsed)
     const prepared = new Set([...this.#prepared.keys()].filter((name) => !without.includes(name)))
     const path = { schemas: new Set(this.#schemas), isCatalogFirst: this.#session.start.isCatalogFirst }
@@ -196,7 +203,11 @@ export class ReadOnlyJudge implements SqlJudge {
       const sets = new Set<string>()
       const judged = judgeStatement(statement, { prepared, isDump }, { scope: this.#scope, path, tables, sets })
       if (judged.reason === PENDING) isPending = true
-      else if (judged.reason !== undefined) return open(judged.reason, parsed, [...tables])
+      else if (judged.reason !== undefined)
+        return (
+          this.#held(parsed, text, statement, { scope: this.#scope, path, tables, sets }) ??
+          open(judged.reason, parsed, [...tables])
+        )
       const hidden = this.#scope.masks === undefined ? undefined : maskReason(statement, { scope: this.#scope, path })
       if (hidden === PENDING) isPending = true
       else if (hidden !== undefined && !isPending) return open(hidden, parsed, [...tables], MASK_NEXT)
@@ -213,12 +224,29 @@ export class ReadOnlyJudge implements SqlJudge {
     return { reason: undefined, found: { judgement: said(parsed, [...tables]), effects } }
   }
 
+  /** What may wait for a second person; undefined when the statement is nothing of that kind. */
+  #held(parsed: Parsed, text: string, statement: Tree, context: WalkContext): Outcome | undefined {
+    if ('failure' in parsed) return undefined
+    const rest = { statements: parsed.statements.length, characters: text.length }
+    const held = heldStatement(statement, this.#session.held, context, rest)
+    if (held === undefined) return undefined
+    const tables = [...context.tables]
+    if (held.reason !== undefined) return open(held.reason, parsed, tables)
+    const { kind } = held
+    const verdict = { decision: 'hold', reason: `${kind.toUpperCase()} needs a second person` } as const
+    const more = { verdict, held: { kind, normalised: normalised(text) } }
+    return { reason: undefined, found: { judgement: { ...said(parsed, tables), ...more }, effects: [] } }
+  }
+
   #remember(text: string, name: string | undefined, parsed: Parsed, found: Found): SqlJudgement {
-    if (executed(parsed).length === 0) this.#cache.put(this.#key(text), found)
+    // Texts that differ in numbers share a verdict, but not what a second person reads.
+    const isOwn = found.judgement.held !== undefined || executed(parsed).length > 0
+    if (!isOwn) this.#cache.put(this.#key(text), found)
     return this.#conclude(text, name, found, parsed)
   }
 
   #conclude(text: string, name: string | undefined, found: Found, parsed?: Parsed): SqlJudgement {
+    if (found.judgement.verdict.decision === 'hold' && this.#hasOwnPath) return refusal(OWN_PATH).judgement
     if (found.judgement.verdict.decision !== 'allow') return found.judgement
     if (found.effects.length > 0 && !this.#apply(text, found.effects, parsed))
       return refusal(TOO_MANY_PREPARED).judgement
@@ -230,6 +258,7 @@ export class ReadOnlyJudge implements SqlJudge {
     for (const effect of effects) {
       if (effect.kind === 'path') {
         const before = this.#schemas.size
+        this.#hasOwnPath = true
         for (const schema of effect.schemas) this.#schemas.add(schema)
         if (this.#schemas.size > before) this.#describe()
       } else if (effect.kind === 'prepare') {
@@ -258,6 +287,8 @@ export class ReadOnlyJudge implements SqlJudge {
   }
 }
 
+const OWN_PATH =
+  'this session has changed its search_path, and a statement that waits for a second person runs in a session of its own: connect again for it'
 const TOO_MANY_PREPARED = 'this session has prepared too many statements'
 
 const said = (parsed: Parsed | undefined, tables: readonly string[]): SqlJudgement => ({

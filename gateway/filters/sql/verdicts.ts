@@ -1,5 +1,6 @@
 /** Verdicts by text, of all sessions of a worker, bounded by bytes. */
 import { LRUCache } from 'lru-cache'
+import type { HeldKind } from '../../model/hold.ts'
 import type { Verdict } from '../../model/statement.ts'
 import type { Effect } from './statements.ts'
 
@@ -8,6 +9,8 @@ export type SqlJudgement = {
   readonly verdict: Verdict
   readonly fingerprint?: string
   readonly tables?: readonly string[]
+  /** With a verdict `hold`: what it is, and its text without comments. */
+  readonly held?: { readonly kind: HeldKind; readonly normalised: string }
 }
 
 export type Found = {

@@ -1,5 +1,6 @@
 /** The words of the API about targets, roles, requests and grants. */
 import { z } from 'zod'
+import { held } from './held.ts'
 import { count, line, minutes, name, protocol, sentence, time } from './wire.ts'
 
 export const grantState = z.enum(['requested', 'approved', 'live', 'ended'])
@@ -20,6 +21,8 @@ export const grant = z.strictObject({
   readOnly: z.boolean(),
   /** This is a request for more time on that grant. */
   extends: z.string().nullable(),
+  /** This is a request to let one statement run, once; null: for access. */
+  held: held.nullable(),
   requestedAt: time,
   /** 0: by rule. */
   approvalsNeeded: count,

@@ -38,6 +38,7 @@ export async function askForAccess(context: Context, target: string, named: stri
   const waiting = view.grants.find(
     (grant) =>
       grant.extends === undefined &&
+      grant.held === undefined &&
       (grant.state === 'requested' || grant.state === 'approved') &&
       (named === undefined || grant.role === named),
   )

@@ -3,6 +3,7 @@ import type { Grant } from '../../model/grant.ts'
 import { askLine } from '../screen/prompt.ts'
 import { plain } from '../screen/text.ts'
 import type { Context } from './command.ts'
+import { heldText } from './held.ts'
 import { minutesOf, spanOf } from './spans.ts'
 import { saidOf } from './waiting.ts'
 
@@ -13,13 +14,15 @@ export async function decide(context: Context, request: Grant): Promise<void> {
     `Request ${request.id}: ${request.username} asks for ${request.role} on ${request.target} for ${spanOf(request.minutes * 60_000)},`,
     `${spanOf(clock.now() - request.requestedAt)} ago: ${request.ticket === undefined ? '' : `${request.ticket}: `}${request.reason}`,
   ]
-  await console.note(`\n${lines.map((line) => `${plain(line)}\n`).join('')}`)
+  const { held } = request
+  await console.note(
+    `\n${held === undefined ? lines.map((line) => `${plain(line)}\n`).join('') : heldText(request, held)}`,
+  )
+  const less = held === undefined ? ' a shorter time like 10m,' : ''
   for (;;) {
-    const answer = (
-      await askLine(console, 'Allow it? yes, a shorter time like 10m, no, or Enter to leave it:')
-    )?.toLowerCase()
+    const answer = (await askLine(console, `Allow it? yes,${less} no, or Enter to leave it:`))?.toLowerCase()
     if (answer === undefined || answer === '') return
-    const minutes = minutesOf(answer)
+    const minutes = held === undefined ? minutesOf(answer) : undefined
     if (minutes !== undefined || answer === 'y' || answer === 'yes')
       return said(context, await desk.approve(identity, request.id, { minutes }))
     if (answer === 'n' || answer === 'no') {

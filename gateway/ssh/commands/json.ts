@@ -14,6 +14,7 @@ export function grantJson(grant: Grant) {
   return {
     id: grant.id,
     extends: grant.extends ?? null,
+    held: grant.held ?? null,
     state: grant.state,
     username: grant.username,
     target: grant.target,
@@ -51,6 +52,7 @@ export function roleJson(role: Role) {
       runs: command.template,
     })),
     postgres: role.postgres.mode,
+    hold: role.hold ?? null,
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Grant } from '../../model/grant.ts'
 import type { Role } from '../../model/role.ts'
 import { protocolsOf } from '../../model/target.ts'
+import { heldLine, heldText } from './held.ts'
 import { table } from '../screen/table.ts'
 import { type Command, type Context, printJson, typed } from './command.ts'
 import { grantJson, roleJson, targetJson } from './json.ts'
@@ -60,34 +61,41 @@ export const roles: Command = {
 
 export const requests: Command = {
   name: 'requests',
-  usage: '[--json]',
-  summary: 'requests that wait: your own, and those you may decide',
+  usage: '[NUMBER] [--json]',
+  summary: 'requests that wait: your own, and those you may decide; with its number, all of one',
   options: { json: 'flag' },
-  words: [0, 0],
+  words: [0, 1],
   async run(context, given) {
-    const waiting = await context.desk.requests(context.identity)
+    const all = await context.desk.requests(context.identity)
+    const one = given.words.length === 0 ? undefined : given.grantId(0)
+    const waiting = one === undefined ? all : all.filter(({ grant }) => grant.id === one)
     if (given.flag('json'))
       return printJson(
         context,
         waiting.map(({ grant, mayApprove }) => ({ ...grantJson(grant), mayApprove })),
       )
     if (waiting.length === 0) return nothing(context, 'No request is waiting.')
+    const only = one === undefined ? undefined : waiting[0]?.grant
+    if (only?.held !== undefined) await context.console.print(heldText(only, only.held))
+    if (only?.held !== undefined) return 0
     const now = context.clock.now()
     const rows = waiting.map(({ grant, mayApprove }) => [
       grant.id,
       grant.username,
       grant.role,
       grant.target,
-      spanOf(grant.minutes * 60_000),
+      grant.held === undefined ? spanOf(grant.minutes * 60_000) : 'once',
       `${spanOf(now - grant.requestedAt)} ago`,
       `${grant.approvals.length}/${grant.approvalsNeeded}`,
       mayApprove ? 'you decide' : grant.username === context.identity.username ? 'yours' : '-',
-      grant.reason,
+      grant.held === undefined ? grant.reason : heldLine(grant.held),
     ])
     await show(context, ['NO', 'WHO', 'ROLE', 'TARGET', 'FOR', 'ASKED', 'YES', '', 'REASON'], rows)
     const first = waiting.find(({ mayApprove }) => mayApprove)
-    if (first !== undefined && context.console.hasTerminal)
-      await context.console.note(`\nTo allow: ${typed(context, `approve ${first.grant.id}`)}\n`)
+    if (first !== undefined && context.console.hasTerminal) {
+      const look = first.grant.held === undefined ? '' : `All of it: ${typed(context, `requests ${first.grant.id}`)}\n`
+      await context.console.note(`\n${look}To allow: ${typed(context, `approve ${first.grant.id}`)}\n`)
+    }
     return 0
   },
 }

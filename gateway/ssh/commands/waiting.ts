@@ -72,6 +72,7 @@ export function whyNot(grant: Grant): string {
       return `Request ${grant.id} has run out before anybody decided.`
     case 'revoked':
     case 'released':
+      if (grant.held !== undefined) return `Request ${grant.id} is used up: its statement went on its way.`
       return `Grant ${grant.id} was ${grant.endReason}${by}${note}`
     case 'failed':
       return `Grant ${grant.id} could not be set up${note}`
@@ -87,6 +88,7 @@ async function whoDecides(context: Context, grant: Grant): Promise<string> {
 
 function wishOf(grant: Grant): string {
   const span = spanOf(grant.minutes * 60_000)
+  if (grant.held !== undefined) return `${grant.held.verb} of ${grant.username} on ${grant.target}`
   return grant.extends === undefined
     ? `${grant.role} on ${grant.target} for ${span}`
     : `${span} more for grant ${grant.extends} (${grant.role} on ${grant.target})`
@@ -103,10 +105,13 @@ export async function saidOf(context: Context, grant: Grant): Promise<string> {
       return `Grant ${grant.id}: ${grant.role} on ${grant.target} for ${grant.username}, until ${until} (${left}).${next}\n`
     }
     case 'approved':
+      if (grant.held !== undefined) return `Request ${grant.id} is approved: ${grant.held.verb} runs once.\n`
       return grant.extends === undefined
         ? `Grant ${grant.id} is approved and being set up.\n`
         : `Request ${grant.id} is approved: grant ${grant.extends} lasts longer.\n`
     case 'requested':
+      if (grant.held !== undefined)
+        return `Request ${grant.id}: ${wishOf(grant)} waits (${grant.approvals.length} of ${grant.approvalsNeeded}).\n`
       return `Request ${grant.id}: ${wishOf(grant)} waits for approval by ${await whoDecides(context, grant)} (${grant.approvals.length} of ${grant.approvalsNeeded}).\n`
     case 'ended':
       return `${whyNot(grant)}\n`

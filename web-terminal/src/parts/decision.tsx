@@ -1,5 +1,5 @@
 /** One request as an approver sees it: who, what, why, how long, what it opens; and the two buttons. */
-import { Button, Checkbox, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core'
+import { Button, Checkbox, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { useState } from 'react'
 import type { GrantView, RoleView } from '../../../gateway/portal/schema/access.ts'
 import { useDeed, useDesk } from '../desk.tsx'
@@ -8,7 +8,9 @@ import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { Ago, Moment, minutesWords } from '../time.tsx'
 import { visible } from '../visible.ts'
+import { Denial } from './denial.tsx'
 import { GrantActions } from './grant-actions.tsx'
+import { HeldDecision } from './held-statement.tsx'
 import { Allows, Facts, Minutes } from './pieces.tsx'
 import { Past } from './past.tsx'
 import { Refused } from './states.tsx'
@@ -21,6 +23,7 @@ export function Decision(props: {
   readonly onDecided: (outcome: string) => void
 }): React.JSX.Element {
   const { grant, role } = props
+  if (grant.held !== null) return <HeldDecision {...props} held={grant.held} />
   const label = `${grant.username} ${words.requests.asksFor} ${grant.role} ${words.requests.on} ${grant.target}`
   return (
     <Paper withBorder p="md" component="article" aria-label={label}>
@@ -105,9 +108,6 @@ export function Decision(props: {
   )
 }
 
-/** The button that was pressed is gone; what comes next is the reason. */
-const focused = (field: HTMLTextAreaElement | null): void => field?.focus()
-
 type Endpoints = GrantView['endpoints']
 
 function Decide(props: {
@@ -122,8 +122,6 @@ function Decide(props: {
   const [readOnly, setReadOnly] = useState(false)
   const [minutes, setMinutes] = useState(grant.minutes)
   const [denying, setDenying] = useState(false)
-  const [why, setWhy] = useState('')
-  const [tooShort, setTooShort] = useState(false)
   const approve = async (): Promise<void> => {
     const body = {
       ...(minutes < grant.minutes ? { minutes } : {}),
@@ -132,37 +130,7 @@ function Decide(props: {
     }
     if (await deed.run(() => api.post(routes.approve(grant.id), body))) props.onDecided(words.grant.state.approved)
   }
-  const deny = async (): Promise<void> => {
-    const short = why.trim().length < 3
-    setTooShort(short)
-    if (short) return
-    const reason = why.trim().replaceAll(/\s+/g, ' ')
-    if (await deed.run(() => api.post(routes.deny(grant.id), { reason }))) props.onDecided(words.grant.end.denied)
-  }
-  if (denying)
-    return (
-      <Stack gap="sm">
-        <Textarea
-          label={words.requests.denyReason}
-          description={words.requests.denyReasonHint}
-          value={why}
-          onChange={(event) => setWhy(event.currentTarget.value)}
-          maxLength={500}
-          rows={3}
-          error={tooShort ? words.ask.reasonShort : undefined}
-          ref={focused}
-        />
-        <Refused failure={deed.failure} />
-        <div className="thumbs">
-          <Button size="md" color="red" loading={deed.busy} onClick={() => void deny()}>
-            {words.requests.denySend}
-          </Button>
-          <Button size="md" variant="default" onClick={() => setDenying(false)}>
-            {words.requests.back}
-          </Button>
-        </div>
-      </Stack>
-    )
+  if (denying) return <Denial grant={grant} onDecided={props.onDecided} onBack={() => setDenying(false)} />
   return (
     <Stack gap="md">
       <Minutes
