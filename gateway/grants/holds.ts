@@ -53,7 +53,14 @@ export class Holds {
       const { subject, username, target, role, proof, reason, ticket } = parent
       const asked: RequestedGrant = {
         id: await page.nextId(),
-        ...{ subject, username, target, role, proof, reason, held, ...(ticket === undefined ? {} : { ticket }) },
+        subject,
+        username,
+        target,
+        role,
+        proof,
+        reason,
+        held,
+        ...(ticket === undefined ? {} : { ticket }),
         endpoints: [],
         minutes: 0,
         requestedAt: page.now,

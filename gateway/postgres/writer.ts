@@ -1,6 +1,6 @@
 /** Runs one statement that a second person let through: on a connection of its own, in a transaction of ours, with a limit on the rows. */
 import type { Duplex } from 'node:stream'
-import { Refusal } from '../model/refusal.ts'
+import type { Refusal } from '../model/refusal.ts'
 import type { PostgresEndpoint } from '../model/target.ts'
 import { isPermit, type Permit } from '../session/session.ts'
 import { cstring, FieldReader, int16, int32, message, readReport, TERMINATE } from './message.ts'
