@@ -1,7 +1,7 @@
 /** What a configuration may say about web targets and the roles that open them. */
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { secretRef } from './words.ts'
+import { name, secretRef } from './words.ts'
 
 const origin = z.url().refine((text) => {
   const url = URL.parse(text)
@@ -21,6 +21,8 @@ const headerName = z.string().regex(/^[a-z0-9-]+\*?$/, 'a header name in lower c
 export const httpEndpoint = z
   .strictObject({
     url: origin,
+    /** Reached through this agent, whose own settings say where that is; `url` is then what the application is called there. */
+    agent: name.optional(),
     ca: certificateFile.optional(),
     client_certificate: z.strictObject({ certificate: certificateFile, key: secretRef }).optional(),
     basic: z.strictObject({ username: z.string().regex(/^[^:]+$/), password: secretRef }).optional(),
@@ -37,6 +39,7 @@ export const httpEndpoint = z
   })
   .transform((e) => ({
     url: new URL(e.url).origin,
+    agent: e.agent,
     ca: e.ca,
     certificate: e.client_certificate,
     credential:

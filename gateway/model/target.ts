@@ -62,6 +62,8 @@ export type HttpCredential =
 export type HttpEndpoint = {
   /** An origin, `http://10.0.0.7:3000`: no path, no login. */
   readonly url: string
+  /** Reached through this agent; host and port of `url` say no more than the name of the application then. */
+  readonly agent?: string | undefined
   /** PEM of the CA behind an https url; undefined: the public ones. */
   readonly ca?: string | undefined
   /** A client certificate, PEM, and its key. */

@@ -14,10 +14,7 @@ export type Agents = {
 /** As for a direct line: time to kill what runs there and to say goodbye. */
 const LAST_WORDS_MS = 500
 
-export function agentOf(target: Target, protocol: Protocol): string | undefined {
-  if (protocol === 'ssh') return target.ssh?.agent
-  return protocol === 'postgres' ? target.postgres?.agent : undefined
-}
+export const agentOf = (target: Target, protocol: Protocol): string | undefined => target[protocol]?.agent
 
 /** @throws {Refusal} TARGET_UNREACHABLE, or why the admission is over. */
 export async function dialAgent(

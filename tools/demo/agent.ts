@@ -1,7 +1,7 @@
 /** A host of the demo that nobody can dial: the agent beside it dials out. Here it runs inside the demo's own process, and ends with it. */
 import { mkdirSync } from 'node:fs'
 import { enrol, runAgent } from '../../agents/agents.ts'
-import { hasSettings, readSettings, writeSettings } from '../../agents/settings.ts'
+import { hasSettings, readOffers, readSettings, writeSettings } from '../../agents/settings.ts'
 import type { Log } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { openState } from '../../gateway/state/state.ts'
@@ -11,13 +11,21 @@ export type DemoAgentParts = {
   readonly dir: string
   readonly stateFile: string
   readonly ssh: { readonly host: string; readonly port: number; readonly hostKey: string }
+  /** Of the application that it brings in beside its shell. */
+  readonly webPort: number
   readonly log: Log
 }
 
 export const AGENT_TARGET = 'prod-app'
 
 /** Enrols it at the first start. @returns how to stop it. */
-export async function startDemoAgent({ dir, log, ssh, stateFile }: DemoAgentParts): Promise<() => Promise<void>> {
+export async function startDemoAgent({
+  dir,
+  log,
+  ssh,
+  stateFile,
+  webPort,
+}: DemoAgentParts): Promise<() => Promise<void>> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const say = (sentence: string) => log({ level: 'info', room: 'agent', message: sentence })
   if (!hasSettings(dir)) {
@@ -32,8 +40,9 @@ export async function startDemoAgent({ dir, log, ssh, stateFile }: DemoAgentPart
     const text = `sallyport-agent.${Buffer.from(JSON.stringify(token)).toString('base64url')}`
     writeSettings(dir, await enrol({ data: dir, say }, text, { at: undefined, offers: undefined }))
   }
+  const offers = readOffers([`${AGENT_TARGET}.ssh=shell`, `${AGENT_TARGET}.http=127.0.0.1:${webPort}`])
   const stop = new AbortController()
-  const over = runAgent({ data: dir, say }, readSettings(dir), stop.signal)
+  const over = runAgent({ data: dir, say }, { ...readSettings(dir), offers }, stop.signal)
   return async () => {
     stop.abort()
     await over

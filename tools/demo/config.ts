@@ -59,6 +59,7 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         description: 'A host without sshd, behind an agent that dials out',
         labels: { env: 'prod', kind: 'application' },
         ssh: { agent: AGENT_TARGET, account: hosts[0]?.account },
+        ...(webUrl === undefined ? {} : { http: { url: 'http://shop.internal', agent: AGENT_TARGET } }),
       },
       ...Object.fromEntries(
         hosts.map((host) => [

@@ -143,6 +143,7 @@ async function main(): Promise<number> {
     dir: join(dataDir, 'agent'),
     stateFile: join(gatewayDir, 'state.db'),
     ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
+    webPort: web.port,
     log,
   })
   opened.defer(stopAgent)
