@@ -1,6 +1,7 @@
 /** What an agent keeps in its data directory, and the token that it was started with for the first time. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { AGENT_TOKEN_PREFIX } from '../gateway/model/agent-token.ts'
 
 /** Where an offer leads: the agent's own shell, or an address that is named here and nowhere else. */
 export type Offer = { readonly kind: 'shell' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -32,16 +33,15 @@ export type Token = {
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/
 const KEY = /^ssh-ed25519 [A-Za-z0-9+/]{68}$/
-const PREFIX = 'sallyport-agent.'
 
 const pathOf = (dir: string): string => join(dir, 'agent.json')
 
 /** @throws {Error} with a sentence that never holds the token. */
 export function readToken(text: string): Token {
   const wrong = new Error('This is not a token of `agent-token`.')
-  if (!text.startsWith(PREFIX) || text.length > 8192) throw wrong
+  if (!text.startsWith(AGENT_TOKEN_PREFIX) || text.length > 8192) throw wrong
   try {
-    const said = asRecord(JSON.parse(Buffer.from(text.slice(PREFIX.length), 'base64url').toString()))
+    const said = asRecord(JSON.parse(Buffer.from(text.slice(AGENT_TOKEN_PREFIX.length), 'base64url').toString()))
     const { agent, hostKey, secret, targets } = said
     const names = Array.isArray(targets) ? targets.map(String) : []
     if (typeof agent !== 'string' || typeof hostKey !== 'string' || typeof secret !== 'string') throw wrong

@@ -5,6 +5,7 @@ import type { Config } from '../config/load.ts'
 import { type Counters, counted, newCounters, noteCut, type SessionWatcher } from './counters.ts'
 import { type AlertFinder, alertFinder, shellJudge } from './filters/filters.ts'
 import { createGrants, type Policy, RoleIntents } from './grants/grants.ts'
+import { type HouseNumbers, healthOf } from './health.ts'
 import {
   createIdentity,
   createWebSessions,
@@ -13,6 +14,7 @@ import {
   PATHS,
 } from './identity/identity.ts'
 import type { SshScope } from './model/role.ts'
+import { agentToken } from './model/agent-token.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { createPortal } from './portal/portal.ts'
@@ -55,6 +57,8 @@ export type Gateway = {
   readonly keys: { readonly host: string; readonly hostAuthority: string; readonly userAuthority: string }
   /** Targets, roles and groups of a new config count from now on; addresses and providers need a restart. */
   reload(config: Config): void
+  /** What the supervisor knows, for the pages of administrators. */
+  hear(numbers: HouseNumbers): void
   /** New connections are refused at once; live sessions are told and cut after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
@@ -212,7 +216,43 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     notes: { log, audit },
   })
 
+  let numbers: HouseNumbers | undefined
+  const room = {
+    targets: () => config.targets,
+    roles: () => config.roles,
+    people: identity.roster,
+    agents: {
+      agents: () => tunnels.agents(),
+      revoke: (by: string, agent: string) => tunnels.revoke(by, agent),
+      issue: async (by: string, wish: Parameters<typeof tunnels.issue>[1]) =>
+        agentToken({
+          gateway: `${publicHost}:${sshDoor.port}`,
+          hostKey: engine.keys.host,
+          agent: wish.agent,
+          targets: wish.targets,
+          secret: await tunnels.issue(by, wish),
+        }),
+    },
+    health: () =>
+      healthOf({
+        version: parts.version,
+        wanted: config.workers,
+        kinds: {
+          audit: config.audit.kind === 'server' ? 'server' : 'embedded',
+          state: config.state === 'embedded' ? 'embedded' : 'server',
+        },
+        journal: {
+          isOpen: () => journal.stats().state === 'open',
+          mostBytes: config.journal.max_megabytes * 2 ** 20,
+        },
+        numbers: () => numbers,
+        library,
+        state: () => state.health(),
+        providers: () => identity.health(),
+      }),
+  }
   const portal = createPortal({
+    room,
     elsewhere: webDoor,
     web: config.web === undefined ? undefined : { sessions: webSessions, domain: config.web.domain },
     identity,
@@ -247,6 +287,9 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     keys: engine.keys,
     reload: (next) => {
       config = next
+    },
+    hear: (told) => {
+      numbers = told
     },
     close: async (graceMs) => {
       grace = graceMs

@@ -8,6 +8,7 @@ import { addCounters, type Counters, newCounters } from './counters.ts'
 import { takeDataDirectory, tlsOf } from './data-directory.ts'
 import { type Gateway, type Listen, policyOf, stateUrl } from './gateway.ts'
 import { createGrants } from './grants/grants.ts'
+import type { HouseNumbers } from './health.ts'
 import type { AuditEvent } from './model/event.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
@@ -52,6 +53,7 @@ type Worker = {
 
 const SWEEP_MS = 2000
 const WATCH_MS = 250
+const TELL_MS = 1000
 
 /** @throws {Fault} when another gateway holds the data directory, a port is taken, or a store cannot be opened. */
 export async function startSupervisor(parts: SupervisorParts): Promise<Supervisor> {
@@ -207,17 +209,25 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Superviso
   }, WATCH_MS)
   opened.defer(() => clearInterval(watch))
 
-  const admin = await openAdmin(config.listen.admin, () => {
+  const numbers = (): HouseNumbers => {
     const audit = shipper.stats()
     return {
-      counters: [...workers.values()].map((worker) => worker.counters).reduce(addCounters, past),
       workers: [...workers.values()].filter((worker) => worker.ready).length,
       workerRestarts: restarts,
       journalBacklogBytes: audit.backlogBytes,
       journalOldestSeconds: audit.oldestMs / 1000,
       auditReachable: audit.state !== 'down',
     }
-  })
+  }
+  const telling = setInterval(() => {
+    for (const worker of workers.values()) send(worker.process, { kind: 'numbers', numbers: numbers() })
+  }, TELL_MS)
+  opened.defer(() => clearInterval(telling))
+
+  const admin = await openAdmin(config.listen.admin, () => ({
+    ...numbers(),
+    counters: [...workers.values()].map((worker) => worker.counters).reduce(addCounters, past),
+  }))
   if (admin !== undefined) opened.defer(() => admin.close())
 
   // What administrators of targets and clients are asked to trust: public lines, easy to find.

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import type { Config } from '../config/load.ts'
 import type { Counters } from './counters.ts'
 import { type Gateway, type Listen, openGateway, productVersion } from './gateway.ts'
+import type { HouseNumbers } from './health.ts'
 import type { LogEvent } from './model/log.ts'
 import { wallClock } from './model/moment.ts'
 import type { AuditStore } from './recorder/recorder.ts'
@@ -19,6 +20,7 @@ export type ToWorker =
       readonly tls: { readonly key: string; readonly cert: string }
     }
   | { readonly kind: 'reload'; readonly config: Config }
+  | { readonly kind: 'numbers'; readonly numbers: HouseNumbers }
   | { readonly kind: 'close'; readonly graceMs: number }
 
 /** What a worker says to the supervisor. */
@@ -81,6 +83,9 @@ process.on('message', (message: ToWorker) => {
       break
     case 'reload':
       gateway?.reload(message.config)
+      break
+    case 'numbers':
+      gateway?.hear(message.numbers)
       break
     case 'close':
       void close(message.graceMs)

@@ -31,6 +31,7 @@ const hall = [
   'watchdog',
   'data-directory',
   'explain',
+  'health',
   'admin',
   'inner-door',
   'postgres-door',

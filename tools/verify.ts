@@ -47,13 +47,16 @@ async function main(): Promise<number> {
   return evidence.damages.length === 0 ? 0 : 1
 }
 
+/** A gateway's data directory stands for the journals in it. */
+const journalOf = (dir: string): string => (existsSync(path.join(dir, 'journal')) ? path.join(dir, 'journal') : dir)
+
 function ofDirectory(dir: string, keys: string | undefined): Evidence {
-  const journal = existsSync(path.join(dir, 'journal')) ? path.join(dir, 'journal') : dir
+  const journal = journalOf(dir)
   return verifyJournals(journal, readPublicKeys(keys ?? journal))
 }
 
 const ofFile = (file: string, keys: string | undefined): Promise<FileEvidence> =>
-  verifyEvidenceFile(linesOf(file), keys === undefined ? undefined : readPublicKeys(keys))
+  verifyEvidenceFile(linesOf(file), keys === undefined ? undefined : readPublicKeys(journalOf(keys)))
 
 /** With their newlines: they are part of what was signed. */
 async function* linesOf(file: string): AsyncGenerator<string> {

@@ -11,7 +11,7 @@ import { type Changes, coalesce } from './changes.ts'
 import type { Endings } from './endings.ts'
 import type { Policy } from './policy.ts'
 import type { Listings } from './listings.ts'
-import { refuseLocked } from './locks.ts'
+import { refuseLocked, allLocks } from './locks.ts'
 import { eventOf } from './outbox.ts'
 import type { Requests } from './requests.ts'
 import type { Sessions } from './session-book.ts'
@@ -73,6 +73,11 @@ export function createDesk(parts: DeskParts): AccessDesk {
     }
   }
 
+  const locks = async (identity: Identity) => {
+    if (!isAdmin(policy(), identity)) throw new Refusal('NOT_ALLOWED', 'Only administrators see who is locked out.')
+    return await allLocks(parts.store.state)
+  }
+
   return {
     targets: (identity) => listings.targets(identity),
     roles: (identity) => listings.roles(identity),
@@ -95,6 +100,7 @@ export function createDesk(parts: DeskParts): AccessDesk {
       deed(identity, { name: 'lock', about: username }, () => endings.lock(identity, username, note)),
     unlock: (identity, username) =>
       deed(identity, { name: 'unlock', about: username }, () => endings.unlock(identity, username)),
+    locks: (identity) => deed(identity, { name: 'see locks', about: '' }, () => locks(identity)),
     kill: (identity, id, note) => deed(identity, { name: 'kill', about: id }, () => sessions.kill(identity, id, note)),
     liveSessions: (identity) => sessions.list(identity),
     onChange: (listener) => {

@@ -26,6 +26,13 @@ export async function refuseLocked(on: Statements, person: Person): Promise<void
   if (lock !== undefined) throw lockedRefusal(lock)
 }
 
+export async function allLocks(on: Statements): Promise<readonly Lock[]> {
+  const rows = await on.all<{ username: Username; locked_at: Moment; locked_by: Username; note: string }>(
+    'select username, locked_at, locked_by, note from locks order by locked_at desc limit 1000',
+  )
+  return rows.map((row) => ({ username: row.username, at: row.locked_at, by: row.locked_by, note: row.note }))
+}
+
 export async function setLock(tx: Statements, lock: Lock, subject: Subject | undefined): Promise<void> {
   await tx.run(
     `insert into locks (username, subject, locked_at, locked_by, note) values ($1, $2, $3, $4, $5)

@@ -13,6 +13,7 @@ import { type IdentityParts, PATHS } from './parts.ts'
 import { type PasskeyAnswer, Passkeys } from './passkeys.ts'
 import { type Person, person, release } from './people.ts'
 import { Provider } from './provider.ts'
+import { Roster } from './roster.ts'
 import { SignIn } from './sign-in.ts'
 import { Bearer } from './bearer.ts'
 import { sweep } from './sweep.ts'
@@ -94,6 +95,10 @@ export type IdentityRoom = SignIns &
     readonly bearer: Pick<Bearer, 'identity'>
     /** For postgres/: what one sign-in serves. */
     readonly leases: Pick<Leases, 'get' | 'put'>
+    /** For administrators. */
+    readonly roster: Pick<Roster, 'list' | 'expel'>
+    /** Asks every provider, now. */
+    health(): Promise<readonly { readonly title: string; readonly isReachable: boolean }[]>
     /** Somebody who has signed in before. */
     person(username: string): Promise<Person | undefined>
     /**
@@ -136,6 +141,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     await leases.revoke(who)
     return keys.forgetAll(who, why)
   }
+  const roster = new Roster({ ...parts, forgetAll, news })
   const logout = new Logout({ ...parts, providers, sessions, forgetAll, news })
   let tidiedAt = 0
   const tidy = () => {
@@ -177,6 +183,14 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     passkeys,
     bearer,
     leases,
+    roster,
+    health: () =>
+      Promise.all(
+        providers.map(async (provider) => ({
+          title: provider.settings.title ?? provider.settings.name,
+          isReachable: await provider.answers(),
+        })),
+      ),
     person: (username) => person(state, username),
     release: async (username, by) => {
       if (!(await state.tx((tx) => release(tx, username))))

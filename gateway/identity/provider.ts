@@ -145,6 +145,14 @@ export class Provider {
     return payload
   }
 
+  /** Whether it tells about itself just now, whatever is known from before. */
+  async answers(): Promise<boolean> {
+    return await this.#discover().then(
+      () => true,
+      () => false,
+    )
+  }
+
   async #find(): Promise<Known> {
     const { clock } = this.#parts
     if (this.#known !== undefined && clock.now() < this.#known.until) return this.#known

@@ -9,6 +9,7 @@ import {
 } from 'fastify-type-provider-zod'
 import { Fault } from '../model/refusal.ts'
 import { accessRoutes } from './access-routes.ts'
+import { adminRoutes } from './admin-routes.ts'
 import { applicationPages } from './application-pages.ts'
 import { Assets } from './assets.ts'
 import { denial } from './deny.ts'
@@ -116,6 +117,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       recordingRoutes(api, { library, streams, openings })
       downloadRoutes(api, { desk, library, role, clock, log, openings })
       passkeyRoutes(api, { passkeys: parts.passkeys, clock })
+      if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })
       signInRoutes(api, { identity, clock })
     },
     { prefix: API_BASE },

@@ -8,6 +8,7 @@ import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
 import type { NewPasskey, PasskeyAnswer } from './schema/passkeys.ts'
+import type { ControlRoom } from './control-room.ts'
 import type { AccessDesk, Library, SignInQuestion } from '../session/session.ts'
 
 /** A browser that is signed in. */
@@ -165,6 +166,8 @@ export type PortalParts = {
   /** A role of the config, to show what a waiting request is about. */
   readonly role: (name: string) => Role | undefined
   readonly elsewhere?: Elsewhere | undefined
+  /** Undefined: this portal has no pages for administrators. */
+  readonly room?: ControlRoom | undefined
   /** Web targets are at `https://<target>.<domain>`, on our port; undefined: there are none. */
   readonly web?: { readonly sessions: WebHandOver; readonly domain: string } | undefined
   readonly settings: PortalSettings

@@ -57,6 +57,14 @@ const routes = {
   'POST /api/v1/sign-ins/:id/deny': 'question',
   'POST /api/v1/sign-ins/:id/reveal': 'question',
 
+  'GET /api/v1/admin/targets': 'admin',
+  'GET /api/v1/admin/roles': 'admin',
+  'GET /api/v1/admin/people': 'admin',
+  'POST /api/v1/admin/people/:username/sign-out': 'admin',
+  'GET /api/v1/admin/agents': 'admin',
+  'POST /api/v1/admin/agents': 'admin',
+  'POST /api/v1/admin/agents/:name/revoke': 'admin',
+  'GET /api/v1/admin/health': 'admin',
   'POST /api/v1/identities/:username/lock': 'admin',
   'POST /api/v1/identities/:username/unlock': 'admin',
 } as const satisfies Record<string, Policy>

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { SessionId } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
 import { passkeyId } from './schema/passkeys.ts'
+import { agentName } from './schema/admin.ts'
 import { apiError, grantId } from './schema/wire.ts'
 
 export const grantParams = z.strictObject({
@@ -24,6 +25,7 @@ export const personParams = z.strictObject({
   username: z.string().regex(/^[a-z0-9][a-z0-9._@+-]{0,63}$/, 'is not a user name'),
 })
 export const passkeyParams = z.strictObject({ id: passkeyId })
+export const agentParams = z.strictObject({ name: agentName })
 export const keyParams = z.strictObject({
   fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'is not a fingerprint'),
 })

@@ -2,6 +2,7 @@
 import type { SessionId, SessionStart } from '../model/event.ts'
 import type { Cut, EndReason, Grant, GrantId } from '../model/grant.ts'
 import type { Identity, Username } from '../model/identity.ts'
+import type { Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
 
@@ -54,6 +55,12 @@ export type AccessDesk = {
   revoke(identity: Identity, scope: RevokeScope, note: string): Promise<readonly Grant[]>
   lock(identity: Identity, username: string, note: string): Promise<void>
   unlock(identity: Identity, username: string): Promise<void>
+  /** Everybody who is locked out. @throws {Refusal} NOT_ALLOWED. */
+  locks(
+    identity: Identity,
+  ): Promise<
+    readonly { readonly username: Username; readonly at: Moment; readonly by: Username; readonly note: string }[]
+  >
   /** Waiting ones that this person asked for or may approve. */
   requests(identity: Identity): Promise<readonly { readonly grant: Grant; readonly mayApprove: boolean }[]>
   /** One's own; approvers, admins and auditors see more. Newest first. */

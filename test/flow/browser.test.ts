@@ -1,6 +1,7 @@
 /** A person's browser against the real product: sign-in for ssh, ask, approve, replay; no complaint of the page's own policy. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
@@ -200,6 +201,57 @@ else {
     await signIn.click()
     await touch(await second)
     t.match(await answered, { code: 0, stdout: /^42$/m })
+  })
+  await t.test('carol finds what was shown, and takes the evidence about the grant', async (t) => {
+    const page = await open('carol', '/sessions')
+    await page.getByLabel(words.search.label).fill('seen by an auditor')
+    await page.keyboard.press('Enter')
+    await page.locator('.hit').first().click()
+    await page.waitForSelector('.xterm', { timeout: 15_000 })
+    await page.locator('a[href^="/grants/"]').first().click()
+    await page.waitForSelector(`text=${words.story.timeline}`)
+    await page.screenshot({ path: join(shots, 'story.png'), fullPage: true })
+    const coming = page.waitForEvent('download')
+    await page.getByRole('link', { name: words.story.evidence }).click()
+    const file = join(shots, 'evidence')
+    await (await coming).saveAs(file)
+    const keys = join(demo.report.dataDir, 'gateway')
+    const run = spawnSync(process.execPath, ['tools/verify.ts', file, '--keys', keys], { encoding: 'utf8' })
+    t.match(run.stdout, /one of your keys[\s\S]*Nothing was changed/)
+    t.equal(run.status, 0)
+    const before = readFileSync(file, 'utf8')
+    writeFileSync(file, before.replace('"username":"alice"', '"username":"mallory"'))
+    t.equal(spawnSync(process.execPath, ['tools/verify.ts', file, '--keys', keys]).status, 1, 'a changed one is not')
+  })
+
+  await t.test('an administrator sees that all is well, and signs somebody out everywhere', async (t) => {
+    const page = await open('bob', '/admin')
+    await page.getByText(words.health.ready(2, 2)).waitFor()
+    t.equal(await page.getByText(words.admin.bad).count(), 0, 'nothing is wrong')
+    await page.screenshot({ path: join(shots, 'admin.png'), fullPage: true })
+    for (const part of ['targets', 'roles', 'agents'] as const) {
+      await page.getByRole('link', { name: words.admin.tabs[part], exact: true }).click()
+      await page.getByRole('heading', { name: words.admin.tabs[part], exact: true }).waitFor()
+    }
+    await page.getByRole('link', { name: words.admin.tabs.people }).click()
+    await page.getByRole('button', { name: `${words.people.signOut}: alice` }).click()
+    await page.getByRole('dialog').getByRole('button', { name: words.people.signOut }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await page.screenshot({ path: join(shots, 'people.png'), fullPage: true })
+    const child = demo.person('alice').start(['@', 'whoami'], { approve: false })
+    const said = await new Promise<string>((resolve) => {
+      let seen = ''
+      child.stderr?.on('data', (chunk: Buffer) => {
+        seen += chunk.toString()
+        if (seen.includes('/approve/')) resolve(seen)
+      })
+      child.once('exit', () => resolve(seen))
+    })
+    child.kill('SIGKILL')
+    t.match(said, '/approve/', 'her key does not stand for her any more')
+    const engineer = await open('alice', '/admin')
+    await engineer.getByText('Only administrators may do this.').first().waitFor()
+    t.equal(await engineer.getByRole('link', { name: words.nav.admin, exact: true }).count(), 0)
   })
   await demo.end()
 }

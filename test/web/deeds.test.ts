@@ -156,6 +156,24 @@ else {
     await close()
   })
 
+  await t.test('an administrator locks a person with a reason, and makes a token for an agent', async (t) => {
+    const { page, close } = await open('/admin/people')
+    await page.getByRole('button', { name: 'Lock: erin' }).click()
+    await page.getByLabel('Why (the person will read it)').fill('lost laptop')
+    t.strictSame(await barriers(page), [], 'accessible')
+    await page.getByRole('button', { name: 'Lock now' }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    t.equal(portal.posted.at(-1), 'POST /identities/erin/lock {"note":"lost laptop"}')
+    t.equal(await page.getByRole('button', { name: 'Lock: alice' }).count(), 0, 'not oneself')
+    await page.getByRole('link', { name: 'Agents' }).click()
+    await page.getByLabel('Name of the agent').fill('web-2')
+    await page.getByLabel('Targets that it may serve').fill('prod-web, prod-db')
+    await page.getByRole('button', { name: 'Make a token' }).click()
+    await page.getByText('--enroll sallyport-agent.').waitFor()
+    t.equal(portal.posted.at(-1), 'POST /admin/agents {"agent":"web-2","targets":["prod-web","prod-db"]}')
+    await close()
+  })
+
   await t.test('without a line the page says so, and keeps what it shows', async (t) => {
     const lost = await startCannedPortal(dist)
     const { page, close } = await open('/', { portal: lost })

@@ -1,4 +1,5 @@
 /** agents, agent-token, agent-revoke: the processes beside the hosts that dial in. For admins. */
+import { agentToken as agentTokenText } from '../../model/agent-token.ts'
 import type { Moment } from '../../model/moment.ts'
 import { Refusal } from '../../model/refusal.ts'
 import { table } from '../screen/table.ts'
@@ -116,9 +117,13 @@ export const agentToken: Command = {
       forMs: (given.minutes('for') ?? DEFAULT_MINUTES) * 60_000,
     })
     const { host, port } = context.address
-    const token = `sallyport-agent.${Buffer.from(
-      JSON.stringify({ gateway: `${host}:${port}`, hostKey: context.hostKeys.host, agent: name, targets, secret }),
-    ).toString('base64url')}`
+    const token = agentTokenText({
+      gateway: `${host}:${port}`,
+      hostKey: context.hostKeys.host,
+      agent: name,
+      targets,
+      secret,
+    })
     if (given.flag('json')) return printJson(context, { agent: name, targets, token })
     await context.console.print(`${token}\n`)
     const away = targets.filter((target) => !known.includes(target))

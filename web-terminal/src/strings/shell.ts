@@ -9,6 +9,7 @@ export const shell = {
     requests: 'Requests',
     grants: 'Grants',
     sessions: 'Sessions',
+    admin: 'Admin',
     skip: 'Skip to the page',
     waiting: (count: number) => `${many(count, 'request waits', 'requests wait')} for your decision`,
     toDark: 'Switch to dark colours',
