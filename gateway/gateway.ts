@@ -13,14 +13,16 @@ import {
   type IdentitySettings,
   PATHS,
 } from './identity/identity.ts'
+import { openInnerDoor } from './inner-door.ts'
 import type { SshScope } from './model/role.ts'
 import { agentToken } from './model/agent-token.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
+import { carry, wireOver } from './page-wires.ts'
 import { createPortal } from './portal/portal.ts'
-import { openPostgresDoor } from './postgres-door.ts'
+import { openPostgresDoor, type PostgresDoor } from './postgres-door.ts'
 import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
-import { createEngine, createSshTerminator } from './ssh/ssh.ts'
+import { createBrowserShells, createEngine, createSshTerminator, type SshParts } from './ssh/ssh.ts'
 import { openState } from './state/state.ts'
 import { createTunnels } from './tunnels/tunnels.ts'
 import { createUpstreams } from './upstreams/upstreams.ts'
@@ -163,7 +165,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     upstreams,
   })
   log({ level: 'info', room: 'ssh', message: 'engine', details: engine.report })
-  const ssh = createSshTerminator({
+  const sshParts: SshParts = {
     engine,
     people: {
       signIns: identity,
@@ -184,18 +186,35 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
       keyBoundForMs: i.key_bound_for,
     },
     notes: { clock, log, audit },
-  })
+  }
+  const ssh = createSshTerminator(sshParts)
   const sshDoor = await ssh.listen({ ...parts.listen.ssh, reusePort: true })
   let grace = 0
   opened.defer(() => sshDoor.close(grace))
+
+  const { number: worker } = parts.worker
+  const shells = createBrowserShells({
+    ssh: sshParts,
+    worker,
+    elsewhere: (other, wire, claim, ask) => carry(wire, inner.open(other, { kind: 'return', claim, ask })),
+  })
+  let cancel: PostgresDoor['cancel'] | undefined
+  const inner = await openInnerDoor({
+    dir: join(dataDir, 'inner'),
+    worker,
+    log,
+    onErrand: ({ processId, key }) => cancel?.(processId, key),
+    onReturn: ({ claim, ask }, stream) => shells.back(wireOver(stream), claim, ask),
+  })
+  opened.defer(() => inner.close())
 
   const postgresDoor =
     parts.listen.postgres === undefined
       ? undefined
       : await openPostgresDoor({
           config: () => config,
-          dataDir,
-          worker: parts.worker.number,
+          inner,
+          worker,
           where: parts.listen.postgres,
           tls: parts.tls,
           ownLine: engine.keys.userAuthority,
@@ -204,7 +223,10 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
           road: { admit, open },
           notes: { log, audit },
         })
-  if (postgresDoor !== undefined) opened.defer(() => postgresDoor.close(grace))
+  if (postgresDoor !== undefined) {
+    cancel = (processId, key) => postgresDoor.cancel(processId, key)
+    opened.defer(() => postgresDoor.close(grace))
+  }
 
   const webSessions = createWebSessions({ state, clock, settings: identitySettings, hooks })
   const webDoor = openWebDoor({
@@ -260,6 +282,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     tokens: postgresDoor === undefined ? undefined : identity.tokens,
     desk: grants,
     library,
+    terminals: shells,
     role: admit.role,
     settings: {
       publicUrl: config.public_url,
@@ -278,6 +301,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   const web = await portal.listen({ ...parts.listen.https, reusePort: true })
   opened.defer(() => web.close())
   // Before the portal's listener goes: open WebSockets are told why they end.
+  opened.defer(() => shells.close(grace))
   if (webDoor !== undefined) opened.defer(() => webDoor.close())
 
   const closing = opened.move()

@@ -1,13 +1,12 @@
 /** Hangs the PostgreSQL door of one worker: its judge, its tokens, the roles it makes, and the way to other workers' cancel keys. */
 import { createHash } from 'node:crypto'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { birthOf } from './data-directory.ts'
 import { openSqlFilter } from './filters/filters.ts'
 import type { Grants, RoleIntent, RoleIntents } from './grants/grants.ts'
 import type { IdentityRoom } from './identity/identity.ts'
-import { openInnerDoor } from './inner-door.ts'
+import type { InnerDoor } from './inner-door.ts'
 import type { Audit } from './model/event.ts'
 import type { Log } from './model/log.ts'
 import { createPostgresTerminator, type PostgresParts } from './postgres/postgres.ts'
@@ -16,7 +15,7 @@ import type { Upstreams } from './upstreams/upstreams.ts'
 
 export type PostgresDoorParts = {
   readonly config: () => Config
-  readonly dataDir: string
+  readonly inner: Pick<InnerDoor, 'send'>
   readonly worker: number
   readonly where: { readonly host: string; readonly port: number }
   readonly tls: { readonly key: string; readonly cert: string }
@@ -37,19 +36,18 @@ const SWEEP_MS = 30_000
 const LEASE_MINUTES = 15
 const APPROVAL_MINUTES = 5
 
-export async function openPostgresDoor(
-  parts: PostgresDoorParts,
-): Promise<{ readonly port: number; close(graceMs: number): Promise<void> }> {
+export type PostgresDoor = {
+  readonly port: number
+  /** A CancelRequest that arrived at another worker. */
+  cancel(processId: number, key: Buffer): void
+  close(graceMs: number): Promise<void>
+}
+
+export async function openPostgresDoor(parts: PostgresDoorParts): Promise<PostgresDoor> {
   const { config, worker, rooms, road, notes } = parts
   const { clock } = road.open
   const publicHost = new URL(config().public_url).hostname
   const filter = await openSqlFilter({ clock })
-  const inner = await openInnerDoor({
-    dir: join(parts.dataDir, 'inner'),
-    worker,
-    log: notes.log,
-    onErrand: ({ processId, key }) => door.cancel(processId, key),
-  })
   const door = createPostgresTerminator({
     access: {
       signIns: rooms.identity,
@@ -69,7 +67,7 @@ export async function openPostgresDoor(
     },
     edge: {
       tls: () => parts.tls,
-      cancelElsewhere: (other, processId, key) => inner.send(other, { kind: 'cancel', processId, key }),
+      cancelElsewhere: (other, processId, key) => parts.inner.send(other, { kind: 'cancel', processId, key }),
       log: notes.log,
       audit: notes.audit,
       settings: {
@@ -98,10 +96,10 @@ export async function openPostgresDoor(
   if (worker === 1) void sweep()
   return {
     port,
+    cancel: (processId, key) => door.cancel(processId, key),
     close: async (graceMs) => {
       clearInterval(sweeping)
       await door.close(graceMs)
-      await inner.close()
       await filter.close()
     },
   }

@@ -34,6 +34,7 @@ const hall = [
   'health',
   'admin',
   'inner-door',
+  'page-wires',
   'postgres-door',
   'web-door',
 ].map((name) => `gateway/${name}.ts`)

@@ -18,6 +18,7 @@ await t.test('an errand reaches the worker it is for, and nobody else', async (t
         dir,
         worker,
         log: silent,
+        onReturn: () => undefined,
         onErrand: (errand) => {
           got.push([worker, errand])
           arrival.resolve()
@@ -44,7 +45,7 @@ await t.test('an errand reaches the worker it is for, and nobody else', async (t
 })
 
 await t.test('a worker that was killed leaves no socket in the way of the next one', async (t) => {
-  const parts = { dir, worker: 5, log: silent, onErrand: () => undefined }
+  const parts = { dir, worker: 5, log: silent, onErrand: () => undefined, onReturn: () => undefined }
   const first = await openInnerDoor(parts)
   t.teardown(() => first.close())
   const next = await openInnerDoor(parts)

@@ -16,6 +16,7 @@ import { denial } from './deny.ts'
 import { downloadRoutes } from './download-routes.ts'
 import { EventStreams } from './event-streams.ts'
 import { commonHeaders } from './headers.ts'
+import { fileRoutes } from './file-routes.ts'
 import { harmless, jsonOf } from './json.ts'
 import { Openings } from './openings.ts'
 import { refusalPage } from './pages.ts'
@@ -110,7 +111,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
   void app.register(
     async (api: App) => {
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-      personRoutes(api, { identity, desk, settings, tokens: parts.tokens, streams })
+      personRoutes(api, { identity, desk, settings, tokens: parts.tokens, terminals: parts.terminals, streams })
       accessRoutes(api, { desk, library, role, settings, webUrl })
       const openings = new Openings({ audit: parts.audit, clock })
       sessionRoutes(api, { desk, library, openings })
@@ -119,6 +120,8 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       passkeyRoutes(api, { passkeys: parts.passkeys, clock })
       if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })
       signInRoutes(api, { identity, clock })
+      const { terminals } = parts
+      if (terminals !== undefined) void api.register(async (files: App) => fileRoutes(files, { identity, terminals }))
     },
     { prefix: API_BASE },
   )

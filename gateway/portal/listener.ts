@@ -30,15 +30,18 @@ const HTTP1_LIMITS = {
   keepAliveTimeout: KEEP_ALIVE_MS,
   maxHeaderSize: HEADER_BYTES,
 }
+const TAKES_LONG = 'sallyport:takes-long'
 
 export type ListenerParts = {
   readonly settings: Pick<PortalSettings, 'tls' | 'publicUrl'>
   readonly portal: RequestListener
   readonly elsewhere: Elsewhere | undefined
+  /** WebSockets for our own name. */
+  readonly upgrade: Elsewhere['upgrade'] | undefined
 }
 
 /** Not yet listening. */
-export function createListener({ settings, portal, elsewhere }: ListenerParts): Http2SecureServer {
+export function createListener({ settings, portal, elsewhere, upgrade }: ListenerParts): Http2SecureServer {
   const publicUrl = new URL(settings.publicUrl)
   const isOurs = (host: string | undefined) => hostOf(host) === publicUrl.hostname
   const server = createSecureServer({
@@ -89,7 +92,8 @@ export function createListener({ settings, portal, elsewhere }: ListenerParts): 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A socket that breaks before somebody took it must not end the process.
     socket.on('error', () => socket.destroy())
-    if (!isOurs(request.headers.host) && elsewhere !== undefined) elsewhere.upgrade(request, socket, head)
+    const taker = isOurs(request.headers.host) ? upgrade : elsewhere?.upgrade
+    if (taker !== undefined) taker(request, socket, head)
     else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
   return server
@@ -146,8 +150,12 @@ function hostOf(host: string | undefined): string {
   return host === undefined || !/^[\w.:[\]-]{1,255}$/.test(host) ? '' : (URL.parse(`https://${host}`)?.hostname ?? '')
 }
 
+/** For a body that may take its time: whoever reads it has a timer of its own. */
+export const takesLong = (request: IncomingMessage): void => void request.emit(TAKES_LONG)
+
 function inTime(request: IncomingMessage, response: ServerResponse, portal: RequestListener): void {
   const late = setTimeout(() => request.socket.destroy(), REQUEST_MS)
+  request.once(TAKES_LONG, () => clearTimeout(late))
   request.once('end', () => clearTimeout(late))
   request.once('close', () => clearTimeout(late))
   portal(request, response)

@@ -9,7 +9,7 @@ import type { Clock, Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
 import type { NewPasskey, PasskeyAnswer } from './schema/passkeys.ts'
 import type { ControlRoom } from './control-room.ts'
-import type { AccessDesk, Library, SignInQuestion } from '../session/session.ts'
+import type { AccessDesk, Library, SignInQuestion, Terminals } from '../session/session.ts'
 
 /** A browser that is signed in. */
 export type BrowserSession = {
@@ -163,6 +163,8 @@ export type PortalParts = {
   readonly tokens?: TokenDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
+  /** Undefined: no web terminal. ssh/ fits. */
+  readonly terminals?: Terminals | undefined
   /** A role of the config, to show what a waiting request is about. */
   readonly role: (name: string) => Role | undefined
   readonly elsewhere?: Elsewhere | undefined

@@ -7,10 +7,13 @@ import type { PortalParts } from './parts.ts'
 import * as personWords from './schema/person.ts'
 import * as wire from './schema/wire.ts'
 import { answers, keyParams, personParams, streams } from './shapes.ts'
+import { seatOf } from './terminal-sockets.ts'
 import { iso, meView } from './views.ts'
 import { visitorOf } from './visitor.ts'
 
-type Parts = Pick<PortalParts, 'identity' | 'desk' | 'settings' | 'tokens'> & { readonly streams: EventStreams }
+type Parts = Pick<PortalParts, 'identity' | 'desk' | 'settings' | 'tokens' | 'terminals'> & {
+  readonly streams: EventStreams
+}
 
 export function personRoutes(app: App, parts: Parts): void {
   const { identity, desk, settings } = parts
@@ -36,6 +39,7 @@ export function personRoutes(app: App, parts: Parts): void {
       const { cookie } = visitorOf(request)
       const { location } = await identity.signOut(cookie)
       parts.streams.signedOut(cookie)
+      parts.terminals?.signedOut(seatOf(cookie))
       void reply.header('set-cookie', goneCookie(SESSION_COOKIE))
       return { location: location ?? settings.paths.signedOut }
     },

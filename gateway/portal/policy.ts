@@ -43,6 +43,8 @@ const routes = {
   'GET /api/v1/sessions': 'desk',
   'GET /api/v1/search': 'desk',
   'POST /api/v1/sessions/:id/kill': 'desk',
+  'PUT /api/v1/terminal/file': 'desk',
+  'GET /api/v1/terminal/file': 'desk',
 
   'GET /api/v1/sessions/:id': 'session',
   'GET /api/v1/sessions/:id/asciicast': 'session',

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createApplication } from './application.ts'
 import { createListener, renewCertificate, startListening, stopListening, watchConnections } from './listener.ts'
 import type { PortalParts, PortalSettings } from './parts.ts'
+import { TerminalSockets } from './terminal-sockets.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
 export { WEB_PATHS } from './web-routes.ts'
@@ -39,13 +40,22 @@ export type Portal = {
 export function createPortal(parts: PortalParts): Portal {
   const { settings, elsewhere } = parts
   const { app, endStreams } = createApplication(parts)
+  const sockets =
+    parts.terminals === undefined
+      ? undefined
+      : new TerminalSockets({
+          identity: parts.identity,
+          terminals: parts.terminals,
+          publicUrl: new URL(settings.publicUrl),
+          log: parts.log,
+        })
   const handler: Portal['handler'] = (request, response) => app.routing(request, response)
   return {
     handler: (request, response) => void app.ready().then(() => handler(request, response)),
     listen: async (where) => {
       // A route without a policy, a page that clashes with another: found before the port is open.
       await app.ready()
-      const server = createListener({ settings, portal: handler, elsewhere })
+      const server = createListener({ settings, portal: handler, elsewhere, upgrade: sockets?.upgrade.bind(sockets) })
       const open = watchConnections(server)
       const port = await startListening(server, where)
       return {
@@ -53,6 +63,7 @@ export function createPortal(parts: PortalParts): Portal {
         renew: (tls) => renewCertificate(server, tls),
         close: async () => {
           endStreams()
+          sockets?.close()
           await stopListening(server, open, GRACE_MS)
           await app.close()
         },

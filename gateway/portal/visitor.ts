@@ -85,7 +85,7 @@ const isQuiet = ({ headers }: FastifyRequest): boolean =>
   headers[BACKGROUND_HEADER] === '1' || headers.accept === 'text/event-stream'
 
 /** IP address without port, IPv4 in its own form. Headers about addresses are not believed. */
-export const addressOf = (request: FastifyRequest): string =>
+export const addressOf = (request: Pick<FastifyRequest, 'socket'>): string =>
   (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '')
 
 /** For routes whose policy is not `public`. */
@@ -144,16 +144,13 @@ function fromOurPages(request: FastifyRequest): void {
 
 function unforged(request: FastifyRequest, visitor: Visitor, publicUrl: URL): void {
   const token = request.headers[CSRF_HEADER]
-  if (
-    request.headers.origin === publicUrl.origin &&
-    typeof token === 'string' &&
-    same(token, visitor.session.csrfToken)
-  )
+  if (request.headers.origin === publicUrl.origin && typeof token === 'string' && isToken(token, visitor.session))
     return
   throw new Refusal('NOT_ALLOWED', 'This call did not come from a page of the gateway.', { next: 'Reload the page.' })
 }
 
-function same(left: string, right: string): boolean {
-  const [a, b] = [Buffer.from(left), Buffer.from(right)]
+/** The token that only pages of this browser session know. */
+export function isToken(token: string, { csrfToken }: BrowserSession): boolean {
+  const [a, b] = [Buffer.from(token), Buffer.from(csrfToken)]
   return a.length === b.length && a.length > 0 && timingSafeEqual(a, b)
 }

@@ -16,3 +16,16 @@ export { type OpenParts, type Opening, openSession, type Session, type SessionBo
 export type { Recorder, Recording } from './recorder.ts'
 export { type Judged, Road, type RoadParts } from './road.ts'
 export type { ReverseSignIn, SignInQuestion, SignIns, WaitingPasskey, WaitingSignIn } from './sign-ins.ts'
+export type {
+  BackAsk,
+  FileAsk,
+  FromPage,
+  PageClaim,
+  PageGuest,
+  PageWire,
+  ShellAsk,
+  Size,
+  Terminals,
+  ToPage,
+  Transferred,
+} from './terminals.ts'

@@ -1,4 +1,5 @@
 /** Front door: the SSH terminator, its engine, and the words that no target may be called. */
+export { type BrowserShells, createBrowserShells } from './browser/browser-shells.ts'
 export { reservedWords } from './commands/commands.ts'
 export type { Connection, Engine } from './engine/contract.ts'
 export { ensureKeys } from './engine/authority.ts'

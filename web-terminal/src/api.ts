@@ -38,6 +38,8 @@ export type Api = {
   remove<T>(path: string): Promise<T>
   /** Lets unsafe calls through; from `GET /me`. */
   trust(csrfToken: string): void
+  /** For calls that are no JSON: a WebSocket, a file. */
+  csrf(): string
   /** By the gateway's clock, as far as its answers told. */
   now(): number
 }
@@ -73,6 +75,7 @@ export function createApi(): Api {
     trust: (csrfToken) => {
       token = csrfToken
     },
+    csrf: () => token,
     now: () => Date.now() + skew,
   }
 }

@@ -40,6 +40,13 @@ const shapes = {
   play: 'M7 4.5v15l12-7.5z',
   pause: 'M7 5h3.5v14H7zM13.5 5H17v14h-3.5z',
   restart: 'M5 5v14M19 5v14l-10-7z',
+  terminal: 'M3 5h18v14H3zM7 9.5l3 2.5-3 2.5M12.5 15H17',
+  plus: 'M12 5v14M5 12h14',
+  close: 'M6 6l12 12M18 6L6 18',
+  split: 'M3 5h18v14H3zM12 5v14',
+  search: 'M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L21 21',
+  settings: 'M4 7h10M18 7h2M16 5v4M4 17h2M10 17h10M8 15v4',
+  files: 'M12 15V4M7 8.5L12 4l5 4.5M4 20h16M4 16v4M20 16v4',
   download: 'M12 4v11M7 10.5l5 5 5-5M4 20h16',
 } as const
 

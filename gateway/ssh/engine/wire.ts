@@ -30,6 +30,11 @@ export class Reader {
     return this.#take(4).readUInt32BE()
   }
 
+  /** The uint32 that comes next. */
+  peek(): number {
+    return new Reader(this.#bytes, this.#at).uint32()
+  }
+
   uint64(): bigint {
     return this.#take(8).readBigUInt64BE()
   }

@@ -3,6 +3,7 @@ import { Text } from '@mantine/core'
 import type { GrantView, RoleView, TargetView } from '../../../gateway/portal/schema/access.ts'
 import { words } from '../strings/strings.ts'
 import { CommandLine } from './pieces.tsx'
+import { TerminalLink } from './terminal-link.tsx'
 
 export function Doors(props: {
   readonly target: TargetView
@@ -22,6 +23,7 @@ export function Doors(props: {
               <b>{words.protocol[endpoint]}</b> {allows}
             </Text>
             {line !== undefined && <CommandLine command={line.command} />}
+            {endpoint === 'ssh' && <TerminalLink target={target.name} />}
             {endpoint === 'http' && target.url !== null && (
               <a href={target.url} target="_blank" rel="noreferrer" className="button-link">
                 {words.home.openWeb(target.name)}

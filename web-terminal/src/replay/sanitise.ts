@@ -11,6 +11,7 @@ export type Tricks = Readonly<Partial<Record<Trick, number>>>
 /** A control string (OSC, DCS…) that is longer than this ends at the next line end, so that an unterminated one hides little. */
 const MAX_STRING = 4096
 const MAX_SEQUENCE = 128
+const MAX_TITLE = 80
 const MAX_PARAMETERS = 32
 /** Combining characters that may pile up on one cell. */
 const MAX_COMBINING = 8
@@ -47,7 +48,19 @@ const COUNTS: Readonly<Record<string, number>> = {
 const PLACES = new Set(['G', 'H', 'J', 'K', '`', 'd', 'f', 'g', 'r', 's', 'u'])
 /** DEC private modes that change how text is drawn, and nothing else. */
 const MODES = new Set([6, 7, 12, 25, 45, 47, 1047, 1048, 1049])
+/** CSI of DSR (status, cursor) and DA (primary, secondary), whose answers say nothing of the person or the page. */
+const QUESTIONS = new Set(['5n', '6n', '?6n', 'c', '0c', '>c', '>0c'])
 const CHARSETS = /^[()*+][0-9A-Za-z<>=%]?$/
+
+/** What a screen with a person at its keys gets beside drawing; a replay gets nothing of it. */
+export type Liberties = {
+  /** DEC private modes more: what keys and mouse send. */
+  readonly modes: ReadonlySet<number>
+  /** Whether the terminal may be asked what it is, or where its cursor stands: the answer becomes input. */
+  readonly mayAsk: () => boolean
+  /** Takes a title: one line, no longer than {@link MAX_TITLE}. */
+  readonly title: (text: string) => void
+}
 
 type State = 'ground' | 'escape' | 'csi' | 'string'
 
@@ -66,9 +79,13 @@ export class Sanitiser {
   #pieces: string[] = []
   #tricks: Partial<Record<Trick, number>> = {}
 
-  constructor(columns: number, rows: number) {
+  readonly #liberties: Liberties | undefined
+  #title = ''
+
+  constructor(columns: number, rows: number, liberties?: Liberties) {
     this.#columns = columns
     this.#rows = rows
+    this.#liberties = liberties
   }
 
   get tricks(): Tricks {
@@ -178,6 +195,7 @@ export class Sanitiser {
         this.#state = 'string'
         this.#held = character
         this.#length = 0
+        this.#title = ''
         return
       case '7':
       case '8':
@@ -192,6 +210,12 @@ export class Sanitiser {
       case '\\':
         this.#state = 'ground'
         return
+      case '=':
+      case '>':
+        // The keypad's own codes: a matter of keys.
+        if (this.#liberties === undefined) return this.#drop('other')
+        this.#state = 'ground'
+        return this.#emit(ESC + character, 1)
     }
     if (/[ -/]/.test(character)) this.#held = character
     else this.#drop('other')
@@ -229,6 +253,8 @@ export class Sanitiser {
     if (held === ' ' || /^[0-6] $/.test(held)) return final === 'q' ? { text: `${held}q`, cost: 1 } : undefined
     if (held === '!' && final === 'p') return { text: '!p', cost: 1 }
     if (final === 'h' || final === 'l') return this.#mode(held, final)
+    if (QUESTIONS.has(held + final))
+      return this.#liberties?.mayAsk() === true ? { text: held + final, cost: 64 } : undefined
     if (/^\?[0-2]?$/.test(held) && (final === 'J' || final === 'K')) return { text: held + final, cost: 256 }
     if (!/^[0-9;:]*$/.test(held)) return undefined
     if (final === 'm') return { text: `${this.#colours(held)}m`, cost: 4 }
@@ -248,7 +274,7 @@ export class Sanitiser {
     const wanted = held
       .slice(1)
       .split(';')
-      .filter((number) => MODES.has(Number(number)))
+      .filter((number) => MODES.has(Number(number)) || this.#liberties?.modes.has(Number(number)) === true)
       .slice(0, MAX_PARAMETERS)
     return wanted.length === 0
       ? undefined
@@ -277,13 +303,16 @@ export class Sanitiser {
     if (code === 0x07 || code === 0x9c) return this.#restart('ground')
     this.#length += 1
     if (this.#length <= 3) this.#held += character
+    else if (this.#title.length < MAX_TITLE && this.#liberties !== undefined) this.#title += character
     if (this.#length <= MAX_STRING || (character !== '\n' && character !== '\r')) return
     this.#restart('ground')
     this.#ground(character, code)
   }
 
   #dropString(): void {
-    this.#trick(this.#length > MAX_STRING ? 'oversized' : stringTrick(this.#held))
+    const trick = this.#length > MAX_STRING ? 'oversized' : stringTrick(this.#held)
+    if (trick === 'title' && this.#liberties !== undefined) this.#liberties.title(plainTitle(this.#held, this.#title))
+    else this.#trick(trick)
   }
 
   #drop(trick: Trick): void {
@@ -320,6 +349,10 @@ const isReordering = (code: number): boolean =>
   code === 0x2028 ||
   code === 0x2029 ||
   (code >= 0xe0000 && code <= 0xe007f)
+
+/** `]0;x` and what follows: no control, nothing that turns text around. */
+const plainTitle = (head: string, rest: string): string =>
+  (head.replace(/^\]\d*;?/, '') + rest).replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
 
 const parseNumber = (text: string): number | undefined => {
   const number = Number.parseInt(text, 10)

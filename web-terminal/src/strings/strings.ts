@@ -5,5 +5,6 @@ import { admin } from './admin.ts'
 import { person } from './person.ts'
 import { sessions } from './sessions.ts'
 import { shell } from './shell.ts'
+import { terminal } from './terminal.ts'
 
-export const words = { ...shell, ...access, ...admin, ...person, ...sessions, held } as const
+export const words = { ...shell, ...access, ...admin, ...person, ...sessions, ...terminal, held } as const

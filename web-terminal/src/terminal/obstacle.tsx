@@ -1,0 +1,173 @@
+/** What stands between a person and a shell: no grant yet, a lost line, an end; and the way on. */
+import { Button, Group, Loader, Stack, Text, Title } from '@mantine/core'
+import { type ReactNode, useEffect, useRef } from 'react'
+import type { TargetView } from '../../../gateway/portal/schema/access.ts'
+import { signInUrl } from '../api.ts'
+import { useAnswer, useNow } from '../desk.tsx'
+import { AskForm } from '../parts/ask-form.tsx'
+import { GrantActions } from '../parts/grant-actions.tsx'
+import { Link } from '../router.tsx'
+import { routes } from '../routes.ts'
+import { words } from '../strings/strings.ts'
+import { spanClock } from '../time.tsx'
+import type { LineState } from './line.ts'
+import type { LiveShell } from './live-shell.ts'
+
+type Props = {
+  readonly state: Exclude<LineState, { kind: 'open' }>
+  readonly target: string
+  readonly shell: LiveShell
+  readonly onAgain: () => void
+  readonly onClose: () => void
+}
+
+export function Obstacle(props: Props): React.JSX.Element {
+  const { onAgain, shell, state, target } = props
+  switch (state.kind) {
+    case 'opening':
+      return (
+        <Card>
+          <Group gap="sm" component="output">
+            <Loader size="sm" />
+            <Text>{words.terminal.opening}</Text>
+          </Group>
+        </Card>
+      )
+    case 'lost':
+      return <Lost until={state.until} onHurry={() => shell.hurry()} />
+    case 'moved':
+      return (
+        <Card title={words.terminal.movedTitle}>
+          <Button onClick={() => shell.bringBack()}>{words.terminal.bringBack}</Button>
+        </Card>
+      )
+    case 'refused':
+      if (state.code === 'NO_GRANT') return <NoGrant target={target} text={state.text} onGrant={onAgain} />
+      return <Refused {...props} state={state} />
+    case 'ended':
+      return <Ended {...props} state={state} />
+  }
+  return state satisfies never
+}
+
+function Card(props: { readonly title?: string; readonly children: ReactNode }): React.JSX.Element {
+  return (
+    <div className="obstacle">
+      <Stack gap="sm" className="obstacle-card">
+        {props.title !== undefined && (
+          <Title order={2} size="h3">
+            {props.title}
+          </Title>
+        )}
+        {props.children}
+      </Stack>
+    </div>
+  )
+}
+
+function Lost(props: { readonly until: number; readonly onHurry: () => void }): React.JSX.Element {
+  const now = useNow(1000)
+  const left = spanClock(Math.max(0, Math.ceil((props.until - now) / 1000)))
+  return (
+    <Card title={words.terminal.lostTitle}>
+      <Text size="sm" component="output">
+        {words.terminal.lostText(left)}
+      </Text>
+      <Group>
+        <Button variant="default" onClick={props.onHurry}>
+          {words.terminal.tryNow}
+        </Button>
+      </Group>
+    </Card>
+  )
+}
+
+const NONE = 'none'
+
+/** Asks in place, and goes on once a grant is live. An unknown target and a forbidden one look the same. */
+function NoGrant(props: {
+  readonly target: string
+  readonly text: string
+  readonly onGrant: () => void
+}): React.JSX.Element {
+  const { onGrant } = props
+  const targets = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
+  const target = targets.state === 'ready' ? targets.data.targets.find(({ name }) => name === props.target) : undefined
+  const live = target?.grants.find(({ endpoints, state }) => state === 'live' && endpoints.includes('ssh'))?.id
+  const waiting = target?.grants.find(({ state }) => state !== 'live')
+  // One that was live when the gateway said no would say no again.
+  const known = useRef<string | undefined>(undefined)
+  const isReady = targets.state === 'ready'
+  useEffect(() => {
+    if (!isReady) return
+    known.current ??= live ?? NONE
+    if (live !== undefined && live !== known.current) onGrant()
+  }, [isReady, known, live, onGrant])
+  if (waiting !== undefined)
+    return (
+      <Card title={words.terminal.waitingTitle}>
+        <Text size="sm">{words.terminal.waitingText}</Text>
+        <GrantActions grant={waiting} role={target?.roles.find(({ name }) => name === waiting.role)} />
+      </Card>
+    )
+  const roles = target?.roles.filter(({ scopes }) => scopes.some(({ endpoint }) => endpoint === 'ssh')) ?? []
+  if (target === undefined || roles.length === 0)
+    return (
+      <Card title={props.text}>
+        {targets.state !== 'loading' && <Text size="sm">{words.terminal.noTarget}</Text>}
+        <Link href="/" className="link">
+          {words.state.toHome}
+        </Link>
+      </Card>
+    )
+  return (
+    <Card title={words.terminal.noGrantTitle(props.target)}>
+      <Text size="sm">{words.terminal.noGrantText}</Text>
+      <AskForm target={{ ...target, roles }} onDone={() => undefined} />
+    </Card>
+  )
+}
+
+function Refused(props: Props & { readonly state: Extract<LineState, { kind: 'refused' }> }): React.JSX.Element {
+  const { onAgain, state } = props
+  return (
+    <Card title={state.code === 'OFFLINE' ? words.terminal.unreachable : state.text}>
+      {state.next !== null && <Text size="sm">{state.next}</Text>}
+      <Group>
+        {state.code === 'MFA_MISSING' ? (
+          <Button component="a" href={signInUrl({ fresh: true })}>
+            {words.terminal.signInAgain}
+          </Button>
+        ) : (
+          <Button onClick={onAgain}>{words.terminal.retry}</Button>
+        )}
+        <Button variant="default" onClick={props.onClose}>
+          {words.terminal.close}
+        </Button>
+      </Group>
+    </Card>
+  )
+}
+
+function Ended(props: Props & { readonly state: Extract<LineState, { kind: 'ended' }> }): React.JSX.Element {
+  const { cause, exitCode, text } = props.state
+  return (
+    <Card title={words.terminal.endedTitle[cause] ?? ''}>
+      {text !== '' && (
+        <Text role="alert" className="breaks">
+          {text}
+        </Text>
+      )}
+      {exitCode !== null && exitCode !== 0 && <Text size="sm">{words.terminal.exit(exitCode)}</Text>}
+      <Group>
+        <Button onClick={props.onAgain}>{cause === 'cut' ? words.terminal.askAgain : words.terminal.again}</Button>
+        <Button variant="default" onClick={props.onClose}>
+          {words.terminal.close}
+        </Button>
+        <Link href="/sessions" className="link">
+          {words.terminal.recordings}
+        </Link>
+      </Group>
+    </Card>
+  )
+}
