@@ -9,6 +9,7 @@ import { type DemoPerson, signedInAgain, startDemo } from '../fixtures/demo.ts'
 import { csrfOf, type Line, type LineOptions, openLine } from '../fixtures/web-terminal.ts'
 
 const SIZE = { columns: 100, rows: 30 }
+const query = (more: Record<string, string>) => new URLSearchParams({ target: 'prod-db', ...more }).toString()
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 t.setTimeout(150_000)
@@ -158,11 +159,10 @@ else {
     const { shell } = await blind.hears('opened')
     blind.type('seq 1 200000 | tail -n 200000; echo end-of-it\r')
     await blind.shows('20000')
-    const until = () => new Promise((wake) => setTimeout(wake, 300))
     let before = -1
     while (before !== blind.bytes()) {
       before = blind.bytes()
-      await until()
+      await new Promise((wake) => setTimeout(wake, 300))
     }
     t.ok(before <= 600_000, `${before} bytes are on their way, no more`)
     blind.cut()
@@ -180,7 +180,6 @@ else {
   await t.test('files go both ways unchanged, are recorded, and paths that are none are refused', async (t) => {
     const content = randomBytes(3_000_000)
     const path = join(dir, 'Grüße & more.bin')
-    const query = (more: Record<string, string>) => new URLSearchParams({ target: 'prod-db', ...more }).toString()
     const sent = await transfer(alice, 'PUT', query({ path }), content)
     t.equal(sent.status, 200, sent.text())
     t.equal(JSON.parse(sent.text()).sha256, sha256(content))
