@@ -19,6 +19,7 @@ const MB = 2 ** 20
 const BIG = 100 * MB
 const seen: { readonly method: string; readonly url: string; readonly body: number; readonly sha256: string }[] = []
 let closedEarly = 0
+let begun = 0
 /** 100 MB that nobody keeps in memory. */
 const block = randomBytes(MB)
 const bigHash = (() => {
@@ -55,6 +56,7 @@ const app = createServer((request, response) => {
     response.writeHead(206, { 'content-range': `bytes ${from}-${to}/${MB}`, 'content-length': part.length })
     response.end(part)
   } else if (url === '/slow') {
+    begun += 1
     const timer = setInterval(() => response.write('x'.repeat(1000)), 20)
     response.on('close', () => {
       clearInterval(timer)
@@ -69,6 +71,7 @@ const app = createServer((request, response) => {
   else if (url === '/never') response.on('close', early)
   else if (url === '/clock') {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
+    begun += 1
     response.write('data: 1\n\n')
     response.on('close', early)
   } else if (url === '/early') {
@@ -516,6 +519,7 @@ else {
       line.once('close', (code, why) => resolve(`${code} ${String(why)}`)),
     )
     closedEarly = 0
+    begun = 0
     const download = curl([`${home}/slow`])
     const stream = curl(['-N', `${home}/clock`])
     const upload = world.raw(
@@ -523,7 +527,7 @@ else {
     )
     await until(
       'four are under way',
-      () => requestsOf(tapeOf('prod-web')).filter(({ outcome }) => outcome === undefined).length === 4,
+      () => begun === 2 && requestsOf(tapeOf('prod-web')).filter(({ outcome }) => outcome === undefined).length === 4,
     )
     world.cuts.length = 0
     await world.grants.revoke(world.identityOf('bob'), { grant: grant.id }, 'enough')
