@@ -5,7 +5,7 @@ import type { Grants } from './grants/grants.ts'
 import type { WebSessionsRoom } from './identity/identity.ts'
 import type { Audit } from './model/event.ts'
 import type { Log } from './model/log.ts'
-import { WEB_PATHS } from './portal/portal.ts'
+import { drawPage, WEB_PATHS } from './portal/portal.ts'
 import type { AdmitParts, OpenParts } from './session/session.ts'
 import type { Upstreams } from './upstreams/upstreams.ts'
 
@@ -29,7 +29,7 @@ export function openWebDoor(parts: WebDoorParts): HttpDoor | undefined {
       dial: (admission, signal) => upstreams.dial(admission, signal),
       secret: (ref) => upstreams.secret(ref),
     },
-    settings: { publicUrl: config.public_url, domain: config.web.domain, portalPaths: WEB_PATHS },
+    settings: { publicUrl: config.public_url, domain: config.web.domain, portalPaths: WEB_PATHS, draw: drawPage },
     notes: { ...notes, clock: road.open.clock },
   })
 }

@@ -27,7 +27,15 @@ export async function noAccess(
     .flatMap((grant) => (grant.state === 'ended' && TELLING.has(grant.endReason) ? [grant] : []))
     .filter(({ endedAt }) => notes.clock.now() - endedAt < RECENT_MS)
     .toSorted((a, b) => b.endedAt - a.endedAt)[0]
-  const story = ended === undefined ? '' : `${endWords(ended)} `
+  const live = await desk.grants(identity, { state: 'live', username: identity.username, target, limit: 10 })
+  const held = live.find(({ subject, endpoints }) => subject === identity.subject && !endpoints.includes('http'))
+  const nothing = `You have no access to ${target} at the moment.`
+  const story =
+    ended !== undefined
+      ? `${endWords(ended)} ${nothing}`
+      : held === undefined
+        ? nothing
+        : `Your grant ${held.id} (${held.role}) opens ${held.endpoints.join(' and ')} on ${target}, not its web application.`
   const waiting = view?.grants.find(
     (grant) => mine(grant) && grant.state === 'requested' && grant.extends === undefined,
   )
@@ -50,23 +58,23 @@ export async function noAccess(
     return {
       no: {
         ...no,
-        message: `${story}You have no access to ${target} at the moment.`,
+        message: story,
         next: 'There is no role that you could ask for.',
       },
       saying: { title: 'No access' },
     }
   const ask = `${settings.publicUrl}${settings.portalPaths.ask}?${new URLSearchParams({ target, returnTo }).toString()}`
   return {
-    no: { ...no, message: `${story}You have no access to ${target} at the moment.`, next: `Ask for it: ${ask}` },
+    no: { ...no, message: story, next: `Ask for it: ${ask}` },
     saying: {
-      title: titleOf(ended),
+      title: titleOf(ended, held),
       links: [{ label: 'Ask for access', href: ask }],
     },
   }
 }
 
-function titleOf(ended: Ended | undefined): string {
-  if (ended === undefined) return 'Ask for access first'
+function titleOf(ended: Ended | undefined, held: Grant | undefined): string {
+  if (ended === undefined) return held === undefined ? 'Ask for access first' : 'Your grant does not cover this'
   return ended.endReason === 'denied' ? 'Your request was denied' : 'Your access has ended'
 }
 

@@ -6,7 +6,7 @@ import { Fault, MalformedMessage, Refusal, type RefusalCode } from '../model/ref
 import type { Field } from './asked.ts'
 import type { Answer } from './call.ts'
 import { sayOn } from './http1-call.ts'
-import { html, newNonce, type Page, pagePolicy } from './pages.ts'
+import type { Draw, Page } from './pages.ts'
 
 /** A refusal whose status is not that of its code. */
 export class HttpRefusal extends Refusal {
@@ -69,26 +69,30 @@ const COMMON: readonly Field[] = [
 ]
 
 /** Does nothing when an answer is already under way. */
-export function sendDenial(answer: Answer, no: Denial, how: Saying): void {
+export function sendDenial(answer: Answer, no: Denial, how: Saying, draw: Draw): void {
   if (answer.hasBegun || answer.isGone) return
-  const { fields, body } = written(no, how)
+  const { fields, body } = written(no, how, draw)
   answer.say(no.status, fields, body)
 }
 
-/** The same where an upgrade was asked for. */
+/** The same where an upgrade was asked for: by a script, so in JSON. */
 export function endUpgrade(socket: Duplex, no: Denial, how: Saying): void {
-  const { fields, body } = written(no, how)
+  const { fields, body } = written(no, how, undefined)
   sayOn(socket, no.status, fields, body)
 }
 
-function written(no: Denial, how: Saying): { readonly fields: readonly Field[]; readonly body: string } {
-  const nonce = newNonce()
-  const body = how.isPage ? html(pageOf(no, how), nonce) : `${JSON.stringify(jsonOf(no, how))}\n`
+function written(
+  no: Denial,
+  how: Saying,
+  draw: Draw | undefined,
+): { readonly fields: readonly Field[]; readonly body: string } {
+  const page = how.isPage ? draw?.(pageOf(no, how)) : undefined
+  const body = page?.html ?? `${JSON.stringify(jsonOf(no, how))}\n`
   return {
     fields: [
       ...COMMON,
-      ...(how.isPage ? [['content-security-policy', pagePolicy(nonce)] as const] : []),
-      ['content-type', how.isPage ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8'],
+      ...(page === undefined ? [] : [['content-security-policy', page.policy] as const]),
+      ['content-type', page === undefined ? 'application/json; charset=utf-8' : 'text/html; charset=utf-8'],
       ['content-length', String(Buffer.byteLength(body))],
       ...(how.cookies ?? []).map((cookie) => ['set-cookie', cookie] as const),
     ],

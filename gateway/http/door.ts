@@ -282,7 +282,7 @@ export class Door implements HttpDoor {
       } else if (why instanceof Refusal && (why.code === 'NOT_SIGNED_IN' || why.code === 'MFA_MISSING'))
         saying = { ...saying, ...this.#signInAgain(asked, place, returnTo, why) }
     }
-    if (way.kind === 'request') sendDenial(way.answer, no, saying)
+    if (way.kind === 'request') sendDenial(way.answer, no, saying, settings.draw)
     else endUpgrade(way.socket, no, saying)
   }
 

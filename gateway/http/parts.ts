@@ -8,6 +8,7 @@ import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import type { SecretRef } from '../model/target.ts'
 import type { AccessDesk, Admission, AdmitParts, OpenParts } from '../session/session.ts'
+import type { Draw } from './pages.ts'
 
 /** A browser that was handed over from the portal to one target's own host name. */
 export type WebVisit = {
@@ -38,6 +39,8 @@ export type HttpSettings = {
   readonly domain: string
   /** Where the portal signs in, hands a browser over, and takes requests for access. */
   readonly portalPaths: { readonly signIn: string; readonly handOver: string; readonly ask: string }
+  /** Our own pages, on a target's name. */
+  readonly draw: Draw
   /** Milliseconds; defaults 10 s, 60 s, 5 min, 5 min. */
   readonly connectMs?: number
   /** Until the target begins to answer. */

@@ -1,5 +1,7 @@
-/** Plain pages for when the application cannot run: no script, one look, everything escaped. */
+/** Plain pages, for when the application cannot run and on the names of web targets: no script, one look, everything escaped. */
+import { randomBytes } from 'node:crypto'
 import type { Denial } from './deny.ts'
+import { pagePolicy } from './headers.ts'
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #14191e; --soft: #4f5b67; --ground: #f6f8f9; --card: #fff; --line: #c3ccd4; --go: #0b6875; --on: #fff; }
@@ -40,6 +42,14 @@ export type Page = {
   readonly form?: string
   /** Where the browser goes at once. */
   readonly onward?: string
+  /** Seconds after which it looks again. */
+  readonly refresh?: number | undefined
+}
+
+/** A page without a form, and its policy. For the names of web targets. */
+export function drawPage(page: Omit<Page, 'form' | 'onward'>): { readonly html: string; readonly policy: string } {
+  const nonce = randomBytes(16).toString('base64')
+  return { html: html(page, nonce), policy: pagePolicy(nonce) }
 }
 
 /** `nonce` goes with the policy of {@link file://./headers.ts}. */
@@ -54,7 +64,7 @@ export function html(page: Page, nonce: string): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-${page.onward === undefined ? '' : `<meta http-equiv="refresh" content="0; url=${escape(page.onward)}">\n`}<title>${escape(page.title)} · Sallyport</title>
+${page.onward === undefined ? '' : `<meta http-equiv="refresh" content="0; url=${escape(page.onward)}">\n`}${page.refresh === undefined ? '' : `<meta http-equiv="refresh" content="${page.refresh}">\n`}<title>${escape(page.title)} · Sallyport</title>
 <link rel="icon" href="data:,">
 <style nonce="${nonce}">${STYLE}</style>
 </head>

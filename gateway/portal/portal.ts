@@ -6,6 +6,7 @@ import type { PortalParts, PortalSettings } from './parts.ts'
 import { TerminalSockets } from './terminal-sockets.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
+export { drawPage } from './pages.ts'
 export { WEB_PATHS } from './web-routes.ts'
 export type {
   BrowserSession,

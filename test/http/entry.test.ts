@@ -2,8 +2,10 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
+import { role } from '../fixtures/grants.ts'
 import { people } from '../fixtures/idp.ts'
 import type { Role } from '../../gateway/model/role.ts'
+import type { Target } from '../../gateway/model/target.ts'
 import { FULL, requestsOf, roles, until, webRole, webTarget, webWorld } from '../fixtures/web-door.ts'
 
 const seen: IncomingMessage[] = []
@@ -27,10 +29,28 @@ t.teardown(() => {
 })
 const url = `http://127.0.0.1:${(app.address() as AddressInfo).port}`
 const changing: { -readonly [Key in keyof Role]: Role[Key] } = webRole('changing', { kind: 'auto' })
+/** A host that has a web application as well. */
+const both: Target = {
+  ...webTarget('both-web', { url }),
+  ssh: {
+    host: '127.0.0.1',
+    port: 22,
+    trust: { keys: [], knownHosts: [], authorities: [] },
+    credential: { kind: 'ca' },
+    account: 'deploy',
+  },
+}
 const world = await webWorld(
   t,
-  ['prod-web', 'other-web', 'fresh-web'].map((name) => webTarget(name, { url })),
-  { roles: [...roles, { ...webRole('fresh', { kind: 'auto' }), mfaWithinMinutes: 5 }, changing] },
+  [...['prod-web', 'other-web', 'fresh-web'].map((name) => webTarget(name, { url })), both],
+  {
+    roles: [
+      ...roles,
+      { ...webRole('fresh', { kind: 'auto' }), mfaWithinMinutes: 5 },
+      changing,
+      role('logs', { kind: 'auto' }, { endpoints: ['ssh'] }),
+    ],
+  },
 )
 const { alice, bob } = people
 const home = world.originOf('prod-web')
@@ -84,6 +104,19 @@ await t.test('a stranger signs in, asks for access, waits, and goes on to the ve
     t.match(sent, /b=2/)
     t.notMatch(sent, /sallyport/i)
   })
+})
+
+await t.test('who holds a grant for something else there is told so, and offered to ask', async (t) => {
+  const grant = await world.live('logs', 'both-web')
+  const browser = world.browser()
+  await world.signIn(browser, alice)
+  const page = await world.visit(browser, `${world.originOf('both-web')}/`, alice)
+  t.match(page, { status: 403, text: /Your grant does not cover this/ })
+  t.match(page.text, `Your grant ${grant.id} (logs) opens ssh on both-web, not its web application.`)
+  t.match(page.text, 'Ask for access</a>')
+  t.notMatch(page.text, /You have no access/)
+  const program = await browser.open(`${world.originOf('both-web')}/`, { headers: { accept: 'application/json' } })
+  t.match(program.json(), { error: { code: 'NO_GRANT', message: /opens ssh on both-web/, next: /^Ask for it: / } })
 })
 
 await t.test('a form of somebody else asks for nothing', async (t) => {
