@@ -9,8 +9,11 @@ export type BackendTaker = {
   readonly message: (type: number, body: Buffer) => void
   /** A whole message of a held type; what is returned goes on instead, if it is anything. */
   readonly held: (type: number, bytes: Buffer) => Buffer
-  /** Bytes of DataRow and CopyData messages, in order, headers included; only while {@link BackendScanner.watchRows} is on. */
-  readonly rows: (bytes: Buffer) => void
+  /**
+   * A stretch of DataRow and CopyData messages has passed, headers included: how many began in it, how many bytes it has,
+   * and the bytes themselves while {@link BackendScanner.watchRows} is on. Before the message that follows them.
+   */
+  readonly rows: (count: number, size: number, bytes: Buffer | undefined) => void
 }
 
 /** Enough of an error text or a command tag to record it. */
@@ -37,8 +40,8 @@ function plan(): Uint8Array {
   }
   // Whatever is not named here cannot come from a server after the login: CopyBoth is for replication.
   set('AcdDHNtV', PASSES)
-  set('123InsG', NOTIFIES)
-  set('CESTZ', COLLECTS)
+  set('123InsGT', NOTIFIES)
+  set('CESZ', COLLECTS)
   return types
 }
 
@@ -54,9 +57,9 @@ export class BackendScanner {
   #how = PASSES
   #body: Buffer[] = []
   #collected = 0
-  /** Since the last {@link takeRows}. */
+  /** Of the chunk that is passing: where its rows began, and how many; -1 when none are passing. */
+  #rowsFrom = -1
   #rows = 0
-  #rowBytes = 0
   watchRows = false
 
   constructor(taker: BackendTaker) {
@@ -78,11 +81,9 @@ export class BackendScanner {
     this.#types[READY] = on ? HOLDS : COLLECTS
   }
 
-  takeRows(): { readonly rows: number; readonly bytes: number } {
-    const taken = { rows: this.#rows, bytes: this.#rowBytes }
-    this.#rows = 0
-    this.#rowBytes = 0
-    return taken
+  /** From now on RowDescriptions are told with their bodies. */
+  describeRows(): void {
+    this.#types[0x54] = COLLECTS
   }
 
   /**
@@ -94,20 +95,12 @@ export class BackendScanner {
     const size = chunk.length
     let from = 0
     let at = 0
-    let rowsFrom = -1
-    const endRows = (end: number) => {
-      if (rowsFrom >= 0 && end > rowsFrom) this.#taker.rows(chunk.subarray(rowsFrom, end))
-      rowsFrom = -1
-    }
+    this.#rowsFrom = -1
     while (at < size) {
       if (this.#left > 0) {
         const take = this.#left < size - at ? this.#left : size - at
-        if (this.#type === DATA_ROW || this.#type === COPY_DATA) {
-          this.#rowBytes += take
-          if (rowsFrom < 0 && this.watchRows) rowsFrom = at
-        }
-        if (this.#type === READY) this.#body.push(STATUSES[chunk[at] ?? 0] ?? NOTHING)
-        else if (this.#how >= COLLECTS) this.#collect(chunk.subarray(at, at + take))
+        if (isRow(this.#type) && this.#rowsFrom < 0) this.#rowsFrom = at
+        if (this.#how >= COLLECTS) this.#collect(chunk, at, at + take)
         at += take
         this.#left -= take
         if (this.#how === HOLDS) from = at
@@ -126,7 +119,7 @@ export class BackendScanner {
         at += 5
       } else {
         if (this.#headerBytes === 0) {
-          endRows(at)
+          this.#endRows(chunk, at)
           if (at > from) pieces.push(chunk.subarray(from, at))
         }
         while (this.#headerBytes < 5 && at < size) {
@@ -139,24 +132,32 @@ export class BackendScanner {
         this.#headerBytes = 0
         this.#begin(this.#header[0] ?? 0, this.#header.readInt32BE(1))
         start = at
-        if (this.#how !== HOLDS) pieces.push(Buffer.from(this.#header))
-        if (this.watchRows && (this.#type === DATA_ROW || this.#type === COPY_DATA))
-          this.#taker.rows(Buffer.from(this.#header))
+        const header = Buffer.from(this.#header)
+        if (this.#how !== HOLDS) pieces.push(header)
+        if (isRow(this.#type)) this.#taker.rows(0, 5, this.watchRows ? header : undefined)
       }
-      if (this.#type === DATA_ROW || this.#type === COPY_DATA) {
+      if (isRow(this.#type)) {
         this.#rows += 1
-        this.#rowBytes += 5
-        if (rowsFrom < 0 && this.watchRows) rowsFrom = start
-      } else endRows(start)
+        if (this.#rowsFrom < 0) this.#rowsFrom = start
+      } else this.#endRows(chunk, start)
       if (this.#how === HOLDS) {
         if (start > from) pieces.push(chunk.subarray(from, start))
         from = at
       }
       if (this.#left === 0) this.#whole(pieces)
     }
-    endRows(at)
+    this.#endRows(chunk, at)
     if (at > from) pieces.push(from === 0 && at === size ? chunk : chunk.subarray(from, at))
     return pieces
+  }
+
+  #endRows(chunk: Buffer, end: number): void {
+    const from = this.#rowsFrom
+    if (from < 0) return
+    const count = this.#rows
+    this.#rowsFrom = -1
+    this.#rows = 0
+    this.#taker.rows(count, end - from, this.watchRows ? chunk.subarray(from, end) : undefined)
   }
 
   #begin(type: number, length: number): void {
@@ -167,9 +168,6 @@ export class BackendScanner {
     this.#type = type
     this.#left = length - 4
     this.#how = how
-    if (how < COLLECTS) return
-    this.#body = []
-    this.#collected = 0
     if (how !== HOLDS) return
     const header = Buffer.allocUnsafe(5)
     header[0] = type
@@ -177,24 +175,35 @@ export class BackendScanner {
     this.#body.push(header)
   }
 
-  #collect(bytes: Buffer): void {
-    const room = this.#how === HOLDS ? bytes.length : MAX_BODY - this.#collected
+  #collect(chunk: Buffer, from: number, end: number): void {
+    if (this.#type === READY) {
+      this.#body.push(STATUSES[chunk[from] ?? 0] ?? NOTHING)
+      return
+    }
+    const room = this.#how === HOLDS ? end - from : MAX_BODY - this.#collected
     if (room <= 0) return
-    const kept = bytes.length > room ? bytes.subarray(0, room) : bytes
+    const kept = chunk.subarray(from, end - from > room ? from + room : end)
     this.#body.push(kept)
     this.#collected += kept.length
   }
 
   #whole(pieces: Buffer[]): void {
-    if (this.#how === PASSES) return
+    const how = this.#how
+    if (how === PASSES) return
+    this.#how = PASSES
+    if (how === NOTIFIES) {
+      this.#taker.message(this.#type, NOTHING)
+      return
+    }
     const [only] = this.#body
     const body = this.#body.length === 1 && only !== undefined ? only : Buffer.concat(this.#body)
-    this.#body = []
-    const how = this.#how
-    this.#how = PASSES
+    this.#body.length = 0
+    this.#collected = 0
     if (how === HOLDS) {
       const instead = this.#taker.held(this.#type, body)
       if (instead.length > 0) pieces.push(instead)
-    } else this.#taker.message(this.#type, how === COLLECTS ? body : NOTHING)
+    } else this.#taker.message(this.#type, body)
   }
 }
+
+const isRow = (type: number): boolean => type === DATA_ROW || type === COPY_DATA

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { username as readUsername } from '../model/identity.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { PostgresEndpoint } from '../model/target.ts'
-import { type Admission, openSession, type Session, type Wish } from '../session/session.ts'
+import { type Admission, openSession, type Session, type SharedReads, type Wish } from '../session/session.ts'
 import type { CancelKeys } from './cancel.ts'
 import type { SqlJudge } from './judge.ts'
 import { noteRefused } from './deny.ts'
@@ -28,6 +28,7 @@ export type ConnectionParts = {
   readonly client: Extract<Greeted, { type: 'client' }>
   readonly address: string
   readonly cancels: CancelKeys
+  readonly reads: SharedReads
   readonly signIns: SignInDoor
   readonly provisioner: Provisioner
   /** Aborts when the gateway stops. */
@@ -197,7 +198,7 @@ export class Connection {
   }
 
   async #relay(session: Session, upstream: Upstream, place: Place): Promise<RelayEnd> {
-    const { parts, client, cancels, closing } = this.#has
+    const { parts, client, cancels, reads, closing } = this.#has
     const { role, target } = session.admission
     const unsafe = role.postgres.mode === 'read-only' ? Tripwire.unsafe(upstream.parameters) : undefined
     const judge = await this.#judge(session, upstream, place, unsafe).catch((failure: unknown) => {
@@ -217,7 +218,7 @@ export class Connection {
     }
     const { clock } = parts.open
     const writer = this.#writer(session, upstream, place)
-    const relay = new Relay({ session, judge, client: client.stream, upstream, clock, cancel, writer })
+    const relay = new Relay({ session, judge, client: client.stream, upstream, clock, reads, cancel, writer })
     const key = cancels.add(() => relay.interrupt())
     const stop = () => relay.cut(closing.reason)
     closing.addEventListener('abort', stop, { once: true })

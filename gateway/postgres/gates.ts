@@ -1,9 +1,11 @@
 /** Bytes for the target, in order; those behind a gate wait until it is opened, that is, until their statement is in the journal. */
 import type { Writable } from 'node:stream'
+import type { Whole } from './frontend.ts'
 
-type Item = { readonly gate: number; readonly bytes: Buffer }
+/** Neighbours in memory behind one gate are one item. */
+type Item = { readonly gate: number; readonly memory: Buffer; readonly start: number; end: number }
 
-/** Small neighbours are joined rather than written one by one. */
+/** Small pieces are joined rather than written one by one. */
 const JOINED_BYTES = 64 * 1024
 
 export class Gates {
@@ -29,10 +31,10 @@ export class Gates {
     return this.#items.length === 0
   }
 
-  /** Bytes that wait for a gate of their own. @returns the gate. */
-  hold(bytes: Buffer): number {
+  /** A message that waits for a gate of its own. @returns the gate. */
+  hold(message: Whole): number {
     this.#last += 1
-    this.append(bytes)
+    this.append(message)
     return this.#last
   }
 
@@ -41,23 +43,27 @@ export class Gates {
     return this.#last
   }
 
-  /** Bytes that go as soon as the last gate before them is open. */
-  add(bytes: Buffer): void {
-    this.append(bytes)
+  /** A message that goes as soon as the last gate before it is open. */
+  add(message: Whole): void {
+    this.append(message)
     if (this.#last <= this.#opened) this.#schedule()
   }
 
-  /** The same, for bytes that the server does not answer before more has come: they go with what follows. */
-  append(bytes: Buffer): void {
-    this.#items.push({ gate: this.#last, bytes })
-    this.#bytes += bytes.length
+  /** The same, for one that the server does not answer before more has come: it goes with what follows. */
+  append({ memory, start, end }: Whole): void {
+    const before = this.#items.at(-1)
+    if (before !== undefined && before.memory === memory && before.end === start && before.gate === this.#last)
+      before.end = end
+    else this.#items.push({ gate: this.#last, memory, start, end })
+    this.#bytes += end - start
     if (this.#bytes > JOINED_BYTES && this.#last <= this.#opened) this.#schedule()
   }
 
   /** Opens this gate and all before it. */
   open(gate: number): void {
     if (gate > this.#opened) this.#opened = gate
-    this.#schedule()
+    if (this.#opened >= this.#last) this.flush()
+    else this.#schedule()
   }
 
   /** Once per turn: what several statements of one chunk opened goes out in one write. */
@@ -71,36 +77,41 @@ export class Gates {
   }
 
   flush(): void {
-    let count = 0
-    let size = 0
-    for (const item of this.#items) {
-      if (item.gate > this.#opened) break
-      count += 1
-      size += item.bytes.length
-    }
-    if (count === 0) return
-    const ready = this.#items.slice(0, count)
-    this.#items = this.#items.slice(count)
-    this.#bytes -= size
-    if (this.#to.destroyed || this.#to.writableEnded) return
-    if (!this.#write(ready, size)) this.#onFull()
+    const pieces = this.#take()
+    if (pieces.length === 0 || this.#to.destroyed || this.#to.writableEnded) return
+    if (!this.#write(pieces)) this.#onFull()
   }
 
-  #write(ready: readonly Item[], size: number): boolean {
-    const [first, ...more] = ready
-    if (first !== undefined && more.length === 0) return this.#to.write(first.bytes)
-    if (first !== undefined && areNeighbours(ready))
-      return this.#to.write(Buffer.from(first.bytes.buffer, first.bytes.byteOffset, size))
-    if (size <= JOINED_BYTES)
-      return this.#to.write(
-        Buffer.concat(
-          ready.map(({ bytes }) => bytes),
-          size,
-        ),
-      )
+  /** All whose gate is open; neighbours become one piece. */
+  #take(): readonly Buffer[] {
+    const items = this.#items
+    const pieces: Buffer[] = []
+    let count = 0
+    for (let item = items[0]; item !== undefined && item.gate <= this.#opened; item = items[count]) {
+      const { memory, start } = item
+      let to = item.end
+      count += 1
+      for (let next = items[count]; next !== undefined; next = items[count]) {
+        if (next.gate > this.#opened || next.memory !== memory || next.start !== to) break
+        to = next.end
+        count += 1
+      }
+      this.#bytes -= to - start
+      pieces.push(start === 0 && to === memory.length ? memory : memory.subarray(start, to))
+    }
+    if (count === items.length) this.#items = []
+    else if (count > 0) this.#items = items.slice(count)
+    return pieces
+  }
+
+  #write(pieces: readonly Buffer[]): boolean {
+    const [first] = pieces
+    if (first !== undefined && pieces.length === 1) return this.#to.write(first)
+    const size = pieces.reduce((sum, { length }) => sum + length, 0)
+    if (size <= JOINED_BYTES) return this.#to.write(Buffer.concat(pieces, size))
     let room = true
     this.#to.cork()
-    for (const { bytes } of ready) room = this.#to.write(bytes)
+    for (const piece of pieces) room = this.#to.write(piece)
     this.#to.uncork()
     return room
   }
@@ -111,16 +122,4 @@ export class Gates {
     this.#bytes = 0
     this.#last += 1
   }
-}
-
-/** Messages of one chunk lie side by side in memory: together they are the chunk again. */
-function areNeighbours(items: readonly Item[]): boolean {
-  let end = -1
-  let memory: unknown
-  for (const { bytes } of items) {
-    if (end >= 0 && (bytes.buffer !== memory || bytes.byteOffset !== end)) return false
-    memory = bytes.buffer
-    end = bytes.byteOffset + bytes.length
-  }
-  return true
 }

@@ -84,12 +84,22 @@ export function readParameterStatus(body: Buffer): readonly [name: string, value
 
 /** Reads a message's fields in order; whatever does not fit, or is left over, is malformed. */
 export class FieldReader {
-  readonly #bytes: Buffer
+  #bytes: Buffer
   #at: number
+  #end: number
 
   constructor(bytes: Buffer, from = 0) {
     this.#bytes = bytes
     this.#at = from
+    this.#end = bytes.length
+  }
+
+  /** Begins anew, with the fields between `from` and `end`. */
+  over(bytes: Buffer, from: number, end: number): this {
+    this.#bytes = bytes
+    this.#at = from
+    this.#end = end
+    return this
   }
 
   get at(): number {
@@ -99,12 +109,12 @@ export class FieldReader {
   /** @throws {MalformedMessage} */
   string(): string {
     // Most names on this wire are empty.
-    if (this.#bytes[this.#at] === 0) {
+    if (this.#at < this.#end && this.#bytes[this.#at] === 0) {
       this.#at += 1
       return ''
     }
     const stop = this.#bytes.indexOf(0, this.#at)
-    if (stop === -1) throw new MalformedMessage('string without an end')
+    if (stop === -1 || stop >= this.#end) throw new MalformedMessage('string without an end')
     const text = this.#bytes.toString('utf8', this.#at, stop)
     this.#at = stop + 1
     return text
@@ -112,15 +122,13 @@ export class FieldReader {
 
   /** @throws {MalformedMessage} */
   take(count: number): Buffer {
-    if (count < 0 || this.#at + count > this.#bytes.length) throw new MalformedMessage('field runs over its message')
-    const from = this.#at
-    this.#at += count
+    const from = this.skip(count)
     return this.#bytes.subarray(from, this.#at)
   }
 
-  /** As {@link take}, for bytes that nobody looks at. @throws {MalformedMessage} */
+  /** As {@link take}, for bytes that nobody looks at, or not yet: where they begin. @throws {MalformedMessage} */
   skip(count: number): number {
-    if (count < 0 || this.#at + count > this.#bytes.length) throw new MalformedMessage('field runs over its message')
+    if (count < 0 || this.#at + count > this.#end) throw new MalformedMessage('field runs over its message')
     const from = this.#at
     this.#at += count
     return from
@@ -153,6 +161,6 @@ export class FieldReader {
 
   /** @throws {MalformedMessage} unless all was read. */
   end(): void {
-    if (this.#at !== this.#bytes.length) throw new MalformedMessage('message longer than its fields')
+    if (this.#at !== this.#end) throw new MalformedMessage('message longer than its fields')
   }
 }

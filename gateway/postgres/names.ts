@@ -1,4 +1,5 @@
 /** Prepared statements and portals of one session: which text is behind a name that an Execute uses. */
+import type { Whole } from './frontend.ts'
 import type { Judgement } from './judge.ts'
 
 export type Prepared = {
@@ -6,9 +7,9 @@ export type Prepared = {
   readonly text: string
   readonly judgement: Judgement
   /** The whole Parse, of one that waits for a second person. */
-  readonly parse?: Buffer
+  readonly parse: Buffer | undefined
 }
-export type Portal = { readonly statement: string; readonly prepared: Prepared | undefined; readonly bind: Buffer }
+export type Portal = { readonly statement: string; readonly prepared: Prepared | undefined; readonly bind: Whole }
 
 type Undo = () => void
 
@@ -33,18 +34,22 @@ export class Names {
   define(prepared: Prepared): Undo {
     const before = this.#statements.get(prepared.name)
     this.#put(prepared.name, prepared)
-    for (const [name, { text }] of this.#statements) {
-      if (this.#statements.size <= MAX_NAMES && this.#characters <= MAX_CHARACTERS) break
-      if (name === prepared.name) continue
-      this.#statements.delete(name)
-      this.#characters -= text.length
-    }
+    if (this.#statements.size > MAX_NAMES || this.#characters > MAX_CHARACTERS) this.#forgetOldest(prepared.name)
     return () => {
       if (this.#statements.get(prepared.name) === prepared) this.#put(prepared.name, before)
     }
   }
 
-  bind(name: string, statement: string, bind: Buffer): Undo {
+  #forgetOldest(except: string): void {
+    for (const [name, { text }] of this.#statements) {
+      if (this.#statements.size <= MAX_NAMES && this.#characters <= MAX_CHARACTERS) break
+      if (name === except) continue
+      this.#statements.delete(name)
+      this.#characters -= text.length
+    }
+  }
+
+  bind(name: string, statement: string, bind: Whole): Undo {
     const before = this.#portals.get(name)
     const portal: Portal = { statement, prepared: this.#statements.get(statement), bind }
     this.#portals.set(name, portal)
@@ -77,7 +82,8 @@ export class Names {
 
   #put(name: string, prepared: Prepared | undefined): void {
     this.#characters -= this.#statements.get(name)?.text.length ?? 0
-    this.#statements.delete(name)
+    // A name that is used again is the newest; the unnamed one is used again all the time.
+    if (prepared === undefined || name !== '') this.#statements.delete(name)
     if (prepared === undefined) return
     this.#statements.set(name, prepared)
     this.#characters += prepared.text.length

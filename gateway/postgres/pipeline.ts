@@ -17,11 +17,15 @@ type Run = {
   bytes: number
   tag: string | undefined
   error: string | undefined
-  /** Its result so far, for the digest; undefined once it became too long for one. */
-  result: Buffer[] | undefined
+  /** Its result so far, for the digest. */
+  result: Buffer[]
+  /** The result became too long for one. */
+  isLong: boolean
   /** Taken when it became too long, or at its end. */
   sample: Sample | undefined
 }
+
+type Mutable<T> = { -readonly [key in keyof T]: T[key] }
 
 type Kind = 'query' | 'call' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'copy-done'
 
@@ -37,6 +41,8 @@ export type Owed = {
 }
 
 export type Owing = { readonly n?: number; readonly pill?: Pill; readonly undo?: () => void }
+const NOTHING: Owing = {}
+const NO_RESULT: Buffer[] = []
 
 /** Results up to this size get a digest; more would cost more than forwarding them. */
 const MAX_DIGESTED = 1024 * 1024
@@ -82,7 +88,7 @@ export class Pipeline {
   }
 
   /** A message goes to the server. @returns what it owes for it; undefined when nothing. */
-  sent(kind: Kind, owing: Owing = {}): Owed | undefined {
+  sent(kind: Kind, owing: Owing = NOTHING): Owed | undefined {
     if (kind === 'copy-done') {
       if (this.#copyIn) this.#copyIn = false
       else if (this.#owed.length > 0) return this.#push(kind, owing)
@@ -119,29 +125,28 @@ export class Pipeline {
       bytes: 0,
       tag: undefined,
       error: undefined,
-      result: [],
+      result: NO_RESULT,
+      isLong: false,
       sample: undefined,
     }
   }
 
-  /** Bytes of rows have passed. */
-  rows(bytes: Buffer): void {
-    const run = this.#owed[0]?.run
-    if (run?.result === undefined) return
-    run.result.push(bytes)
-  }
-
-  /** How much has passed since the last call. @returns whether the digest still wants the rows. */
-  counted(rows: number, bytes: number): boolean {
+  /** A stretch of rows has passed, as {@link BackendTaker} says. @returns whether the digest wants more of them. */
+  rows(count: number, size: number, bytes: Buffer | undefined): boolean {
     const run = this.#owed[0]?.run
     if (run === undefined) return false
-    run.rows += rows
-    run.bytes += bytes
-    if (run.bytes > MAX_DIGESTED) {
-      this.#sample(run)
-      run.result = undefined
+    run.rows += count
+    run.bytes += size
+    if (run.isLong) return false
+    if (bytes !== undefined && size > 0) {
+      if (run.result.length === 0) run.result = [bytes]
+      else run.result.push(bytes)
     }
-    return run.result !== undefined
+    if (run.bytes <= MAX_DIGESTED) return true
+    this.#sample(run)
+    run.isLong = true
+    run.result = NO_RESULT
+    return false
   }
 
   /** A message of the server has passed; its rows were counted before. */
@@ -158,7 +163,7 @@ export class Pipeline {
         return this.#done('close')
       case 0x54: // RowDescription
         // Of several results of one message, the first is what is sampled.
-        if (this.#sampleRows > 0 && (head?.run?.result?.length ?? 0) === 0) this.#columns = readColumns(body)
+        if (this.#sampleRows > 0 && (head?.run?.result.length ?? 0) === 0) this.#columns = readColumns(body)
         return this.#done('describe')
       case 0x6e: // NoData
         return this.#done('describe')
@@ -239,32 +244,30 @@ export class Pipeline {
   }
 
   #sample(run: Run): void {
-    if (this.#sampleRows === 0 || run.sample !== undefined || run.result === undefined || run.result.length === 0)
-      return
+    if (this.#sampleRows === 0 || run.sample !== undefined || run.result.length === 0) return
     const start = run.result.length === 1 ? run.result[0] : Buffer.concat(run.result)
     run.sample = readSample(start ?? Buffer.alloc(0), this.#columns, this.#sampleRows)
   }
 
   #report(run: Run, error: string | undefined): void {
     this.#sample(run)
-    const sha256 = run.result !== undefined && run.result.length > 0 ? digest(run.result) : undefined
-    this.#outcome({
-      n: run.n,
+    const { n, rows, bytes, tag, sample } = run
+    const outcome: Mutable<OutcomeRecord> = {
+      n,
       result: error === undefined ? 'done' : 'error',
       ms: this.#clock.now() - run.startedAt,
-      rows: run.rows,
-      bytes: run.bytes,
-      ...(run.tag === undefined ? {} : { tag: run.tag }),
-      ...(error === undefined ? {} : { error }),
-      ...(sha256 === undefined ? {} : { sha256 }),
-      ...(run.sample === undefined || run.sample.length === 0 ? {} : { sample: run.sample }),
-    })
+      rows,
+      bytes,
+    }
+    if (tag !== undefined) outcome.tag = tag
+    if (error !== undefined) outcome.error = error
+    if (run.result.length > 0) outcome.sha256 = digest(run.result)
+    if (sample !== undefined && sample.length > 0) outcome.sample = sample
+    this.#outcome(outcome)
   }
 }
 
-const digest = ([first, ...more]: readonly Buffer[]): string =>
-  hash(
-    'sha256',
-    more.length === 0 && first !== undefined ? first : Buffer.concat([first ?? Buffer.alloc(0), ...more]),
-    'hex',
-  )
+function digest(result: readonly Buffer[]): string {
+  const [only] = result
+  return hash('sha256', result.length === 1 && only !== undefined ? only : Buffer.concat(result), 'hex')
+}

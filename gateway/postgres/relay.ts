@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import type { SessionEnd } from '../model/event.ts'
 import type { Clock } from '../model/moment.ts'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
-import type { Session } from '../session/session.ts'
+import type { Session, SharedReads } from '../session/session.ts'
 import { BackendScanner } from './backend.ts'
 import { fatal } from './deny.ts'
 import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
@@ -29,6 +29,7 @@ export type RelayParts = {
   readonly client: Duplex
   readonly upstream: Upstream
   readonly clock: Clock
+  readonly reads: SharedReads
   /** Asks the target to cancel what it is doing for this session. */
   readonly cancel: () => void
   /** For what a second person lets through; undefined: nothing waits for one. */
@@ -40,6 +41,7 @@ export type RelayEnd = Omit<SessionEnd, 'endedAt'>
 /** Messages that wait for their turn, before the client is paused. */
 const MAX_WAITING_BYTES = 1024 * 1024
 const MAX_WAITING = 5_000
+const NOBODY: readonly FrontendMessage[] = []
 /** The last frame under way gets this long to be read by the client. */
 const FAREWELL_MS = 2_000
 /** A backend whose client has left may finish this long. */
@@ -58,7 +60,9 @@ export class Relay {
   readonly #settling: Settling
   readonly #tripwire: Tripwire
   readonly #masking: Masking | undefined
-  #inbox: FrontendMessage[] = []
+  #inbox: readonly FrontendMessage[] = NOBODY
+  /** Where in it the next one stands. */
+  #next = 0
   #inboxBytes = 0
   #judging = false
   #holding = false
@@ -102,9 +106,12 @@ export class Relay {
     this.#scanner = new BackendScanner({
       message: (type, body) => this.#passed(type, body),
       held: (type, bytes) => this.#held(type, bytes),
-      rows: (bytes) => this.#pipeline.rows(bytes),
+      rows: (count, size, bytes) => {
+        this.#scanner.watchRows = this.#pipeline.rows(count, size, bytes)
+      },
     })
     this.#scanner.watchRows = true
+    if (sampleRows > 0) this.#scanner.describeRows()
     this.#settling = new Settling(this.#scanner)
   }
 
@@ -115,8 +122,12 @@ export class Relay {
   run(ahead: Buffer): Promise<RelayEnd> {
     const { client, upstream, session } = this.#parts
     const target = upstream.stream
-    client.on('data', (chunk: Buffer) => this.#fromClient(chunk))
-    target.on('data', (chunk: Buffer) => this.#fromTarget(chunk))
+    const fromClient = (chunk: Buffer) => this.#fromClient(chunk)
+    const fromTarget = (chunk: Buffer) => this.#fromTarget(chunk)
+    client.on('data', fromClient)
+    target.on('data', fromTarget)
+    this.#parts.reads.take(client, fromClient)
+    this.#parts.reads.take(target, fromTarget)
     client.on('drain', () => target.resume())
     target.on('drain', () => this.#resumeClient())
     for (const event of ['close', 'error'] as const) {
@@ -188,10 +199,10 @@ export class Relay {
   #fromClient(chunk: Buffer): void {
     if (this.#end !== undefined || this.#cutting !== undefined) return
     try {
-      for (const message of this.#splitter.push(chunk)) {
-        this.#inbox.push(message)
-        this.#inboxBytes += message.bytes.length
-      }
+      const messages = this.#splitter.push(chunk)
+      this.#inbox = this.#waiting === 0 ? messages : [...this.#inbox.slice(this.#next), ...messages]
+      this.#next = 0
+      for (const { start, end } of messages) this.#inboxBytes += end - start
     } catch (failure) {
       this.cut(failure)
       return
@@ -201,11 +212,12 @@ export class Relay {
 
   /** In a read-only session nothing follows before the last group is answered: its answer may say that a setting was changed. */
   #pump(): void {
-    while (this.#inbox.length > 0 && !this.#judging && this.#cutting === undefined && this.#end === undefined) {
+    while (!this.#judging && this.#cutting === undefined && this.#end === undefined) {
       if (this.#readOnly && this.#pipeline.groups > 0) break
-      const message = this.#inbox.shift()
+      const message = this.#inbox[this.#next]
       if (message === undefined) break
-      this.#inboxBytes -= message.bytes.length
+      this.#next += 1
+      this.#inboxBytes -= message.end - message.start
       if (message.type === 'terminate') this.#clientLeft = true
       try {
         const later = this.#statements.accept(message)
@@ -213,6 +225,11 @@ export class Relay {
       } catch (failure) {
         this.cut(failure)
       }
+    }
+    if (this.#waiting === 0) {
+      // What was read must not stay in memory for as long as the session idles.
+      this.#inbox = NOBODY
+      this.#next = 0
     }
     if (this.#isFull()) this.#parts.client.pause()
     else this.#resumeClient()
@@ -227,8 +244,12 @@ export class Relay {
     later.then(go, (failure: unknown) => this.cut(failure))
   }
 
+  get #waiting(): number {
+    return this.#inbox.length - this.#next
+  }
+
   #isFull(): boolean {
-    if (this.#inbox.length + this.#pipeline.length > MAX_WAITING) return true
+    if (this.#waiting + this.#pipeline.length > MAX_WAITING) return true
     return this.#inboxBytes + this.#gates.waitingBytes > MAX_WAITING_BYTES
   }
 
@@ -263,8 +284,6 @@ export class Relay {
       this.cut(this.#tripped)
       return
     }
-    const { rows, bytes } = this.#scanner.takeRows()
-    if (rows > 0 || bytes > 0) this.#scanner.watchRows = this.#pipeline.counted(rows, bytes)
     this.#pump()
   }
 
@@ -289,8 +308,6 @@ export class Relay {
   }
 
   #passed(type: number, body: Buffer): void {
-    const { rows, bytes } = this.#scanner.takeRows()
-    this.#pipeline.counted(rows, bytes)
     if (type === 0x53 && this.#readOnly) {
       const [name, value] = readParameterStatus(body)
       this.#parts.upstream.parameters.set(name, value)
@@ -320,8 +337,6 @@ export class Relay {
 
   /** An error while a refusal is on its way: the target's syntax error becomes the sentence of the verdict. */
   #held(type: number, bytes: Buffer): Buffer {
-    const { rows, bytes: rowBytes } = this.#scanner.takeRows()
-    this.#pipeline.counted(rows, rowBytes)
     const body = bytes.subarray(5)
     if (type === 0x5a) {
       this.#pipeline.received(type, body)

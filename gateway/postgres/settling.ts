@@ -2,7 +2,8 @@
 import type { BackendScanner } from './backend.ts'
 import { message } from './message.ts'
 
-export const SYNC = { type: 'sync', bytes: message('S') } as const
+const memory = message('S')
+export const SYNC = { type: 'sync', memory, start: 0, end: memory.length } as const
 
 export class Settling {
   readonly #scanner: BackendScanner

@@ -8,7 +8,7 @@ import type { Role } from '../model/role.ts'
 import { ALLOW, type Verdict } from '../model/statement.ts'
 import type { Road } from '../session/session.ts'
 import { refused } from './deny.ts'
-import { type FrontendMessage, readParameters } from './frontend.ts'
+import { bytesOf, type FrontendMessage, readParameters, type Whole } from './frontend.ts'
 import type { Gates } from './gates.ts'
 import type { Judgement, SqlJudge } from './judge.ts'
 import type { Masking } from './mask.ts'
@@ -66,55 +66,45 @@ export class Statements {
     if (held?.skips(message.type) === true) return undefined
     switch (message.type) {
       case 'query':
-        return this.#judged(
-          message.text,
-          message.valid,
-          (judge) => judge.query(message.text),
-          (judgement) => this.#run('query', message.bytes, { text: message.text }, judgement),
-        )
+        return this.#query(message)
       case 'parse':
-        return this.#judged(
-          message.text,
-          message.valid,
-          (judge) => judge.parse(message.name, message.text, message.types),
-          (judgement) => this.#prepare(message.name, message.text, judgement, message.bytes),
-        )
+        return this.#parse(message)
       case 'bind': {
         const prepared = this.#names.statement(message.statement)
         const misplaced = prepared === undefined ? undefined : held?.placed('bind', prepared.judgement)
         if (prepared !== undefined && misplaced !== undefined && misplaced !== prepared.judgement)
           return this.#refuse('execute', pillName('execute'), { text: prepared.text }, misplaced)
-        pipeline.sent('bind', { undo: this.#names.bind(message.portal, message.statement, message.bytes) })
-        return gates.append(message.bytes)
+        pipeline.sent('bind', { undo: this.#names.bind(message.portal, message.statement, message) })
+        return gates.append(message)
       }
       case 'execute':
-        return this.#execute(message.portal, message.bytes)
+        return this.#execute(message)
       case 'describe':
         pipeline.sent('describe')
         this.#parts.masking?.asked()
-        return gates.append(message.bytes)
+        return gates.append(message)
       case 'close':
         pipeline.sent('close', { undo: this.#names.close(message.what, message.name) })
-        return gates.append(message.bytes)
+        return gates.append(message)
       case 'function-call':
-        return this.#run('call', message.bytes, { text: `function call ${message.oid}` }, this.#callJudgement())
+        return this.#run('call', message, { text: `function call ${message.oid}` }, this.#callJudgement())
       case 'flush':
         this.#recordParses()
-        return gates.add(message.bytes)
+        return gates.add(message)
       case 'sync':
         this.#recordParses()
         pipeline.sent('sync')
-        return gates.add(message.bytes)
+        return gates.add(message)
       case 'copy-data':
         // Data for a COPY that was refused, or that never was: the server would ignore it too.
-        return this.#readOnly ? undefined : gates.add(message.bytes)
+        return this.#readOnly ? undefined : gates.add(message)
       case 'copy-done':
       case 'copy-fail':
         if (this.#readOnly) return undefined
         pipeline.sent('copy-done')
-        return gates.add(message.bytes)
+        return gates.add(message)
       case 'terminate':
-        return gates.add(message.bytes)
+        return gates.add(message)
     }
   }
 
@@ -126,26 +116,35 @@ export class Statements {
     }
   }
 
-  #judged(
-    text: string,
-    valid: boolean,
-    ask: (judge: SqlJudge) => Judgement | Promise<Judgement>,
-    go: (judgement: Judgement) => void | Promise<void>,
-  ): void | Promise<void> {
-    if (this.#readOnly && !valid)
-      return go({ verdict: { decision: 'deny', reason: 'a text that is not UTF-8 is not allowed' } })
-    return answered(() => ask(this.#parts.judge), go, text)
+  #query(message: Extract<FrontendMessage, { type: 'query' }>): void | Promise<void> {
+    const { text } = message
+    const judgement = this.#isReadable(message) ? answered(() => this.#parts.judge.query(text), text) : UNREADABLE
+    if (judgement instanceof Promise) return judgement.then((later) => this.#run('query', message, { text }, later))
+    return this.#run('query', message, { text }, judgement)
   }
 
-  #prepare(name: string, text: string, judgement: Judgement, bytes: Buffer): void {
+  #parse(message: Extract<FrontendMessage, { type: 'parse' }>): void | Promise<void> {
+    const { name, text, types } = message
+    const { judge } = this.#parts
+    const judgement = this.#isReadable(message) ? answered(() => judge.parse(name, text, types), text) : UNREADABLE
+    if (judgement instanceof Promise) return judgement.then((later) => this.#prepare(name, text, later, message))
+    return this.#prepare(name, text, judgement, message)
+  }
+
+  /** What is judged as text must be text. */
+  #isReadable({ valid }: { readonly valid: boolean }): boolean {
+    return valid || !this.#readOnly
+  }
+
+  #prepare(name: string, text: string, judgement: Judgement, message: Whole): void {
     const { pipeline, gates } = this.#parts
     const { decision } = judgement.verdict
     // Made known to the target, so that it can be described; it runs there never.
     const isHeld = decision === 'hold' && this.#parts.held !== undefined
-    const prepared: Prepared = { name, text, judgement, ...(isHeld ? { parse: Buffer.from(bytes) } : {}) }
+    const prepared: Prepared = { name, text, judgement, parse: isHeld ? Buffer.from(bytesOf(message)) : undefined }
     const undo = this.#names.define(prepared)
     if (decision === 'allow' || isHeld) {
-      gates.hold(bytes)
+      gates.hold(message)
       this.#unrecorded.push({ prepared, owed: pipeline.sent('parse', { undo }) })
       return
     }
@@ -153,35 +152,30 @@ export class Statements {
     this.#refuse('parse', name, { text }, judgement, undo)
   }
 
-  #execute(portalName: string, bytes: Buffer): void | Promise<void> {
+  #execute(message: Extract<FrontendMessage, { type: 'execute' }>): void | Promise<void> {
     const { judge, role } = this.#parts
-    const portal = this.#names.portal(portalName)
+    const name = message.portal
+    const portal = this.#names.portal(name)
     const prepared = portal?.prepared
-    const parameters =
+    const values =
       portal !== undefined && role.postgres.recordParameters
         ? readParameters(portal.bind, prepared?.parse === undefined ? MAX_PARAMETER : MAX_SHOWN)
-        : undefined
-    const values = parameters !== undefined && parameters.length > 0 ? { parameters } : {}
-    if (prepared !== undefined)
-      return answered(
-        () => judge.execute(prepared.name, prepared.text),
-        (judgement) =>
-          this.#run('execute', bytes, { text: prepared.text, ...values }, judgement, { name: portalName, portal }),
-        prepared.text,
-      )
+        : []
     // Made by SQL: a PREPARE that was bound by message, or a cursor that is executed as a portal.
-    const text = portal === undefined ? `FETCH ALL FROM ${quoted(portalName)}` : `EXECUTE ${quoted(portal.statement)}`
-    return answered(
-      () => judge.query(text),
-      (judgement) =>
-        this.#run('execute', bytes, { text, ...values }, judgement, { name: portalName, portal: undefined }),
-      text,
-    )
+    const text =
+      prepared?.text ?? (portal === undefined ? `FETCH ALL FROM ${quoted(name)}` : `EXECUTE ${quoted(portal.statement)}`)
+    const ask: Asked = () => (prepared === undefined ? judge.query(text) : judge.execute(prepared.name, text))
+    const judgement = answered(ask, text)
+    const sql: Sql = values.length === 0 ? { text } : { text, parameters: values }
+    const executed: Executed = { name, portal: prepared === undefined ? undefined : portal }
+    if (judgement instanceof Promise)
+      return judgement.then((later) => this.#run('execute', message, sql, later, executed))
+    return this.#run('execute', message, sql, judgement, executed)
   }
 
   #run(
     kind: 'query' | 'execute' | 'call',
-    bytes: Buffer,
+    message: Whole,
     sql: Sql,
     judged: Judgement,
     executed?: Executed,
@@ -191,11 +185,11 @@ export class Statements {
     this.#recordParses(executed?.portal?.prepared)
     if (judgement.verdict.decision === 'hold' && held !== undefined && kind !== 'call') {
       const n = this.#record(sql, judgement, judgement.verdict, gates.gate())
-      return held.park({ n, kind, ...parkedOf(bytes, executed?.portal), ...sql, parameters: sql.parameters, judgement })
+      return held.park({ n, kind, ...parkedOf(message, executed?.portal), ...sql, parameters: sql.parameters, judgement })
     }
     if (judgement.verdict.decision !== 'allow') return this.#refuse(kind, pillName(kind), sql, judgement)
     const isMasked = executed !== undefined && masking !== undefined
-    const gate = gates.hold(isMasked ? Buffer.concat([masking.describe(executed.name), bytes]) : bytes)
+    const gate = gates.hold(isMasked ? whole(masking.describe(executed.name), bytesOf(message)) : message)
     const n = this.#record(sql, judgement, ALLOW, gate)
     pipeline.sent(kind, { n })
     return undefined
@@ -214,7 +208,7 @@ export class Statements {
     const pill: Pill = { word: `gateway_refused_${randomBytes(8).toString('hex')}`, answer: refused(verdict, role) }
     const isQuery = kind === 'query' || kind === 'call'
     const bytes = isQuery ? message('Q', cstring(pill.word)) : message('P', cstring(name), cstring(pill.word), int16(0))
-    const gate = gates.hold(bytes)
+    const gate = gates.hold(whole(bytes))
     this.onPill()
     this.#record(sql, judgement, verdict, gate)
     pipeline.sent(isQuery ? 'query' : 'parse', { pill, ...(undo === undefined ? {} : { undo }) })
@@ -237,41 +231,46 @@ export class Statements {
   }
 
   #record(sql: Sql, { fingerprint, tables }: Judgement, verdict: Verdict, gate: number): number {
-    this.#parts.outcomes.flush()
-    const open = () => this.#parts.gates.open(gate)
-    const record = {
-      ...(fingerprint === undefined ? {} : { fingerprint }),
-      ...(tables === undefined ? {} : { tables }),
-      ...(sql.parameters === undefined ? {} : { parameters: sql.parameters }),
-    }
+    const { outcomes, road, gates } = this.#parts
+    outcomes.flush()
+    const open = () => gates.open(gate)
+    const record = { fingerprint, tables, parameters: sql.parameters }
     const text = withoutPasswords(sql.text)
-    return this.#parts.road.statement({ statement: { kind: 'sql', text }, verdict, record }, open, open)
+    return road.statement({ statement: { kind: 'sql', text }, verdict, record }, open, open)
   }
+}
+
+/** What the gateway itself has to say. */
+function whole(...said: readonly Buffer[]): Whole {
+  const memory = Buffer.concat(said)
+  return { memory, start: 0, end: memory.length }
 }
 
 /** The refused text gets a name of its own, so that it takes no statement away. */
 const pillName = (kind: string): string => (kind === 'execute' ? `gateway_${randomBytes(8).toString('hex')}` : '')
 
 /** Copies: what was approved must be what runs, whatever becomes of the memory it came in. */
-function parkedOf(bytes: Buffer, portal: Portal | undefined) {
-  const bind = portal === undefined ? undefined : Buffer.from(portal.bind)
-  const parts = [portal?.prepared?.parse, bind, Buffer.from(bytes)]
+function parkedOf(message: Whole, portal: Portal | undefined) {
+  const bind = portal === undefined ? undefined : Buffer.from(bytesOf(portal.bind))
+  const parts = [portal?.prepared?.parse, bind, Buffer.from(bytesOf(message))]
   return { bind, messages: parts.filter((part) => part !== undefined) }
 }
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
+const UNREADABLE: Judgement = {
+  verdict: { decision: 'deny', reason: 'a text that is not UTF-8 is not allowed' },
+}
+
 /** A judge that fails has not allowed anything. */
-function answered(ask: Asked, go: (judgement: Judgement) => void | Promise<void>, text: string): void | Promise<void> {
+function answered(ask: Asked, text: string): Judgement | Promise<Judgement> {
   const failed = (): Judgement => ({
     verdict: { decision: 'deny', reason: `this statement of ${text.length} characters could not be judged` },
   })
-  let judgement: Judgement | Promise<Judgement>
   try {
-    judgement = ask()
+    const judgement = ask()
+    return judgement instanceof Promise ? judgement.catch(failed) : judgement
   } catch {
-    judgement = failed()
+    return failed()
   }
-  if (!(judgement instanceof Promise)) return go(judgement)
-  return judgement.catch(failed).then(go)
 }

@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Target } from '../model/target.ts'
+import { SharedReads } from '../session/session.ts'
 import { isLoopback } from './address.ts'
 import { CancelKeys } from './cancel.ts'
 import { Connection } from './connection.ts'
@@ -48,6 +49,7 @@ class Terminator implements PostgresTerminator {
   readonly #parts: PostgresParts
   readonly #tls: TlsDoor
   readonly #cancels: CancelKeys
+  readonly #reads = new SharedReads()
   readonly #signIns: SignInDoor
   readonly #provisioner: Provisioner
   readonly #closing = new AbortController()
@@ -173,6 +175,7 @@ class Terminator implements PostgresTerminator {
         client: greeted,
         address,
         cancels: this.#cancels,
+        reads: this.#reads,
         signIns: this.#signIns,
         provisioner: this.#provisioner,
         closing: this.#closing.signal,

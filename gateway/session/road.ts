@@ -15,7 +15,9 @@ export type RoadParts = {
 export type Judged = {
   readonly statement: Statement
   readonly verdict: Verdict
-  readonly record?: Partial<Pick<StatementRecord, 'fingerprint' | 'tables' | 'parameters' | 'headers' | 'approved'>>
+  readonly record?: {
+    readonly [key in 'fingerprint' | 'tables' | 'parameters' | 'headers' | 'approved']?: StatementRecord[key] | undefined
+  }
 }
 
 /** Statement texts are kept up to this many characters, with a mark where they were cut. */
@@ -65,10 +67,10 @@ export class Road {
     const n = this.#statements
     if (this.#closed) return n
     const { statement, verdict, record } = judged
-    const entry: StatementRecord = {
+    const entry: { readonly [key in keyof StatementRecord]: StatementRecord[key] | undefined } = {
       n,
       kind: statement.kind,
-      text: statement.text.slice(0, MAX_TEXT),
+      text: statement.text.length > MAX_TEXT ? statement.text.slice(0, MAX_TEXT) : statement.text,
       verdict,
       truncated: statement.text.length > MAX_TEXT,
       ...record,
@@ -84,7 +86,7 @@ export class Road {
         if (!this.#closed) refuse(verdict, n)
         return
       }
-      const sent = this.#go(failure, () => forward(n))
+      const sent = this.#go(failure, forward, n)
       if (!sent && failure === undefined) this.#note({ n, result: 'not-sent', ms: 0 })
     })
     return n
@@ -108,14 +110,14 @@ export class Road {
     }
   }
 
-  #go(failure: Refusal | undefined, forward: () => void): boolean {
+  #go(failure: Refusal | undefined, forward: (n: number) => void, n = 0): boolean {
     if (this.#closed) return false
     const why = failure ?? this.#parts.over()
     if (why !== undefined) {
       this.#cut(why)
       return false
     }
-    forward()
+    forward(n)
     return true
   }
 

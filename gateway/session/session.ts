@@ -15,6 +15,7 @@ export type { Library, RecordedEvent, SearchHit, SearchQuery, SessionFilter, Ses
 export { type OpenParts, type Opening, openSession, type Session, type SessionBook } from './open.ts'
 export type { Recorder, Recording } from './recorder.ts'
 export { type Judged, Road, type RoadParts } from './road.ts'
+export { SharedReads } from './shared-reads.ts'
 export type { ReverseSignIn, SignInQuestion, SignIns, WaitingPasskey, WaitingSignIn } from './sign-ins.ts'
 export type {
   BackAsk,

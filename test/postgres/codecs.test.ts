@@ -1,10 +1,17 @@
 /** PostgreSQL's messages, without a socket: cut at every byte, mutated, hostile. */
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { parse, serialize } from 'pg-protocol'
 import t from 'tap'
 import { MalformedMessage, Refusal } from '../../gateway/model/refusal.ts'
 import { BackendScanner } from '../../gateway/postgres/backend.ts'
-import { type FrontendMessage, FrontendSplitter, readParameters } from '../../gateway/postgres/frontend.ts'
+import {
+  bytesOf,
+  type FrontendMessage,
+  FrontendSplitter,
+  readParameters as readBind,
+} from '../../gateway/postgres/frontend.ts'
 import {
   backendKeyData,
   cstring,
@@ -20,6 +27,7 @@ import { Pipeline } from '../../gateway/postgres/pipeline.ts'
 import { ScramClient, ScramServer, scramVerifier } from '../../gateway/postgres/scram.ts'
 import { readStartupPacket, startupMessage, targetParameters } from '../../gateway/postgres/startup.ts'
 import { readTargetName } from '../../gateway/postgres/target-name.ts'
+import { SharedReads } from '../../gateway/session/session.ts'
 import type { OutcomeRecord } from '../../gateway/model/event.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { roleNamed, scope } from './door.ts'
@@ -58,6 +66,8 @@ const stream = Buffer.concat([
   message('X'),
 ])
 
+const readParameters = (bytes: Buffer, limit: number) => readBind({ memory: bytes, start: 0, end: bytes.length }, limit)
+
 const split = (chunks: readonly Buffer[]): FrontendMessage[] => {
   const splitter = new FrontendSplitter()
   return chunks.flatMap((chunk) => [...splitter.push(chunk)])
@@ -66,13 +76,16 @@ const split = (chunks: readonly Buffer[]): FrontendMessage[] => {
 t.test('a client stream gives the same messages wherever it is cut', async (t) => {
   const whole = split([stream])
   t.equal(whole.length, 13)
-  t.same(Buffer.concat(whole.map(({ bytes }) => bytes)), stream, 'each keeps its exact bytes')
+  t.same(Buffer.concat(whole.map(bytesOf)), stream, 'each keeps its exact bytes')
+  /** Wherever they lie. */
+  const plain = (messages: readonly FrontendMessage[]) =>
+    messages.map(({ memory, start, end, ...said }) => [said, memory.toString('latin1', start, end)])
   for (let at = 0; at <= stream.length; at++) {
     const cut = split([stream.subarray(0, at), stream.subarray(at)])
-    if (JSON.stringify(cut) !== JSON.stringify(whole)) t.fail(`cut at ${at}`)
+    if (JSON.stringify(plain(cut)) !== JSON.stringify(plain(whole))) t.fail(`cut at ${at}`)
   }
   const single = split([...stream].map((byte) => Buffer.from([byte])))
-  t.same(single, whole, 'byte by byte')
+  t.same(plain(single), plain(whole), 'byte by byte')
   t.same(readParameters(bind, 10), ['hi', null, '\u0000\ufffd'])
 })
 
@@ -174,7 +187,7 @@ t.test('five thousand broken client streams end in a protocol error or in nothin
       let total = 0
       for (let at = 0; at < bytes.length; ) {
         const size = 1 + roll(40)
-        for (const { bytes: part } of splitter.push(bytes.subarray(at, at + size))) total += part.length
+        for (const { start, end } of splitter.push(bytes.subarray(at, at + size))) total += end - start
         at += size
       }
       if (total + splitter.pending !== bytes.length) t.fail('bytes were lost')
@@ -203,18 +216,23 @@ const backend = Buffer.concat([
 function scan(chunks: readonly Buffer[], hold: boolean) {
   const seen: string[] = []
   const rows: Buffer[] = []
+  const counted = { rows: 0, bytes: 0 }
   const scanner = new BackendScanner({
     message: (type, body) => seen.push(String.fromCharCode(type) + body.toString('latin1')),
     held: (_type, bytes) => {
       seen.push(`held ${readReport(bytes.subarray(5)).get('C') ?? ''}`)
       return Buffer.from('[replaced]')
     },
-    rows: (bytes) => rows.push(bytes),
+    rows: (count, size, bytes) => {
+      counted.rows += count
+      counted.bytes += size
+      if (bytes !== undefined) rows.push(bytes)
+    },
   })
   scanner.watchRows = true
   scanner.holdErrors(hold)
   const out = chunks.flatMap((chunk) => [...scanner.push(chunk)])
-  return { out: Buffer.concat(out), seen, rows: Buffer.concat(rows), counted: scanner.takeRows(), left: scanner.left }
+  return { out: Buffer.concat(out), seen, rows: Buffer.concat(rows), counted, left: scanner.left }
 }
 
 t.test('a server stream goes on unchanged wherever it is cut, and its rows are counted', async (t) => {
@@ -310,6 +328,36 @@ t.test('a Sync that came during a COPY is not waited for', async (t) => {
   got('C', 'COPY 1\0')
   got('Z', 'I')
   t.ok(line.idle)
+})
+
+t.test('what a socket reads is ours to keep, in small pieces and large ones, with pauses in between', async (t) => {
+  const sent = Buffer.alloc(3_000_000, 'what was read must not change afterwards. ')
+  const server = createServer((socket) => {
+    for (let at = 0; at < 2000; at += 20) socket.write(sent.subarray(at, at + 20))
+    socket.end(sent.subarray(2000))
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const reads = new SharedReads()
+  const address = server.address()
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+  const got = await Promise.all(
+    [1, 2].map(async () => {
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      const pieces: Buffer[] = []
+      const take = (bytes: Buffer) => {
+        pieces.push(bytes)
+        socket.pause()
+        setImmediate(() => socket.resume())
+      }
+      socket.on('data', take)
+      t.ok(reads.take(socket, take), 'this Node can do that; else every read costs a third more')
+      await once(socket, 'end')
+      return Buffer.concat(pieces)
+    }),
+  )
+  for (const bytes of got) t.ok(bytes.equals(sent))
 })
 
 t.test('SCRAM: both sides agree with each other and with the vector of RFC 7677', async (t) => {

@@ -48,6 +48,8 @@ const MAX_ROUNDS = 8
 const MAX_PREPARED_BYTES = 4 * 1024 * 1024
 const MAX_SCHEMAS = 1000
 const MAX_COSTLY = 3
+const MAX_RECENT = 50
+const MAX_RECENT_TEXT = 4096
 
 type Outcome = { readonly reason: string | undefined; readonly found: Found }
 /** A prepared statement, and under which names it was judged. */
@@ -68,6 +70,8 @@ export class ReadOnlyJudge implements SqlJudge {
   #hasOwnPath = false
   /** Catalog, rules and path: what a verdict depends on beside the text. */
   #prefix = ''
+  /** Found under this prefix: most sessions say few things again and again. */
+  readonly #recent = new Map<string, Found>()
 
   constructor(parser: Parser, cache: VerdictCache, session: ReadOnlySession) {
     this.#parser = parser
@@ -110,14 +114,15 @@ export class ReadOnlyJudge implements SqlJudge {
   }
 
   /** Under masks ORDER BY 2 is not ORDER BY 1. */
-  #key(text: string): string {
-    return this.#prefix + (this.#scope.masks === undefined ? foldNumbers(text) : text)
+  #folded(text: string): string {
+    return this.#scope.masks === undefined ? foldNumbers(text) : text
   }
 
   #describe(): void {
     const { start, isDump } = this.#session
     const more = JSON.stringify([[...this.#schemas].toSorted(), start.isCatalogFirst, isDump])
     this.#prefix = `${this.#scope.catalog.version} ${this.#rulesKey} ${more} `
+    this.#recent.clear()
   }
 
   #judge(text: string, name: string | undefined): SqlJudgement | Promise<SqlJudgement> {
@@ -128,7 +133,7 @@ export class ReadOnlyJudge implements SqlJudge {
 
   #judgeNow(text: string, name: string | undefined): SqlJudgement | Promise<SqlJudgement> {
     this.#useCatalog()
-    const known = this.#cache.get(this.#key(text))
+    const known = this.#known(text)
     if (known !== undefined) return this.#conclude(text, name, known)
     if (KNOWN_TEXTS.has(text.trim())) return { verdict: ALLOW }
     if (this.#costly >= MAX_COSTLY && text.length > INLINE_CHARACTERS)
@@ -136,6 +141,19 @@ export class ReadOnlyJudge implements SqlJudge {
     const parsed = this.#parser.parse(text)
     if (parsed instanceof Promise) return parsed.then((p) => this.#decide(text, name, p))
     return this.#decide(text, name, parsed)
+  }
+
+  #known(text: string): Found | undefined {
+    const same = this.#recent.get(text)
+    if (same !== undefined) return same
+    const folded = this.#folded(text)
+    const recent = this.#recent.get(folded)
+    if (recent !== undefined) return recent
+    const found = this.#cache.get(this.#prefix + folded)
+    if (found === undefined || folded.length > MAX_RECENT_TEXT) return found
+    if (this.#recent.size >= MAX_RECENT) this.#recent.clear()
+    this.#recent.set(folded, found)
+    return found
   }
 
   #useCatalog(): void {
@@ -241,7 +259,7 @@ export class ReadOnlyJudge implements SqlJudge {
   #remember(text: string, name: string | undefined, parsed: Parsed, found: Found): SqlJudgement {
     // Texts that differ in numbers share a verdict, but not what a second person reads.
     const isOwn = found.judgement.held !== undefined || executed(parsed).length > 0
-    if (!isOwn) this.#cache.put(this.#key(text), found)
+    if (!isOwn) this.#cache.put(this.#prefix + this.#folded(text), found)
     return this.#conclude(text, name, found, parsed)
   }
 
