@@ -163,7 +163,8 @@ export class Statements {
         : []
     // Made by SQL: a PREPARE that was bound by message, or a cursor that is executed as a portal.
     const text =
-      prepared?.text ?? (portal === undefined ? `FETCH ALL FROM ${quoted(name)}` : `EXECUTE ${quoted(portal.statement)}`)
+      prepared?.text ??
+      (portal === undefined ? `FETCH ALL FROM ${quoted(name)}` : `EXECUTE ${quoted(portal.statement)}`)
     const ask: Asked = () => (prepared === undefined ? judge.query(text) : judge.execute(prepared.name, text))
     const judgement = answered(ask, text)
     const sql: Sql = values.length === 0 ? { text } : { text, parameters: values }
@@ -185,7 +186,14 @@ export class Statements {
     this.#recordParses(executed?.portal?.prepared)
     if (judgement.verdict.decision === 'hold' && held !== undefined && kind !== 'call') {
       const n = this.#record(sql, judgement, judgement.verdict, gates.gate())
-      return held.park({ n, kind, ...parkedOf(message, executed?.portal), ...sql, parameters: sql.parameters, judgement })
+      return held.park({
+        n,
+        kind,
+        ...parkedOf(message, executed?.portal),
+        ...sql,
+        parameters: sql.parameters,
+        judgement,
+      })
     }
     if (judgement.verdict.decision !== 'allow') return this.#refuse(kind, pillName(kind), sql, judgement)
     const isMasked = executed !== undefined && masking !== undefined

@@ -16,7 +16,9 @@ export type Judged = {
   readonly statement: Statement
   readonly verdict: Verdict
   readonly record?: {
-    readonly [key in 'fingerprint' | 'tables' | 'parameters' | 'headers' | 'approved']?: StatementRecord[key] | undefined
+    readonly [key in 'fingerprint' | 'tables' | 'parameters' | 'headers' | 'approved']?:
+      | StatementRecord[key]
+      | undefined
   }
 }
 
