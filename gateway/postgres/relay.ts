@@ -9,8 +9,9 @@ import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Session, SharedReads } from '../session/session.ts'
 import { BackendScanner } from './backend.ts'
 import { fatal } from './deny.ts'
-import { type FrontendMessage, FrontendSplitter } from './frontend.ts'
+import { FrontendSplitter } from './frontend.ts'
 import { Gates } from './gates.ts'
+import { Inbox } from './inbox.ts'
 import type { SqlJudge, TransactionStatus } from './judge.ts'
 import { HeldStatements } from './held.ts'
 import { type Masking, maskingOf } from './mask.ts'
@@ -41,7 +42,6 @@ export type RelayEnd = Omit<SessionEnd, 'endedAt'>
 /** Messages that wait for their turn, before the client is paused. */
 const MAX_WAITING_BYTES = 1024 * 1024
 const MAX_WAITING = 5_000
-const NOBODY: readonly FrontendMessage[] = []
 /** The last frame under way gets this long to be read by the client. */
 const FAREWELL_MS = 2_000
 /** A backend whose client has left may finish this long. */
@@ -60,10 +60,7 @@ export class Relay {
   readonly #settling: Settling
   readonly #tripwire: Tripwire
   readonly #masking: Masking | undefined
-  #inbox: readonly FrontendMessage[] = NOBODY
-  /** Where in it the next one stands. */
-  #next = 0
-  #inboxBytes = 0
+  readonly #inbox = new Inbox()
   #judging = false
   #holding = false
   #clientLeft = false
@@ -199,10 +196,7 @@ export class Relay {
   #fromClient(chunk: Buffer): void {
     if (this.#end !== undefined || this.#cutting !== undefined) return
     try {
-      const messages = this.#splitter.push(chunk)
-      this.#inbox = this.#waiting === 0 ? messages : [...this.#inbox.slice(this.#next), ...messages]
-      this.#next = 0
-      for (const { start, end } of messages) this.#inboxBytes += end - start
+      this.#inbox.add(this.#splitter.push(chunk))
     } catch (failure) {
       this.cut(failure)
       return
@@ -214,10 +208,8 @@ export class Relay {
   #pump(): void {
     while (!this.#judging && this.#cutting === undefined && this.#end === undefined) {
       if (this.#readOnly && this.#pipeline.groups > 0) break
-      const message = this.#inbox[this.#next]
+      const message = this.#inbox.take()
       if (message === undefined) break
-      this.#next += 1
-      this.#inboxBytes -= message.end - message.start
       if (message.type === 'terminate') this.#clientLeft = true
       try {
         const later = this.#statements.accept(message)
@@ -225,11 +217,6 @@ export class Relay {
       } catch (failure) {
         this.cut(failure)
       }
-    }
-    if (this.#waiting === 0) {
-      // What was read must not stay in memory for as long as the session idles.
-      this.#inbox = NOBODY
-      this.#next = 0
     }
     if (this.#isFull()) this.#parts.client.pause()
     else this.#resumeClient()
@@ -244,13 +231,9 @@ export class Relay {
     later.then(go, (failure: unknown) => this.cut(failure))
   }
 
-  get #waiting(): number {
-    return this.#inbox.length - this.#next
-  }
-
   #isFull(): boolean {
-    if (this.#waiting + this.#pipeline.length > MAX_WAITING) return true
-    return this.#inboxBytes + this.#gates.waitingBytes > MAX_WAITING_BYTES
+    if (this.#inbox.length + this.#pipeline.length > MAX_WAITING) return true
+    return this.#inbox.bytes + this.#gates.waitingBytes > MAX_WAITING_BYTES
   }
 
   #resumeClient(): void {
