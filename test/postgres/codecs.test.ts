@@ -73,13 +73,14 @@ const split = (chunks: readonly Buffer[]): FrontendMessage[] => {
   return chunks.flatMap((chunk) => [...splitter.push(chunk)])
 }
 
+/** Wherever they lie. */
+const plain = (messages: readonly FrontendMessage[]) =>
+  messages.map(({ memory, start, end, ...said }) => [said, memory.toString('latin1', start, end)])
+
 t.test('a client stream gives the same messages wherever it is cut', async (t) => {
   const whole = split([stream])
   t.equal(whole.length, 13)
   t.same(Buffer.concat(whole.map(bytesOf)), stream, 'each keeps its exact bytes')
-  /** Wherever they lie. */
-  const plain = (messages: readonly FrontendMessage[]) =>
-    messages.map(({ memory, start, end, ...said }) => [said, memory.toString('latin1', start, end)])
   for (let at = 0; at <= stream.length; at++) {
     const cut = split([stream.subarray(0, at), stream.subarray(at)])
     if (JSON.stringify(plain(cut)) !== JSON.stringify(plain(whole))) t.fail(`cut at ${at}`)
