@@ -3,7 +3,7 @@ import t from 'tap'
 import { RIGHT_CODE, startCannedPortal } from '../fixtures/canned-portal.ts'
 import { barriers, LIVE, SHELL, windows } from '../fixtures/windows.ts'
 
-t.setTimeout(55_000)
+t.setTimeout(110_000)
 const { open, portal, dist } = await windows(t)
 if (open === undefined)
   await t.test('deeds in a browser', { skip: 'no Chromium, and none can be installed' }, () => undefined)
