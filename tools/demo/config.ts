@@ -113,6 +113,22 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         ssh: { shell: 'full' },
         postgres: { mode: 'read-write', template: 'app_readwrite' },
       },
+      careful: {
+        description: 'Look; a change waits until somebody else has read it',
+        ...scope,
+        approval: { groups: ['leads'], people: 1 },
+        default: '30m',
+        max: '2h',
+        ssh: { shell: 'read-only' },
+        postgres: { mode: 'read-only', template: 'app_readonly', schemas: ['public'] },
+        hold: {
+          postgres: ['insert', 'update', 'delete'],
+          commands: ['systemctl restart', 'kill', 'touch'],
+          approvers: ['leads'],
+          rows: 100,
+          template: 'app_readwrite',
+        },
+      },
       logs: {
         description: "Read the application's logs on one node",
         ...scope,

@@ -115,4 +115,4 @@ function quotePart(part: Part, isPattern: boolean, status: number | undefined): 
 const strictly = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 
 /** A directory may begin with a dash, and `cd -- -` would go back. */
-const quotePath = (path: string): string => quoteText(path.startsWith('-') ? `./${path}` : path)
+export const quotePath = (path: string): string => quoteText(path.startsWith('-') ? `./${path}` : path)

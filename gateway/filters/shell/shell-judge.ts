@@ -3,6 +3,7 @@ import { READ_ONLY_DEFAULTS, type SshScope } from '../../model/role.ts'
 import type { Verdict } from '../../model/statement.ts'
 import { judgeExec } from './exec.ts'
 import { type FileContext, type FileOperation, judgeFile } from './files.ts'
+import { heldCommand, heldLine, heldText } from './held.ts'
 import { judgeCommandLine, wantsTerminal } from './judge.ts'
 import { quote, type QuoteContext, quoteText } from './quoting.ts'
 import { shellRules, Use } from './rules.ts'
@@ -14,19 +15,40 @@ export const shellRulesOf = (scope: SshScope): ReturnType<typeof shellRules> => 
   return shellRules({ commands, deny })
 }
 
-export function shellJudge(scope: SshScope) {
+/** @param commands what waits for a second person, by the words that it begins with. */
+export function shellJudge(scope: SshScope, commands: readonly (readonly string[])[] = []) {
   const { rules: shell } = shellRulesOf(scope)
   const { files } = scope.readOnly ?? READ_ONLY_DEFAULTS
+  const held = (line: string) => {
+    const argv = heldCommand(line, commands)
+    if (argv === undefined) return undefined
+    const text = (context: QuoteContext) => heldLine(argv, context)
+    return {
+      verdict: { decision: 'hold', reason: `${heldText(argv)} needs a second person.` } as const,
+      line: {
+        steps: [{ kind: 'pipeline', join: ';', text } as const],
+        text,
+        wantsTerminal: false,
+        usesAwk: false,
+      },
+      held: { argv, text: heldText(argv) },
+    }
+  }
   return {
+    heldCommands: commands.map((words) => words.join(' ')),
     programs: [...shell.commands.keys()].filter((name) => new Use(shell, name).isAllowed),
     line: (line: string, directory?: string) => {
       const { plan, verdict } = judgeCommandLine(line, shell, directory === undefined ? {} : { directory })
-      return { verdict, line: plan && judgedLine(plan) }
+      const waits = verdict.decision === 'deny' ? held(line) : undefined
+      return waits ?? { verdict, line: plan && judgedLine(plan) }
     },
     command: (command: string, context: FileContext = {}) => {
       const judged = judgeExec(command, { shell, files }, context)
-      if (judged.kind === 'shell')
-        return { kind: 'line' as const, verdict: judged.verdict, line: judged.plan && judgedLine(judged.plan) }
+      if (judged.kind === 'shell') {
+        const { plan, verdict } = judged
+        const waits = verdict.decision === 'deny' ? held(command) : undefined
+        return { kind: 'line' as const, ...(waits ?? { verdict, line: plan && judgedLine(plan) }) }
+      }
       if (judged.kind === 'sftp') return judged
       const { line, verdict } = judged
       const needsHome = context.home === undefined && verdict.decision === 'deny' && isAboutHome(verdict.reason)

@@ -43,12 +43,18 @@ export function heldStatement(
   return { kind, reason: treeReason(whole, { ...context, changes: CHANGES }) }
 }
 
+/** The scanner's own JSON breaks at other control characters. As long as the text, so that places stay what they are. */
+const scannable = (text: string): string =>
+  text
+    .replaceAll(/[\v\f]/g, ' ')
+    .replaceAll(/(?![\t\n\r])\p{Cc}/gu, (control) => 'x'.repeat(Buffer.byteLength(control)))
+
 /** Without comments, with one space between words: what a reader sees is what the server reads. */
 export function normalised(text: string): string {
   const bytes = Buffer.from(text)
   const words: string[] = []
   let end = -1
-  for (const token of scanSync(text).tokens) {
+  for (const token of scanSync(scannable(text)).tokens) {
     if (token.tokenName.endsWith('COMMENT')) continue
     const word = bytes.toString('utf8', token.start, token.end)
     // What stood together stays together: `a.b`, `count(*)`.

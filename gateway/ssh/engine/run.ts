@@ -39,7 +39,7 @@ export async function run(parts: RunParts, { channel: client, connection, sessio
       client,
       session,
       request,
-      judge: judge(role.ssh),
+      judge: judge(role.ssh, role.hold?.commands),
       account: accountOf(session.admission),
       upstream: () => pool.connect(connection, session),
       carry: (as) => carry(pool, { ...carried, ...as }),

@@ -35,6 +35,16 @@ export class TerminalFace implements Face {
     return this.show(Buffer.from(lines.join('\n')), 0)
   }
 
+  async interrupted(over: AbortSignal): Promise<void> {
+    for (;;) {
+      const bytes = await this.#channel.read(over)
+      if (bytes === undefined) return
+      if (!bytes.includes(INTERRUPT)) continue
+      await this.show(Buffer.from('^C\n'), 0)
+      return
+    }
+  }
+
   attend(running: Running): Promise<number> {
     return attended(this.#channel, running, async (over) => {
       const ahead: Buffer[] = []
@@ -78,6 +88,20 @@ export class PipeFace implements Face {
 
   tell(text: string): Promise<void> {
     return this.#channel.writeError(text)
+  }
+
+  interrupted(over: AbortSignal): Promise<void> {
+    const { closed } = this.#channel
+    return new Promise((resolve) => {
+      const stop = this.#channel.onSignal((name) => name === 'INT' && leave())
+      const leave = () => {
+        stop()
+        for (const signal of [closed, over]) signal.removeEventListener('abort', leave)
+        resolve()
+      }
+      for (const signal of [closed, over]) signal.addEventListener('abort', leave, { once: true })
+      if (closed.aborted || over.aborted) leave()
+    })
   }
 
   attend(running: Running): Promise<number> {

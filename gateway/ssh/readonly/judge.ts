@@ -39,7 +39,15 @@ export type JudgedLine = {
   readonly usesAwk: boolean
 }
 
-export type LineJudgement = { readonly verdict: Verdict; readonly line: JudgedLine | undefined }
+/** What waits for a second person: its words, and how they read. */
+export type HeldLine = { readonly argv: readonly string[]; readonly text: string }
+
+/** `held`: with the verdict `hold`. */
+export type LineJudgement = {
+  readonly verdict: Verdict
+  readonly line: JudgedLine | undefined
+  readonly held?: HeldLine
+}
 
 export type CommandJudgement =
   | ({ readonly kind: 'line' } & LineJudgement)
@@ -60,6 +68,8 @@ export type FileContext = { readonly home?: string }
 export type ShellJudge = {
   /** Names of the programs that the role has. */
   readonly programs: readonly string[]
+  /** How what waits for a second person begins. */
+  readonly heldCommands: readonly string[]
   line(line: string, directory?: string): LineJudgement
   command(command: string, context?: FileContext): CommandJudgement
   file(operation: FileRecord['operation'], path: string, context?: FileContext): Verdict
@@ -67,4 +77,4 @@ export type ShellJudge = {
   quote(text: string): string
 }
 
-export type JudgeOf = (scope: SshScope) => ShellJudge
+export type JudgeOf = (scope: SshScope, heldCommands?: readonly (readonly string[])[]) => ShellJudge

@@ -71,6 +71,9 @@ function helpText(judge: ShellJudge): string {
     `This shell only looks. Allowed: ${[...judge.programs].toSorted().join(' ')}`,
     'joined by | ; && ||, with quotes, * ? [ ] { , } in arguments, $HOME $USER $PWD $HOSTNAME $?, 2>&1 2>/dev/null >/dev/null.',
     'Options that would write or start something are refused. Programs read files and pipes, not what you type.',
+    ...(judge.heldCommands.length === 0
+      ? []
+      : [`Waits for a second person, and then runs once: ${judge.heldCommands.join(', ')}`]),
     'Tab completes, arrows recall, Ctrl-C stops, Ctrl-D or `exit` leaves.',
     '',
   ].join('\n')

@@ -9,7 +9,8 @@ import type { ClientChannel } from '../engine/session-channel.ts'
 import type { FileRule } from '../engine/sftp-lane.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { PipeFace, TerminalFace } from './faces.ts'
-import type { CommandJudgement, ShellJudge } from './judge.ts'
+import { letThrough } from './held.ts'
+import type { CommandJudgement, LineJudgement, ShellJudge } from './judge.ts'
 import { linesOf } from './lines.ts'
 import { atPrompt } from './prompt.ts'
 import { RecordedChannel } from './recorded-channel.ts'
@@ -75,6 +76,7 @@ async function runCommand(visit: Visit, command: string): Promise<Outcome> {
     await shell.settle()
     if (shell.home !== undefined) judged = judge.command(command, { home: shell.home })
   }
+  if (judged.kind === 'line' && judged.held !== undefined) return runHeld(visit, command, judged)
   const n = await stated(session, command, judged.verdict, (sentence) => face.tell(sentence))
   if (n === undefined || judged.kind === 'sftp') return finished(visit, REFUSED)
   if (judged.kind === 'copy') return carried(visit, n, judged.text, undefined)
@@ -86,6 +88,27 @@ async function runCommand(visit: Visit, command: string): Promise<Outcome> {
       return shell.status
     })
   return carried(visit, n, line.text(await shell.contextFor(line)), client.terminal)
+}
+
+/** One command that a second person lets through, or does not. */
+async function runHeld(visit: Visit, command: string, judged: LineJudgement): Promise<Outcome> {
+  const { client, face, judge, session, shell } = visit
+  const { held, line, verdict } = judged
+  if (held === undefined || line === undefined) return finished(visit, REFUSED)
+  if (client.terminal !== undefined)
+    return untilCut(visit, async () => {
+      await shell.run(command)
+      return shell.status
+    })
+  const again = () => {
+    const now = judge.command(command)
+    return now.kind === 'line' ? now.held : undefined
+  }
+  const through = await letThrough({ session, face, line: command, verdict, held, directory: undefined, again })
+  if (through === undefined) return finished(visit, REFUSED)
+  const outcome = await carried(visit, through.n, line.text({}), undefined)
+  await session.hold?.ran(through.permit, `exit ${outcome.exitCode ?? 'unknown'}`)
+  return outcome
 }
 
 /** Bytes both ways as they are, until the one program ends. */

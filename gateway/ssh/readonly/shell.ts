@@ -1,11 +1,12 @@
 /** The read-only shell without its face: takes lines, has them judged and recorded, runs what is allowed step by step, and knows where it stands. */
 import type { Verdict } from '../../model/statement.ts'
 import { ALLOW } from '../../model/statement.ts'
-import type { Session } from '../../session/session.ts'
+import type { Judged, Session } from '../../session/session.ts'
 import type { Stream } from '../engine/channel.ts'
 import type { Terminal } from '../engine/contract.ts'
 import type { Upstream } from '../engine/upstream.ts'
-import type { JudgedLine, LineContext, LineStep, ShellJudge } from './judge.ts'
+import type { HeldLine, JudgedLine, LineContext, LineStep, ShellJudge } from './judge.ts'
+import { letThrough } from './held.ts'
 import { Running } from './running.ts'
 import { targetLine } from './target-line.ts'
 
@@ -27,6 +28,8 @@ export type Face = {
   readonly terminal: Terminal | undefined
   /** Once for each program that runs; resolves when it is over. */
   attend(running: Running): Promise<number>
+  /** While nothing runs: resolves when the person wants no more of it, or has left. */
+  interrupted(over: AbortSignal): Promise<void>
 }
 
 const REFUSED = 1
@@ -56,9 +59,35 @@ export class Shell {
   async run(line: string): Promise<'exit' | undefined> {
     const { judge } = this.#parts
     const judged = judge.line(line, this.directory)
+    if (judged.held !== undefined && judged.line !== undefined)
+      return this.#held(line, { verdict: judged.verdict, line: judged.line, held: judged.held })
     const n = await this.#state(line, judged.verdict)
     if (n === undefined || judged.line === undefined) return undefined
     return this.perform(judged.line, n)
+  }
+
+  /** Waits for a second person, and runs it once they have let it through. */
+  async #held(
+    line: string,
+    judged: { readonly verdict: Verdict; readonly line: JudgedLine; readonly held: HeldLine },
+  ): Promise<undefined> {
+    const { face, judge, session } = this.#parts
+    const { directory } = this
+    const again = () => judge.line(line, directory).held
+    const through = await letThrough({
+      session,
+      face,
+      line,
+      verdict: judged.verdict,
+      held: judged.held,
+      directory,
+      again,
+    })
+    this.status = REFUSED
+    if (through === undefined) return undefined
+    await this.perform(judged.line, through.n)
+    await session.hold?.ran(through.permit, `exit ${this.status}`)
+    return undefined
   }
 
   /** Runs what was judged, and recorded as statement `n`. */
@@ -205,7 +234,8 @@ export function stated(
   session: Session,
   text: string,
   verdict: Verdict,
-  refuse: (sentence: string) => Promise<void>,
+  refuse: (sentence: string, n: number) => Promise<void>,
+  record: Judged['record'] = {},
 ): Promise<number | undefined> {
   const { ended } = session
   return new Promise((resolve, reject) => {
@@ -217,11 +247,11 @@ export function stated(
       done()
     }
     session.road.statement(
-      { statement: { kind: 'command', text }, verdict },
+      { statement: { kind: 'command', text }, verdict, record },
       (n) => settle(() => resolve(n)),
-      (refused) =>
+      (refused, n) =>
         settle(() => {
-          refuse(sentenceOf(refused)).then(() => resolve(undefined), reject)
+          refuse(sentenceOf(refused), n).then(() => resolve(undefined), reject)
         }),
     )
   })
