@@ -91,6 +91,38 @@ if (browser === undefined) {
     await his.context.close()
   })
 
+  await t.test('a statement that waits is read, and let through, on the page of requests', async (t) => {
+    const grant = await liveGrant(portal.desk.grants)
+    if (grant.state !== 'live') throw new Error('not live')
+    const { id: session } = sessionOf(alice, { grant: grant.id })
+    const asked = await portal.desk.grants.park(grant, {
+      kind: 'sql',
+      verb: 'UPDATE',
+      under: grant.id,
+      session,
+      text: "UPDATE orders SET status = 'paid' /* \u202esneaky \u001b[2J */ WHERE id = $1",
+      normalised: "UPDATE orders SET status = 'paid' WHERE id = $1",
+      tables: ['public.orders'],
+      parameters: ['4711'],
+      place: 'app',
+      plan: 'Update on public.orders\n  ->  Index Scan using orders_pkey on public.orders  (rows=1)',
+      estimatedRows: 1,
+      mostRows: 100,
+      digest: '5f1c'.repeat(16),
+    })
+    const { page, context } = await as(bob, '/requests')
+    const card = page.getByRole('article', { name: /alice asks to let UPDATE run once on prod-db/ })
+    await card.waitFor()
+    t.ok(await card.getByText('/* \ufffdsneaky \u241b[2J */').isVisible(), 'nothing in it hides or acts')
+    t.ok(await card.getByText('4711').isVisible())
+    t.ok(await card.getByText('Rolled back when it touches more than 100 rows.').isVisible())
+    await card.getByRole('button', { name: 'Let it run once' }).click()
+    await page.getByText(/^Request \d+ is decided: Approved/).waitFor()
+    t.match(await portal.desk.grants.grant(bob, asked.id), { state: 'approved' })
+    await portal.desk.grants.release(alice, grant.id)
+    await context.close()
+  })
+
   await t.test('an ssh sign-in is approved on its page, with the code of the terminal', async (t) => {
     portal.identity.questions.set('question1', { username: 'alice', code: 'BCDF-GHJK' })
     const { page, context } = await as(alice, '/approve/question1')

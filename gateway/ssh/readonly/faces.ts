@@ -3,8 +3,8 @@ import type { Stream } from '../engine/channel.ts'
 import type { Terminal } from '../engine/contract.ts'
 import { wrapped } from '../screen/text.ts'
 import type { RecordedChannel } from './recorded-channel.ts'
+import type { Face } from './face.ts'
 import type { Running } from './running.ts'
-import type { Face } from './shell.ts'
 
 const INTERRUPT = 3
 /** Typed ahead of a prompt: more than anybody types, less than somebody floods. */

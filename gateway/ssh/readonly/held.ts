@@ -3,8 +3,9 @@ import { hash } from 'node:crypto'
 import { Refusal } from '../../model/refusal.ts'
 import { ALLOW, type Verdict } from '../../model/statement.ts'
 import type { Permit, Session } from '../../session/session.ts'
+import type { Face } from './face.ts'
 import type { HeldLine } from './judge.ts'
-import { type Face, stated } from './shell.ts'
+import { stated } from './stated.ts'
 
 export type Let = { readonly n: number; readonly permit: Permit }
 

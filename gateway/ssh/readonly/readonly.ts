@@ -14,7 +14,8 @@ import type { CommandJudgement, LineJudgement, ShellJudge } from './judge.ts'
 import { linesOf } from './lines.ts'
 import { atPrompt } from './prompt.ts'
 import { RecordedChannel } from './recorded-channel.ts'
-import { Shell, stated } from './shell.ts'
+import { Shell } from './shell.ts'
+import { stated } from './stated.ts'
 import { targetLine } from './target-line.ts'
 
 export type ReadOnlyParts = {

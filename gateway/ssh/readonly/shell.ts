@@ -1,13 +1,15 @@
 /** The read-only shell without its face: takes lines, has them judged and recorded, runs what is allowed step by step, and knows where it stands. */
 import type { Verdict } from '../../model/statement.ts'
 import { ALLOW } from '../../model/statement.ts'
-import type { Judged, Session } from '../../session/session.ts'
+import type { Session } from '../../session/session.ts'
 import type { Stream } from '../engine/channel.ts'
 import type { Terminal } from '../engine/contract.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import type { HeldLine, JudgedLine, LineContext, LineStep, ShellJudge } from './judge.ts'
+import type { Face } from './face.ts'
 import { letThrough } from './held.ts'
 import { Running } from './running.ts'
+import { stated } from './stated.ts'
 import { targetLine } from './target-line.ts'
 
 export type ShellParts = {
@@ -16,20 +18,6 @@ export type ShellParts = {
   readonly upstream: () => Promise<Upstream>
   readonly environment: ReadonlyMap<string, string>
   readonly face: Face
-}
-
-/** Where words go, and who may type into what runs. */
-export type Face = {
-  /** `isRaw`: as a terminal wrote it. */
-  show(bytes: Buffer, stream: Stream, isRaw?: boolean): Promise<void>
-  /** A sentence of ours. */
-  tell(text: string): Promise<void>
-  /** What a program gets that is worth a terminal. */
-  readonly terminal: Terminal | undefined
-  /** Once for each program that runs; resolves when it is over. */
-  attend(running: Running): Promise<number>
-  /** While nothing runs: resolves when the person wants no more of it, or has left. */
-  interrupted(over: AbortSignal): Promise<void>
 }
 
 const REFUSED = 1
@@ -228,37 +216,3 @@ export class Shell {
 }
 
 const isPlace = (text: string): boolean => text.startsWith('/') && !text.includes('\ufffd')
-
-/** Judge → journal → grant. The number once it may run; undefined when it was refused, after `refuse` was heard. @throws the reason when the session ends instead. */
-export function stated(
-  session: Session,
-  text: string,
-  verdict: Verdict,
-  refuse: (sentence: string, n: number) => Promise<void>,
-  record: Judged['record'] = {},
-): Promise<number | undefined> {
-  const { ended } = session
-  return new Promise((resolve, reject) => {
-    const cut = () => reject(ended.reason)
-    if (ended.aborted) return cut()
-    ended.addEventListener('abort', cut, { once: true })
-    const settle = (done: () => void) => {
-      ended.removeEventListener('abort', cut)
-      done()
-    }
-    session.road.statement(
-      { statement: { kind: 'command', text }, verdict, record },
-      (n) => settle(() => resolve(n)),
-      (refused, n) =>
-        settle(() => {
-          refuse(sentenceOf(refused), n).then(() => resolve(undefined), reject)
-        }),
-    )
-  })
-}
-
-function sentenceOf(verdict: Verdict): string {
-  if (verdict.decision === 'allow') return ''
-  const next = verdict.decision === 'deny' && verdict.next !== undefined ? `\n${verdict.next}` : ''
-  return `${verdict.reason}${next}\n`
-}
