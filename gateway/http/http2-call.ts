@@ -26,10 +26,7 @@ export function http2Call(stream: ServerHttp2Stream, raw: readonly string[]): Ca
   return {
     head,
     address: stream.session?.socket.remoteAddress ?? '',
-    body: new Http2Body(
-      stream,
-      head.fields.some((text, i) => i % 2 === 0 && text === 'expect'),
-    ),
+    body: new Http2Body(stream, isWaiting(head.fields)),
     answer: new Http2Answer(stream),
   }
 }
@@ -75,6 +72,9 @@ export function readHead(raw: readonly string[], hasBody: boolean): Head | Malfo
 }
 
 const malformed = (message: string): MalformedMessage => new MalformedMessage(message)
+
+const isWaiting = (fields: readonly string[]): boolean =>
+  fields.some((name, i) => i % 2 === 0 && name === 'expect' && fields[i + 1]?.toLowerCase() === '100-continue')
 
 class Http2Body implements Body {
   readonly stream: ServerHttp2Stream

@@ -56,6 +56,10 @@ export function watchSession(
     clearTimeout(quiet)
     // Taken back by the browser, or provoked: what we begin for nothing.
     stream.once('aborted', tire)
+    // An answer that nobody takes would keep its connection for ever.
+    stream.setTimeout(how.idleMs, () => {
+      if (stream.writableEnded) stream.destroy()
+    })
     stream.once('close', () => {
       streams -= 1
       if (streams === 0 && !session.closed && !session.destroyed) quiet = setTimeout(leave, how.idleMs)

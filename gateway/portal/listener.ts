@@ -33,7 +33,7 @@ const HTTP1_LIMITS = {
 const TAKES_LONG = 'sallyport:takes-long'
 
 export type ListenerParts = {
-  readonly settings: Pick<PortalSettings, 'tls' | 'publicUrl'>
+  readonly settings: Pick<PortalSettings, 'tls' | 'publicUrl' | 'requestMs'>
   readonly portal: RequestListener
   readonly elsewhere: Elsewhere | undefined
   /** WebSockets for our own name. */
@@ -57,8 +57,10 @@ export function createListener({ settings, portal, elsewhere, upgrade }: Listene
     http1Options: HTTP1_LIMITS,
   })
   const request = (request: IncomingMessage, response: ServerResponse) => {
-    if (isOurs(request.headers.host)) inTime(request, response, portal)
-    else if (elsewhere !== undefined) elsewhere.request(request, response)
+    if (isOurs(request.headers.host)) {
+      inTime(request, settings.requestMs ?? REQUEST_MS)
+      portal(request, response)
+    } else if (elsewhere !== undefined) elsewhere.request(request, response)
     else misdirected(response, publicUrl)
   }
   server.on('request', request)
@@ -82,7 +84,7 @@ export function createListener({ settings, portal, elsewhere, upgrade }: Listene
         stream.close(constants.NGHTTP2_PROTOCOL_ERROR)
       else if (!isOurs(authority) && elsewhere !== undefined) elsewhere.stream(stream, fields)
       else {
-        if (expect !== undefined) stream.additionalHeaders({ ':status': 100 })
+        if (expect?.toLowerCase() === '100-continue') stream.additionalHeaders({ ':status': 100 })
         const asked = new Http2ServerRequest(stream, { ...headers, host: authority }, {}, fields)
         asked.on('error', () => undefined)
         server.emit('request', asked, new Http2ServerResponse(stream))
@@ -153,12 +155,18 @@ function hostOf(host: string | undefined): string {
 /** For a body that may take its time: whoever reads it has a timer of its own. */
 export const takesLong = (request: IncomingMessage): void => void request.emit(TAKES_LONG)
 
-function inTime(request: IncomingMessage, response: ServerResponse, portal: RequestListener): void {
-  const late = setTimeout(() => request.socket.destroy(), REQUEST_MS)
+/** Counts until the request is there; the answer may be an event stream. */
+function inTime(request: IncomingMessage | Http2ServerRequest, ms: number): void {
+  const isWhole = () =>
+    request instanceof Http2ServerRequest
+      ? request.stream.endAfterHeaders || request.stream.readableEnded
+      : request.complete
+  const late = setTimeout(() => {
+    if (!isWhole()) request.socket.destroy()
+  }, ms)
   request.once(TAKES_LONG, () => clearTimeout(late))
   request.once('end', () => clearTimeout(late))
   request.once('close', () => clearTimeout(late))
-  portal(request, response)
 }
 
 function misdirected(response: ServerResponse, publicUrl: URL): void {

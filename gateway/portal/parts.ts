@@ -120,6 +120,8 @@ export type PortalSettings = {
   readonly dist: string
   /** Between two comments that keep an event stream alive and check its session. Default 15 s. */
   readonly heartbeatMs?: number
+  /** How long a request to the portal may take to arrive whole. Default 30 s. */
+  readonly requestMs?: number
   /** Where providers send browsers and logout tokens. */
   readonly paths: { readonly callback: string; readonly backchannelLogout: string; readonly signedOut: string }
 }

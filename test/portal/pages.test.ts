@@ -1,6 +1,7 @@
 /** Pages and the listener: what browsers are told, which files they get, which host name is whose, and how it all ends. */
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { connect } from 'node:tls'
 import t from 'tap'
@@ -173,6 +174,44 @@ t.test('the listener gives each host name to its owner', async (t) => {
     /^HTTP\/1\.1 101 /,
   )
   t.same(heard, ['request grafana.gateway.example', 'upgrade grafana.gateway.example'])
+})
+
+t.test('a request that does not arrive is cut off, an event stream goes on, over either HTTP', async (t) => {
+  const portal = await testPortal(t, everybody, async (settings) => ({ settings: { ...settings, requestMs: 300 } }))
+  const cookie = `__Host-sallyport=${(await portal.as(alice)).cookie('gateway.example', '__Host-sallyport')?.value}`
+  const session = connectHttp2(`https://127.0.0.1:${portal.port}`, { ca: portal.ca, servername: 'gateway.example' })
+  t.teardown(() => session.destroy())
+  const authority = `gateway.example:${portal.port}`
+  const stream = session.request({ ':authority': authority, ':path': '/api/v1/changes', cookie })
+  let beats = 0
+  stream.on('data', () => (beats += 1))
+  const socket = connect({ host: '127.0.0.1', port: portal.port, servername: 'gateway.example', ca: portal.ca })
+  t.teardown(() => socket.destroy())
+  socket.write(`GET /api/v1/changes HTTP/1.1\r\nHost: ${authority}\r\nCookie: ${cookie}\r\n\r\n`)
+  let said = ''
+  socket.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  // Without a sign-in, and read before anything is answered.
+  const half = { path: '/backchannel-logout', type: 'application/x-www-form-urlencoded' }
+  const slow = session.request({
+    ':authority': authority,
+    ':path': half.path,
+    ':method': 'POST',
+    'content-type': half.type,
+  })
+  const { promise: cut, resolve } = Promise.withResolvers<unknown>()
+  slow.on('error', () => undefined)
+  slow.on('response', () => resolve('answered'))
+  slow.once('close', () => resolve('cut'))
+  slow.resume()
+  slow.write('logout_')
+  t.equal(await cut, 'cut')
+  const head = `POST ${half.path} HTTP/1.1\r\nHost: ${authority}\r\nContent-Type: ${half.type}\r\nContent-Length: 9\r\n\r\n`
+  t.equal(await raw(portal, `${head}l`), '')
+  // Well past the time of a request.
+  const [before, saidBefore] = [beats, said.length]
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  t.ok(beats > before + 2, 'over HTTP/2')
+  t.ok(said.length > saidBefore && !socket.closed, 'over HTTP/1.1')
 })
 
 t.test('a new certificate is taken without a restart, a wrong one is not taken', async (t) => {
