@@ -1,12 +1,14 @@
 /** Front door: an agent, enrolled once and then run. It dials out to the gateway and offers what its own settings name. */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ensureKey } from './key.ts'
 import { keepLines } from './lines.ts'
 import { startReaper } from './reaper.ts'
 import { address, type Offers, readOffers, readToken, type Settings } from './settings.ts'
 import { createShell } from './shell.ts'
 import { openLine } from './tunnel.ts'
+import { openDesk } from './workspace/desk.ts'
+import { openWorkspaces } from './workspace/workspace.ts'
 
 export type AgentParts = {
   /** Where its keys are; made at first use. */
@@ -56,7 +58,9 @@ export async function runAgent({ data, say }: AgentParts, settings: Settings, si
   const { agent, gateway, offers, userAuthority } = settings
   const key = ensureKey(join(data, 'agent_key'))
   const reaper = startReaper()
-  const shell = createShell({ keyDirectory: data, userAuthority, reaper })
+  const workspaces = await openWorkspaces({ hidden: [resolve(data)], reaper })
+  say(`${workspaces.words.slice(0, 1).toUpperCase()}${workspaces.words.slice(1)}.`)
+  const shell = createShell({ keyDirectory: data, userAuthority, reaper, desk: openDesk(workspaces) })
   if (process.getuid?.() !== 0)
     say('Not root: the shell here is for the account that runs this agent, and for no other.')
   await keepLines(
@@ -67,6 +71,7 @@ export async function runAgent({ data, say }: AgentParts, settings: Settings, si
           agent,
           key: key.secret,
           version: version(),
+          about: workspaces.words,
           offers,
           shell: (stream) => shell.serve(stream),
           say,

@@ -1,5 +1,6 @@
-/** Whether somebody who logs in holds a certificate of the one CA that this host trusts. Only what Sallyport itself issues is taken: Ed25519, one kind, no options. */
+/** Whether somebody who logs in holds a certificate of the one CA that this host trusts. Only what Sallyport itself issues is taken: Ed25519, one kind, at most one option, which is understood or refused. */
 import { createPublicKey, verify } from 'node:crypto'
+import { readWish, type WorkspaceWish } from './workspace/wish.ts'
 
 const TYPE = 'ssh-ed25519-cert-v01@openssh.com'
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
@@ -13,19 +14,44 @@ export type LoginRequest = {
   readonly signature: Buffer
 }
 
-/** @param authority the public key line of the CA. False for anything odd. */
-export function mayLogIn(authority: string, request: LoginRequest, now: number): boolean {
+/** What a certificate is good for. Its option is a critical one: whoever does not know it, an sshd or an older agent, lets nobody in. */
+export type Permit =
+  /** Programs; in a workspace when there is one. */
+  | { readonly kind: 'login'; readonly workspace: WorkspaceWish | undefined }
+  /** Questions of the gateway itself about workspaces that are over. No program. */
+  | { readonly kind: 'errand' }
+
+const WORKSPACE = 'workspace@sallyport'
+const ERRAND = 'errand@sallyport'
+
+/** @param authority the public key line of the CA. Undefined for anything odd. */
+export function permitOf(authority: string, request: LoginRequest, now: number): Permit | undefined {
   try {
     const trusted = Buffer.from(authority.split(' ')[1] ?? '', 'base64')
-    const key = keyOf(trusted, request, BigInt(Math.floor(now / 1000)))
-    return key !== undefined && holds(key, request.signed, request.signature)
+    const found = readCertificate(trusted, request, BigInt(Math.floor(now / 1000)))
+    return found !== undefined && holds(found.key, request.signed, request.signature) ? found.permit : undefined
   } catch {
-    return false
+    return undefined
   }
 }
 
+/** @throws {Error} */
+function readOption(critical: Buffer): Permit {
+  if (critical.length === 0) return { kind: 'login', workspace: undefined }
+  const fields = new Fields(critical)
+  const name = fields.string().toString()
+  const data = new Fields(fields.string())
+  const value = data.string().toString()
+  if (!fields.done || !data.done) throw new Error('more than one option')
+  if (name === WORKSPACE) return { kind: 'login', workspace: readWish(value) }
+  if (name === ERRAND && value === '') return { kind: 'errand' }
+  throw new Error('another option')
+}
+
+type Found = { readonly key: Buffer; readonly permit: Permit }
+
 /** PROTOCOL.certkeys: the raw key, when everything about the certificate is as it must be. */
-function keyOf(trusted: Buffer, { account, certificate }: LoginRequest, seconds: bigint): Buffer | undefined {
+function readCertificate(trusted: Buffer, { account, certificate }: LoginRequest, seconds: bigint): Found | undefined {
   const fields = new Fields(certificate)
   if (fields.string().toString() !== TYPE) return undefined
   fields.string()
@@ -36,7 +62,7 @@ function keyOf(trusted: Buffer, { account, certificate }: LoginRequest, seconds:
   const principals = new Fields(fields.string())
   const validAfter = fields.take(8).readBigUInt64BE()
   const validBefore = fields.take(8).readBigUInt64BE()
-  const critical = fields.string()
+  const permit = readOption(fields.string())
   fields.string()
   fields.string()
   const signer = fields.string()
@@ -50,9 +76,8 @@ function keyOf(trusted: Buffer, { account, certificate }: LoginRequest, seconds:
     names.includes(account) &&
     validAfter <= seconds &&
     seconds < validBefore &&
-    critical.length === 0 &&
     signer.equals(trusted)
-  return good && holds(rawKey(trusted), body, signature) ? key : undefined
+  return good && holds(rawKey(trusted), body, signature) ? { key, permit } : undefined
 }
 
 function rawKey(blob: Buffer): Buffer {

@@ -3,6 +3,7 @@ import { spawn as spawnProcess } from 'node:child_process'
 import { spawn as spawnTerminal } from '@lydell/node-pty'
 import type { Account } from './account.ts'
 import { reap, type Reaper } from './reaper.ts'
+import type { Workspace } from './workspace/workspace.ts'
 
 export type Window = { readonly columns: number; readonly rows: number }
 
@@ -16,6 +17,8 @@ export type Wish = {
     | { readonly kind: 'words'; readonly words: readonly string[]; readonly atHome?: boolean }
   readonly terminal: (Window & { readonly type: string }) | undefined
   readonly environment: ReadonlyMap<string, string>
+  /** Where it runs; left out, on the host as it is. */
+  readonly workspace?: Pick<Workspace, 'before'> | undefined
   /** Ends it when this process is killed; left out, nobody does. */
   readonly reaper?: Reaper | undefined
 }
@@ -43,10 +46,10 @@ export function startProgram(wish: Wish, listener: Listener): Program {
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const MARK = 'LC_SALLYPORT_SESSION'
+export const MARK = 'LC_SALLYPORT_SESSION'
 
 /** What sshd gives a login: nothing of this process's own environment. */
-function login({ account, environment, terminal, what }: Wish) {
+function login({ account, environment, terminal, what, workspace }: Wish) {
   const { become, home, name, shell } = account
   const mark = environment.get(MARK)
   const own = {
@@ -61,12 +64,13 @@ function login({ account, environment, terminal, what }: Wish) {
   const fixed = { PATH, HOME: '/', LANG: 'C.UTF-8', ...(mark === undefined ? {} : { [MARK]: mark }) }
   const words = what.kind === 'words' ? what.words : what.kind === 'line' ? [shell, '-c', what.line] : [shell, '-l']
   const isFixed = what.kind === 'words' && what.atHome !== true
-  const [program = '/bin/false', ...args] = [...become, ...words]
+  const [program = '/bin/false', ...args] = [...(workspace?.before(isFixed ? '/' : home) ?? become), ...words]
   return {
     program,
     args,
     env: isFixed ? fixed : own,
-    cwd: isFixed ? '/' : home,
+    // A workspace brings a program home by itself; outside nobody stands there.
+    cwd: isFixed || workspace !== undefined ? '/' : home,
     mark: mark === undefined ? undefined : `${MARK}=${mark}`,
   }
 }

@@ -20,6 +20,8 @@ export type LineParts = {
   /** OpenSSH's format. */
   readonly key: string
   readonly version: string
+  /** What it says of itself behind the version. */
+  readonly about?: string | undefined
   readonly offers: Offers
   /** Serves the agent's own shell on a stream. */
   readonly shell: (stream: Duplex) => void
@@ -38,6 +40,7 @@ export type LineParts = {
 const PORTS: Readonly<Record<Protocol, number>> = { ssh: 22, postgres: 5432, http: 80 }
 const KEEPALIVE_MS = 8_000
 const CONNECT_MS = 15_000
+const MOST_SAID = 200
 const BANNER = /sallyport worker (\d{1,3}) of (\d{1,3})/
 
 /** @throws {Error} with a sentence: not reached, not the pinned gateway, or not let in. */
@@ -88,7 +91,7 @@ export function openLine(parts: LineParts): Promise<Line> {
       host: gateway.host,
       port: gateway.port,
       username,
-      ident: `Sallyport_agent_${parts.version}`,
+      ident: identification(parts),
       hostVerifier: (shown: Buffer) => {
         const [, pinned = ''] = gateway.hostKey.split(' ')
         distrust = !shown.equals(Buffer.from(pinned, 'base64'))
@@ -118,6 +121,12 @@ function methodsOf({ enrol, key }: LineParts, username: string): AnyAuthMethod[]
       },
     },
   ]
+}
+
+/** RFC 4253 §4.2: at most 255 characters of ASCII in all; what follows the version is a comment. */
+function identification({ about, version }: LineParts): string {
+  const comment = about === undefined ? '' : ` ${about.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, MOST_SAID)}`
+  return `Sallyport_agent_${version}${comment}`
 }
 
 function carry(

@@ -17,6 +17,15 @@ const programs = z
 const paths = z.array(z.string().startsWith('/', 'an absolute path; ** is any depth'))
 const EVERY_FILE = { read: ['/**'], write: [], deny: [] }
 
+/** What a workspace may use. */
+const limits = z.strictObject({
+  memory_megabytes: z.int().min(16).max(1_048_576).default(1024),
+  tasks: z.int().min(4).max(65_536).default(256),
+  cpus: z.number().min(0.05).max(1024).default(2),
+  /** What is written in all, in memory: an overlay's changes and temporary files. */
+  changes_megabytes: z.int().min(1).max(65_536).default(64),
+})
+
 export const sshScope = z
   .strictObject({
     shell: z.enum(['full', 'read-only', 'none']).default('none'),
@@ -38,6 +47,13 @@ export const sshScope = z
       .optional(),
     /** What raises an alarm in a full shell: name → pattern, or more about it. */
     alerts: alertRules.optional(),
+    /** Where programs run on hosts with an agent. Left out: a read-only shell runs in a read-only one, other shells on the host as it is. */
+    workspace: z.enum(['read-only', 'overlay']).optional(),
+    /** Left out: none, but as the host's for a read-only shell. */
+    network: z.enum(['none', 'host']).optional(),
+    limits: limits.optional(),
+    /** Takes the kernel's refusal away from a read-only shell: the judge alone stands between a person and the host. */
+    dangerously_without_workspace: z.boolean().default(false),
     forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
   })
   .refine((s) => s.shell === 'read-only' || (s.commands?.list ?? s.deny ?? s.files) === undefined, {
@@ -47,10 +63,48 @@ export const sshScope = z
     path: ['alerts'],
     message: 'alerts watch a shell: full; lines of any other are judged before they run',
   })
-  .transform(({ commands, deny = [], files = EVERY_FILE, forward, shell, alerts }) => ({
+  .refine((s) => s.workspace !== 'overlay' || s.shell !== 'read-only', {
+    message: 'a read-only shell has nothing to write into an overlay; its workspace is read-only',
+  })
+  .refine((s) => s.workspace !== undefined || s.shell === 'read-only' || (s.network ?? s.limits) === undefined, {
+    message: 'network and limits belong to a workspace; name one: workspace: read-only or overlay',
+  })
+  .refine((s) => !s.dangerously_without_workspace || (s.shell === 'read-only' && s.workspace === undefined), {
+    message: 'dangerously_without_workspace is for shell: read-only, and contradicts a workspace',
+  })
+  .refine((s) => s.workspace === undefined || s.forward.length === 0, {
+    message: 'forwarding would lead past the workspace; leave one of both out',
+  })
+  .transform(({ commands, deny = [], files = EVERY_FILE, forward, shell, alerts, ...wish }) => ({
     shell,
     forward,
+    ...workspaceOf(shell, wish),
     commands: commands?.granted ?? [],
     ...(alerts === undefined ? {} : { alerts }),
     ...(shell === 'read-only' ? { readOnly: { commands: commands?.list, deny, files } } : {}),
   }))
+
+type Wish = {
+  readonly workspace?: 'read-only' | 'overlay' | undefined
+  readonly network?: 'none' | 'host' | undefined
+  readonly limits?: z.output<typeof limits> | undefined
+  readonly dangerously_without_workspace: boolean
+}
+
+function workspaceOf(shell: 'full' | 'read-only' | 'none', wish: Wish) {
+  const mode =
+    wish.workspace ?? (shell === 'read-only' && !wish.dangerously_without_workspace ? 'read-only' : undefined)
+  if (mode === undefined) return {}
+  const most = wish.limits ?? limits.parse({})
+  return {
+    workspace: {
+      mode,
+      network: wish.network ?? (shell === 'read-only' ? ('host' as const) : ('none' as const)),
+      isImplied: wish.workspace === undefined,
+      memoryMegabytes: most.memory_megabytes,
+      tasks: most.tasks,
+      cpus: most.cpus,
+      changesMegabytes: most.changes_megabytes,
+    },
+  }
+}

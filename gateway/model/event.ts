@@ -99,6 +99,10 @@ export type FileRecord = {
     | 'setstat'
     | 'link'
     | 'other'
+    /** What a workspace's layer held at the end. */
+    | 'added'
+    | 'changed'
+    | 'deleted'
   readonly path: string
   readonly to?: string
   readonly bytes?: number
@@ -106,6 +110,8 @@ export type FileRecord = {
   readonly sha256?: string
   readonly result: 'done' | 'denied' | 'failed'
   readonly detail?: string
+  /** Unified, of the text before and after. */
+  readonly diff?: string
 }
 
 /** What happens outside sessions: every step of a grant, sign-ins, admin deeds. Kept in the same tamper-evident log. */

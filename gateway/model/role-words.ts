@@ -26,7 +26,7 @@ const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): s
   `${count === 1 ? 'one person' : `${count} people`} of ${list(groups, 'or')}`
 
 const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
-  ssh: (role) => [...shell(role), ...alerts(role), ...held(role, 'commands'), ...files(role), ...forward(role)],
+  ssh: (role) => [...shell(role), ...workspace(role), ...alerts(role), ...held(role, 'commands'), ...files(role), ...forward(role)],
   postgres: (role) => {
     const { postgres } = role
     const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres
@@ -79,6 +79,22 @@ function shell({ ssh, account }: Role): readonly string[] {
     none: commands.length === 0 ? 'No shell and no commands.' : `No shell${as}, but these commands:`,
   }
   return [shells[ssh.shell], ...commands.map(({ name, template }: CommandGrant) => `${name}: ${template}`)]
+}
+
+function workspace({ ssh }: Role): readonly string[] {
+  const where = ssh.workspace
+  if (where === undefined)
+    return ssh.shell === 'read-only'
+      ? ['Without a workspace: only the judge of the gateway stands between people and the host.']
+      : []
+  const { changesMegabytes, cpus, isImplied, memoryMegabytes, mode, network, tasks } = where
+  const what =
+    mode === 'overlay'
+      ? 'In a workspace of its own: what is changed is recorded with its diff, and then thrown away'
+      : `${isImplied ? 'On hosts with an agent in' : 'In'} a workspace where the kernel refuses every write`
+  return [
+    `${what}; ${network === 'none' ? 'no network' : "the host's network"}; at most ${memoryMegabytes} MB of memory, ${tasks} tasks, ${cpus} processors and ${changesMegabytes} MB written.`,
+  ]
 }
 
 const alerts = ({ ssh }: Role): readonly string[] =>

@@ -56,11 +56,26 @@ export const READ_ONLY_DEFAULTS: ReadOnlyScope = {
   files: { read: ['/**'], write: [], deny: [] },
 }
 
+/** Where a role's programs run on a host with an agent: in namespaces of their own, where the kernel keeps the promise. */
+export type WorkspaceScope = {
+  /** `overlay`: writes land in a layer, whose changes are recorded at the end. */
+  readonly mode: 'read-only' | 'overlay'
+  readonly network: 'none' | 'host'
+  /** It came with a read-only shell and nobody asked for it: targets without an agent are opened without. */
+  readonly isImplied: boolean
+  readonly memoryMegabytes: number
+  readonly tasks: number
+  readonly cpus: number
+  readonly changesMegabytes: number
+}
+
 export type SshScope = {
   /** `full`: a recorded, unfiltered shell. `read-only`: the gateway's own reader and judge. `none`: no shell and no commands. */
   readonly shell: 'full' | 'read-only' | 'none'
   /** Undefined: the defaults of a read-only shell. Nothing for other shells. */
   readonly readOnly?: ReadOnlyScope | undefined
+  /** Undefined: on the host as it is. */
+  readonly workspace?: WorkspaceScope | undefined
   /** `host:port` patterns that -L may reach from the target; empty: no forwarding. */
   readonly forward: readonly string[]
   /** Commands that may be run whatever {@link shell} says. */

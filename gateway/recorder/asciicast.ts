@@ -72,8 +72,8 @@ function outcome({ result, ms, rows, error, tag }: OutcomeRecord): string {
   return `-- ${what.join(', ')}${error === undefined ? '' : `: ${error}`}`
 }
 
-function file({ operation, path, to, bytes, result }: FileRecord): string {
-  return `-- file ${operation} ${path}${to === undefined ? '' : ` to ${to}`}, ${result}${bytes === undefined ? '' : `, ${bytes} bytes`}`
+function file({ operation, path, to, bytes, result, diff }: FileRecord): string {
+  return `-- file ${operation} ${path}${to === undefined ? '' : ` to ${to}`}, ${result}${bytes === undefined ? '' : `, ${bytes} bytes`}${diff === undefined ? '' : `\n${diff.trimEnd()}`}`
 }
 
 const line = (value: unknown): string => `${JSON.stringify(value)}\n`

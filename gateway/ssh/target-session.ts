@@ -8,6 +8,7 @@ import type { Client, Outcome, SessionChannel, SessionRequest } from './engine/c
 import { judged, meantCommand } from './granted-command.ts'
 import type { SshParts } from './parts.ts'
 import type { Console } from './screen/console.ts'
+import { recordChanges } from './workspace-changes.ts'
 
 /** What a front says to its person beside the target's output. */
 export type Speaker = {
@@ -77,6 +78,7 @@ async function relay(parts: SshParts, visit: TargetVisit, admission: Admission, 
       granted === undefined
         ? await parts.engine.run({ connection, channel, session, request })
         : await runGranted(parts, visit, session, granted)
+    await recordChanges(parts.engine, session)
     return outcome
   } catch (failure) {
     outcome = { cause: 'failed', detail: denial(failure, () => undefined).sentence, exitCode: undefined }

@@ -54,6 +54,8 @@ export type AgentRow = {
     readonly worker: string
     readonly address: string
     readonly version: string
+    /** What it says about workspaces on its host. */
+    readonly workspaces: string
     readonly offers: readonly string[]
     readonly since: Moment
     readonly seenAt: Moment
@@ -78,6 +80,8 @@ export type Tunnels = {
   dial(agent: string, target: string, protocol: Protocol): Promise<Duplex>
   /** The host key of the agent's own shell, pinned when it was enrolled. */
   shellKey(agent: string): Promise<string | undefined>
+  /** What an agent with a line to this worker says about workspaces; undefined without a line. */
+  workspaces(agent: string): string | undefined
   close(): Promise<void>
 }
 
@@ -159,6 +163,10 @@ export function createTunnels(parts: TunnelsParts): Tunnels {
     known: (agent, fingerprint) => boundAgent({ state }, agent, fingerprint),
     revoke: (by, agent) => revokeAgent(enrolment, by, agent),
     shellKey: (agent) => shellKeyOf({ state }, agent),
+    workspaces: (agent) => {
+      const line = linesOf(agent).at(-1)?.line
+      return line && saidBy(line.version).workspaces
+    },
     join: (bound, line) => {
       const one: Live = { bound, line, offers: new Set(), since: clock.now() }
       live.add(one)
@@ -225,7 +233,7 @@ export function createTunnels(parts: TunnelsParts): Tunnels {
           .map(({ address, offers, seen_at, since, version, worker: at }) => ({
             worker: at,
             address,
-            version,
+            ...saidBy(version),
             offers: targetsOf(offers),
             since,
             seenAt: seen_at,
@@ -241,6 +249,14 @@ export function createTunnels(parts: TunnelsParts): Tunnels {
       await writing
     },
   }
+}
+
+/** RFC 4253 §4.2: behind the version, an agent says what its host can do. */
+function saidBy(identification: string): { readonly version: string; readonly workspaces: string } {
+  const cut = identification.indexOf(' ')
+  return cut < 0
+    ? { version: identification, workspaces: 'no workspaces: this agent is too old for them' }
+    : { version: identification.slice(0, cut), workspaces: identification.slice(cut + 1) }
 }
 
 /** An agent that does not answer must not keep a person waiting. */

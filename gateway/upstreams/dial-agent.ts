@@ -9,6 +9,7 @@ export type Agents = {
   /** @throws {Refusal} TARGET_UNREACHABLE */
   dial(agent: string, target: string, protocol: Protocol): Promise<Duplex>
   shellKey(agent: string): Promise<string | undefined>
+  workspaces(agent: string): string | undefined
 }
 
 /** As for a direct line: time to kill what runs there and to say goodbye. */

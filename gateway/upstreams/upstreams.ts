@@ -27,6 +27,8 @@ export type Upstreams = {
   reach(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex>
   /** The key of the shell inside the agent in front of a target, pinned at enrolment; undefined where there is none. */
   hostKey(target: Target): Promise<string | undefined>
+  /** What its agent says about workspaces on its host; undefined where no line says anything. */
+  workspaces(target: Target): string | undefined
   /** The bytes behind `env:NAME` or `file:/path` (mode 0600 or stricter). @throws {Fault} without the value in its text. */
   secret(ref: SecretRef): Promise<Buffer>
 }
@@ -46,6 +48,7 @@ export function createUpstreams(parts: UpstreamsParts): Upstreams {
         : reachAgent(parts.agents, agent, { target, protocol, signal })
     },
     hostKey: async ({ ssh }) => (ssh?.agent === undefined ? undefined : parts.agents?.shellKey(ssh.agent)),
+    workspaces: ({ ssh }) => (ssh?.agent === undefined ? undefined : parts.agents?.workspaces(ssh.agent)),
     secret: (ref) => resolveSecret(parts.environment, ref),
   }
 }

@@ -38,7 +38,7 @@ export const outcome = z.object({
 })
 
 export const fileOperation = z.object({
-  /** `read`, `write`, `list`, `stat`, `remove`, `rename`, `mkdir`, `rmdir`, `setstat`, `link` or `other`. */
+  /** `read`, `write`, `list`, `stat`, `remove`, `rename`, `mkdir`, `rmdir`, `setstat`, `link` or `other`; of a workspace's layer `added`, `changed`, `deleted`. */
   operation: z.string(),
   path: z.string(),
   to: z.string().optional(),
@@ -46,6 +46,8 @@ export const fileOperation = z.object({
   sha256: z.string().optional(),
   result: z.enum(['done', 'denied', 'failed']),
   detail: z.string().optional(),
+  /** Unified; of a workspace's changes. */
+  diff: z.string().optional(),
 })
 
 /**

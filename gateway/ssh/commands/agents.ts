@@ -27,6 +27,7 @@ export type AgentDesk = {
         readonly worker: string
         readonly address: string
         readonly version: string
+        readonly workspaces: string
         readonly offers: readonly string[]
         readonly since: Moment
         readonly seenAt: Moment
@@ -85,6 +86,9 @@ export const agents: Command = {
     await context.console.print(
       table(['AGENT', 'STATE', 'MAY SERVE', 'OFFERS', 'FROM', 'VERSION', 'SEEN'], rows, context.console.columns),
     )
+    for (const { lines, name } of known)
+      for (const words of new Set(lines.map((line) => line.workspaces)))
+        await context.console.print(`${name}: ${plain(words, 300)}\n`)
     return 0
   },
 }

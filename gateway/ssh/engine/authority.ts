@@ -76,11 +76,15 @@ export type Issue = {
   readonly seconds: number
   /** In order of their names. */
   readonly extensions: readonly string[]
+  /** Who does not know it lets nobody in (PROTOCOL.certkeys, critical options). */
+  readonly option?: CriticalOption | undefined
 }
+
+export type CriticalOption = { readonly name: string; readonly value: string }
 
 /** Signs an OpenSSH certificate (PROTOCOL.certkeys) for an Ed25519 key. */
 export function issueCertificate(authority: SigningKey, issue: Issue): Buffer {
-  const { kind, key, keyId, principals, extensions } = issue
+  const { kind, key, keyId, option, principals, extensions } = issue
   if (principals.length === 0) throw new Error('A certificate without principals would be good for everybody.')
   const now = BigInt(Math.floor(issue.now / 1000))
   const plain = new Reader(key)
@@ -95,7 +99,7 @@ export function issueCertificate(authority: SigningKey, issue: Issue): Buffer {
     string(Buffer.concat(principals.map(string))),
     uint64(now - BigInt(SKEW_SECONDS)),
     uint64(now + BigInt(issue.seconds)),
-    string(''),
+    string(option === undefined ? '' : Buffer.concat([string(option.name), string(string(option.value))])),
     string(Buffer.concat(extensions.flatMap((name) => [string(name), string('')]))),
     string(''),
     string(authority.blob),

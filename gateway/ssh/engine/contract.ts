@@ -202,6 +202,8 @@ export type Engine = {
   sit(leg: ClientLeg, start: Seated): Seat
   /** The same for -L. Judges `role.ssh.forward` itself and records the verdict. Refuses the request when it throws. @throws {Refusal} */
   forward(forward: Forward): Promise<Outcome>
+  /** What the session's overlay held when its programs were over, as its agent says it: unchecked JSON. @throws {Refusal} */
+  changes(session: Session): Promise<string>
   /** The login on the target that {@link run} will use. @throws {Refusal} NOT_ALLOWED when neither role nor endpoint names one. */
   account(admission: Admission): string
   /** Public key lines: what clients pin, what clients trust for `ssh -J` (`@cert-authority * …`), what targets trust for logins. */

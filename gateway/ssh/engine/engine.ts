@@ -2,12 +2,14 @@
 import type { Duplex } from 'node:stream'
 import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
-import type { SecretRef, Target } from '../../model/target.ts'
+import { Refusal } from '../../model/refusal.ts'
+import type { Protocol, SecretRef, Target } from '../../model/target.ts'
 import type { Admission } from '../../session/session.ts'
 import type { JudgeOf } from '../readonly/judge.ts'
 import { ensureKeys } from './authority.ts'
 import { runCommand } from './command.ts'
 import type { Engine } from './contract.ts'
+import { errand } from './errand.ts'
 import { forward } from './forward.ts'
 import { readKeyLine } from './keys.ts'
 import { accountOf, createPool } from './pool.ts'
@@ -43,6 +45,10 @@ export type EngineParts = {
     secret(ref: SecretRef): Promise<Buffer>
     /** The pinned key of an agent's own shell. */
     hostKey?(target: Target): Promise<string | undefined>
+    /** What an agent says about workspaces on its host. */
+    workspaces?(target: Target): string | undefined
+    /** For questions of the gateway itself, never for a person's session. */
+    reach?(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex>
   }
 }
 
@@ -72,6 +78,13 @@ export function createEngine(parts: EngineParts): Engine {
     command: (wish) => runCommand(pool, wish),
     sit,
     forward: (wish) => forward(pool, wish),
+    changes: (session) => {
+      const { hostKey, reach } = parts.upstreams
+      if (hostKey === undefined || reach === undefined)
+        throw new Refusal('TARGET_UNREACHABLE', 'There are no agents here.')
+      const asking = { ssh2, ident, authority: keys.userAuthority, now, upstreams: { hostKey, reach } }
+      return errand(asking, session.admission.target, `changes@sallyport ${session.id}`)
+    },
     account: accountOf,
     keys: {
       host: keys.host.line,

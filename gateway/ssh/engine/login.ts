@@ -3,7 +3,7 @@ import type { Ssh2 } from './ssh2.ts'
 import type { Transport } from './transport.ts'
 import { message, Reader, string } from './wire.ts'
 import { keyRequest } from './proof.ts'
-import { issueCertificate, newSigningKey, type SigningKey } from './authority.ts'
+import { type CriticalOption, issueCertificate, newSigningKey, type SigningKey } from './authority.ts'
 import { CERTIFICATE_SUFFIX } from './certificate.ts'
 
 /** One way to prove who logs in. */
@@ -16,8 +16,18 @@ export type Credential = {
 
 const CERTIFICATE_SECONDS = 300
 
+export type CertificateWish = {
+  readonly account: string
+  readonly keyId: string
+  readonly now: number
+  readonly option?: CriticalOption | undefined
+}
+
 /** A key that lives as long as this connection, and a certificate for it. `keyId` is what sshd writes into its log. */
-export function certificateCredential(authority: SigningKey, account: string, keyId: string, now: number): Credential {
+export function certificateCredential(
+  authority: SigningKey,
+  { account, keyId, now, option }: CertificateWish,
+): Credential {
   const key = newSigningKey()
   const blob = issueCertificate(authority, {
     kind: 'user',
@@ -27,6 +37,7 @@ export function certificateCredential(authority: SigningKey, account: string, ke
     now,
     seconds: CERTIFICATE_SECONDS,
     extensions: ['permit-port-forwarding', 'permit-pty'],
+    option,
   })
   return { algorithm: `ssh-ed25519${CERTIFICATE_SUFFIX}`, blob, sign: (data) => key.sign(data) }
 }

@@ -10,6 +10,7 @@ import { hostTrust } from './host-trust.ts'
 import { type Credential, certificateCredential, keyCredential } from './login.ts'
 import type { Ssh2 } from './ssh2.ts'
 import { connectUpstream, type Upstream } from './upstream.ts'
+import { workspaceOf } from './workspace.ts'
 
 /** A client that leaves because its session was cut must not take the last command to the target along. */
 const LINGER_MS = 400
@@ -23,6 +24,7 @@ export type PoolParts = {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
     secret(ref: SecretRef): Promise<Buffer>
     hostKey?(target: Target): Promise<string | undefined>
+    workspaces?(target: Target): string | undefined
   }
 }
 
@@ -53,7 +55,8 @@ export function createPool(parts: PoolParts): Pool {
     const endpoint = endpointOf(admission)
     const account = accountOf(admission)
     const trust = await trustOf(endpoint, admission.target)
-    const credential = await credentialFor(session, endpoint, account)
+    const workspace = workspaceOf(admission, parts.upstreams.workspaces?.(admission.target))
+    const credential = await credentialFor(session, endpoint, { account, workspace })
     const signal = AbortSignal.any([session.ended, connection.closed])
     const stream = await parts.upstreams.dial(admission, connection.closed)
     return connectUpstream({
@@ -62,6 +65,7 @@ export function createPool(parts: PoolParts): Pool {
       stream,
       signal,
       login: { account, credential, trust, target: admission.target.name },
+      hasWorkspace: workspace !== undefined,
     })
   }
 
@@ -79,11 +83,16 @@ export function createPool(parts: PoolParts): Pool {
     }
   }
 
-  async function credentialFor(session: Session, endpoint: SshEndpoint, account: string): Promise<Credential> {
+  async function credentialFor(
+    session: Session,
+    endpoint: SshEndpoint,
+    { account, workspace }: { readonly account: string; readonly workspace: string | undefined },
+  ): Promise<Credential> {
     const { grant, identity } = session.admission
-    if (endpoint.credential.kind === 'ca') {
+    if (endpoint.credential.kind === 'ca' || workspace !== undefined) {
       const keyId = `${identity.username} grant=${grant.id} session=${session.id}`
-      return certificateCredential(parts.authority, account, keyId, parts.now())
+      const option = workspace === undefined ? undefined : { name: 'workspace@sallyport', value: workspace }
+      return certificateCredential(parts.authority, { account, keyId, now: parts.now(), option })
     }
     const secret = await parts.upstreams.secret(endpoint.credential.privateKey)
     return keyCredential(parts.ssh2, secret)

@@ -13,7 +13,7 @@ const PATIENCE_MS = 2000
 
 /** Resolves when it has run, or {@link PATIENCE_MS} later. Never throws; the connection may be gone before it is done. */
 export async function sweep(upstream: Upstream, id: SessionId): Promise<void> {
-  if (!/^[0-9a-f-]{36}$/.test(id)) return
+  if (upstream.hasWorkspace || !/^[0-9a-f-]{36}$/.test(id)) return
   const mark = `${MARK}=${id}`
   const command = `for e in /proc/[0-9]*/environ; do grep -qs ${mark} "$e" && p=\${e#/proc/} && kill -9 "\${p%/environ}"; done 2>/dev/null`
   const quiet: ChannelEvents = {

@@ -23,6 +23,7 @@ export type UpstreamParts = {
     readonly target: string
   }
   readonly signal: AbortSignal
+  readonly hasWorkspace?: boolean
 }
 
 export type Upstream = {
@@ -30,6 +31,8 @@ export type Upstream = {
   open(type: 'session' | 'direct-tcpip', events: ChannelEvents, ...body: readonly Uint8Array[]): Promise<Channel>
   /** It is an agent of ours, which runs exact words without a shell. */
   readonly runsWords: boolean
+  /** What runs there ends with its workspace: nothing has to be swept. */
+  readonly hasWorkspace: boolean
   readonly channels: number
   readonly closed: AbortSignal
   close(): void
@@ -116,6 +119,7 @@ export function connectUpstream(parts: UpstreamParts): Promise<Upstream> {
         channels.open(type, events, ...body).catch((failure: unknown) => {
           throw unreachable(failure instanceof Error ? failure.message : 'it opened no channel.', failure)
         }),
+      hasWorkspace: parts.hasWorkspace === true,
       get runsWords() {
         return transport.remoteVersion.includes('-Sallyport_agent')
       },

@@ -174,7 +174,7 @@ function lineOf(event: RecordedEvent, wasTerminal: boolean): string | undefined 
     case 'd':
       return wasTerminal ? undefined : outcomeLine(text)
     case 'f':
-      return fileLine(text)
+      return fileLine(text, wasTerminal)
     case 'x':
       return wasTerminal ? undefined : `-- exit ${plain(text, 40)}`
     case 'i':
@@ -202,12 +202,14 @@ function outcomeLine(text: string): string | undefined {
   return `-- ${record.result}${error}${rows}, ${record.ms} ms`
 }
 
-function fileLine(text: string): string | undefined {
+function fileLine(text: string, wasTerminal: boolean): string | undefined {
   const record = parsed(text) as FileRecord | undefined
   if (record === undefined) return undefined
   const size = record.bytes === undefined ? '' : ` ${record.bytes} bytes`
   const hash = record.sha256 === undefined ? '' : ` sha256 ${plain(record.sha256, 64)}`
-  return `-- file ${record.operation} ${plain(record.path)}${record.to === undefined ? '' : ` to ${plain(record.to)}`} ${record.result}${size}${hash}`
+  const line = `-- file ${record.operation} ${plain(record.path)}${record.to === undefined ? '' : ` to ${plain(record.to)}`} ${record.result}${size}${hash}`
+  const diff = record.diff?.split('\n').map((text) => `   ${plain(text)}`) ?? []
+  return [line, ...diff].join(wasTerminal ? '\r\n' : '\n').trimEnd()
 }
 
 /** The recorder wrote it; what cannot be read is left out. */
