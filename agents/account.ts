@@ -30,11 +30,12 @@ export function accountNamed(name: string): Account | undefined {
   return another(name)
 }
 
+function ask(program: string, ...args: readonly string[]): string {
+  const { status, stdout } = spawnSync(program, args, { env: {}, encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : ''
+}
+
 function another(name: string): Account | undefined {
-  const ask = (program: string, ...args: readonly string[]): string => {
-    const { status, stdout } = spawnSync(program, args, { env: {}, encoding: 'utf8' })
-    return status === 0 ? stdout.trim() : ''
-  }
   const [found, , uid = '', gid = '', , home = '/', shell = ''] = ask('/usr/bin/getent', 'passwd', name).split(':')
   if (found !== name || !/^\d+$/.test(uid) || !/^\d+$/.test(gid)) return undefined
   const groups = ask('/usr/bin/id', '-G', '--', name).split(' ')

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { enrol, runAgent } from './agents.ts'
+import { closeInherited } from './inherited.ts'
 import { readOffers, readSettings, writeSettings } from './settings.ts'
 
 const USAGE = `usage: npm run agent -- --data DIRECTORY
@@ -31,6 +32,7 @@ async function main(): Promise<number> {
     process.stderr.write(USAGE)
     return values.help ? 0 : 2
   }
+  closeInherited()
   mkdirSync(data, { recursive: true, mode: 0o700 })
   const offers = values.offer === undefined ? undefined : readOffers(values.offer)
   if (token !== undefined) {

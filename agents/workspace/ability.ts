@@ -19,7 +19,6 @@ const SWITCHES: readonly (readonly [setting: string, off: string, where: string]
 export async function tryOut(attempt: (wish: WorkspaceWish) => Promise<void>): Promise<Ability> {
   const wish: Omit<WorkspaceWish, 'mode'> = {
     network: 'none',
-    processes: 'own',
     memoryMegabytes: 512,
     tasks: 64,
     cpus: 1,

@@ -127,7 +127,7 @@ const isWhiteout = (stat: Stats): boolean => stat.isCharacterDevice() && stat.rd
 /** Undefined: it cannot be read. */
 async function namesIn(directory: Buffer): Promise<readonly Buffer[] | undefined> {
   try {
-    return (await readdir(directory, { encoding: 'buffer' })).toSorted(Buffer.compare)
+    return (await readdir(directory, { encoding: 'buffer' })).toSorted((a, b) => a.compare(b))
   } catch {
     return undefined
   }

@@ -115,12 +115,12 @@ export class Holder {
   }
 
   async #answer(name: string): Promise<void> {
-    let isLate = false
+    const late = new AbortController()
     const timer = setTimeout(() => {
-      isLate = true
+      late.abort()
       this.#wake()
     }, STEP_MS)
-    while (!this.#said.includes('\n') && !this.#isGone && !isLate)
+    while (!this.#said.includes('\n') && !this.#isGone && !late.signal.aborted)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -129,7 +129,7 @@ export class Holder {
     const line = this.#said.slice(0, end)
     this.#said = this.#said.slice(end + 1)
     if (end >= 0 && line.startsWith('+')) return
-    const said = end >= 0 ? line.slice(1) : isLate ? 'it took too long' : this.#errors
+    const said = end >= 0 ? line.slice(1) : late.signal.aborted ? 'it took too long' : this.#errors
     throw new StepFailed(name, said.trim().replaceAll(/\s+/g, ' ').slice(0, 300) || 'it ended without a word')
   }
 

@@ -7,7 +7,7 @@ import type { WorkspaceWish } from './wish.ts'
 export type Step = { readonly name: string; readonly line: string }
 
 export type PlanParts = {
-  readonly wish: Pick<WorkspaceWish, 'mode' | 'network' | 'processes' | 'changesMegabytes'>
+  readonly wish: Pick<WorkspaceWish, 'mode' | 'network' | 'changesMegabytes'>
   /** Of the holder, before anything was done. */
   readonly mounts: readonly Mount[]
   /** Directories that nobody in a workspace is to see: this agent's own. */
@@ -79,22 +79,20 @@ export function planOf(parts: PlanParts): Plan {
     ],
     after: [
       ...visible
-        .filter(({ point, type }) => !isGone(point) && type !== 'autofs' && !isUnderOwnProc(point, wish))
+        .filter(({ point, type }) => !isGone(point) && type !== 'autofs' && !isBelow(point, '/proc'))
         .filter(({ point }) => !covered.includes(point))
         .map(({ options, point }) => step(`read-only ${point}`, readOnly(point, options))),
-      ...(wish.processes === 'own'
-        ? [
-            step(
-              'its own /proc',
-              mount(`-t proc -o nosuid,nodev,noexec ${SOURCE} /proc`),
-              readOnly('/proc', ['nosuid', 'nodev', 'noexec']),
-            ),
-          ]
-        : []),
+      step(
+        'its own /proc',
+        mount(`-t proc -o nosuid,nodev,noexec ${SOURCE} /proc`),
+        readOnly('/proc', ['nosuid', 'nodev', 'noexec']),
+      ),
       step('names of hosts', ...resolverLines(wish)),
       // What cannot be seen by name cannot be connected to.
       ...hidden.filter((place) => !isGone(place)).map((place) => step(`hiding ${place}`, cover('/tmp/none', place))),
-      ...masked.map((path) => step(`hiding the socket ${path}`, cover('/tmp/nothing', path))),
+      ...masked.map((path) =>
+        step(`hiding the socket ${path}`, `[ ! -S ${quoted(path)} ] || { ${cover('/tmp/nothing', path)}; }`),
+      ),
       step('its own /run', mount('--rbind /tmp/run /run')),
       ...(places.includes('/var/tmp') ? [step('its own /var/tmp', bind('/tmp/vartmp', '/var/tmp'))] : []),
       step('its own /tmp', bind('/tmp/tmp', STAGE)),
@@ -114,9 +112,6 @@ function readOnly(point: string, options: readonly string[]): string {
   const kept = options.filter((option) => /^(noexec|noatime|nodiratime|relatime|nosymfollow)$/.test(option))
   return mount(`-o remount,bind,ro,nosuid,nodev${kept.map((option) => `,${option}`).join('')} none ${quoted(point)}`)
 }
-
-const isUnderOwnProc = (point: string, { processes }: Pick<WorkspaceWish, 'processes'>): boolean =>
-  processes === 'own' && isBelow(point, '/proc')
 
 function deviceLines(): readonly string[] {
   return [

@@ -3,8 +3,6 @@
 export type WorkspaceWish = {
   readonly mode: 'read-only' | 'overlay'
   readonly network: 'none' | 'host'
-  /** Whose processes can be seen. They can be touched in no case. */
-  readonly processes: 'own' | 'host'
   readonly memoryMegabytes: number
   readonly tasks: number
   readonly cpus: number
@@ -26,10 +24,9 @@ const LIMITS: Readonly<Record<string, readonly [least: number, most: number]>> =
 export function readWish(text: string): WorkspaceWish {
   const said: unknown = JSON.parse(text)
   if (typeof said !== 'object' || said === null) throw new Error('not a workspace')
-  const { mode, network, processes, ...numbers } = said as Readonly<Record<string, unknown>>
+  const { mode, network, ...numbers } = said as Readonly<Record<string, unknown>>
   if (mode !== 'read-only' && mode !== 'overlay') throw new Error('not a workspace')
   if (network !== 'none' && network !== 'host') throw new Error('not a workspace')
-  if (processes !== 'own' && processes !== 'host') throw new Error('not a workspace')
   if (Object.keys(numbers).length !== Object.keys(LIMITS).length) throw new Error('not a workspace')
   const number = (name: string): number => {
     const value = numbers[name]
@@ -40,7 +37,6 @@ export function readWish(text: string): WorkspaceWish {
   return {
     mode,
     network,
-    processes,
     memoryMegabytes: number('memoryMegabytes'),
     tasks: number('tasks'),
     cpus: number('cpus'),

@@ -1,78 +1,58 @@
 /** Workspaces, by people who want out: real ssh, the gateway's engine, an agent's shell in a process of its own. What the kernel must refuse is tried, one by one. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from "tap"
-import type { WorkspaceScope } from '../../gateway/model/role.ts'
-import { type SshClient, sshClient } from '../fixtures/ssh-client.ts'
-import { startGateway, type TestGateway } from '../fixtures/ssh-engine.ts'
-import { missingClient, type Teardown } from '../fixtures/sshd.ts'
-import { startWorkspaceHost, type WorkspaceHost } from '../fixtures/workspace-host.ts'
-
-const ME = 'alice%prod-db@127.0.0.1'
-const PYTHON = ['/usr/bin/python3', '/usr/local/bin/python3'].find((path) => existsSync(path))
-
-const SCOPE: WorkspaceScope = {
-  mode: 'read-only',
-  network: 'none',
-  isImplied: false,
-  memoryMegabytes: 256,
-  tasks: 64,
-  cpus: 1,
-  changesMegabytes: 16,
-}
-
-type House = {
-  readonly host: WorkspaceHost
-  readonly gateway: TestGateway
-  readonly client: SshClient
-  run(line: string): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>
-}
-
-/** @param as who the agent is. */
-async function house(
-  t: Teardown,
-  account: string,
-  scope: Partial<WorkspaceScope>,
-  given: { readonly as?: Parameters<typeof startWorkspaceHost>[2]; readonly host?: WorkspaceHost; readonly shell?: 'read-only'; readonly keys?: string } = {},
-): Promise<House> {
-  let host: WorkspaceHost | undefined = given.host
-  const keys = given.keys ?? mkdtempSync('/tmp/sallyport-keys-')
-  const options = { ...(given.shell && { shell: given.shell }), account, keyDirectory: keys, workspace: { ...SCOPE, ...scope } }
-  const agent = { key: () => host?.hostKey ?? '', workspaces: undefined }
-  const first = await startGateway(t, () => undefined, options)
-  host ??= await startWorkspaceHost(t, first.engine.keys.userAuthority, given.as)
-  const gateway = await startGateway(t, () => undefined, { ...options, agent, targetPort: host.port })
-  const client = sshClient(t, gateway.port)
-  client.trust(...gateway.knownHosts)
-  gateway.allowed.add(client.fingerprint)
-  return {
-    host,
-    gateway,
-    client,
-    run: async (line) => {
-      const { code, stderr, stdout } = await client.ssh([ME, line])
-      return { code, out: stdout.toString(), err: stderr }
-    },
-  }
-}
+import t, { type Test } from 'tap'
+import { photograph } from '../fixtures/shell-workspace.ts'
+import { missingClient } from '../fixtures/sshd.ts'
+import { canBeReadByAll, type Outfit } from '../fixtures/workspace-host.ts'
+import { type House, house, leftovers, until } from '../fixtures/workspaces.ts'
 
 const isRoot = process.getuid?.() === 0
 const skip =
-  missingClient() ?? (process.platform === 'linux' && isRoot ? false : 'workspaces are tried out as root on Linux, for several accounts')
+  missingClient() ??
+  (process.platform === 'linux' && isRoot ? false : 'workspaces are tried as root on Linux, for several accounts')
 
-/** Lines of attempts: each must fail, and must leave the host as it was. `$D` is a directory of the host that everybody may write. */
+/** An ordinary account with a shell, for as long as the test runs. */
+function ordinary(t: Test): {
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+  readonly home: string
+} {
+  const name = `sallyport-t${process.pid % 100_000}`
+  const home = `/var/lib/${name}`
+  execFileSync('/usr/sbin/useradd', ['--create-home', '--home-dir', home, '--shell', '/bin/bash', name])
+  t.teardown(() => void spawnSync('/usr/sbin/userdel', ['--remove', '--force', name]))
+  const id = (option: string) => Number(execFileSync('id', [option, name]).toString())
+  return { name, uid: id('-u'), gid: id('-g'), home }
+}
+
+/** Each must fail, and must leave the host as it was. `$D` is a directory of the host that everybody may write. */
 const ATTEMPTS: readonly (readonly [what: string, line: string])[] = [
   ['a file', 'echo x >$D/made'],
   ['a change', 'echo x >>$D/file'],
-  ['a file that is open to all', 'chmod 777 $D/file'],
+  ['a mode', 'chmod 777 $D/file'],
   ['a hard link', 'ln $D/file $D/hard'],
+  ['a link out of /tmp', 'ln $D/file /tmp/hard'],
+  ['through a symbolic link in /tmp', 'ln -s $D /tmp/there; echo x >/tmp/there/made'],
   ['a name of /etc', 'echo x >/etc/sallyport-made'],
   ['through /proc/self/root', 'echo x >/proc/self/root$D/made'],
+  ['through /proc/self/cwd', 'cd $D; echo x >/proc/self/cwd/made'],
   ['through /proc/1/root', 'echo x >/proc/1/root$D/made'],
   ['through the directory of init', 'echo x >/proc/1/cwd$D/made'],
+  ['through a descriptor opened for reading', 'exec 3<$D/file; echo x >/proc/self/fd/3'],
   ['the pattern of cores', 'echo "|/bin/touch $D/made" >/proc/sys/kernel/core_pattern'],
   ['a setting of the kernel', 'echo 1 >/proc/sys/vm/drop_caches'],
   ['sysrq', 'echo h >/proc/sysrq-trigger'],
@@ -80,71 +60,322 @@ const ATTEMPTS: readonly (readonly [what: string, line: string])[] = [
   ['a remount of one mount', 'mount -o remount,bind,rw /'],
   ['a bind', 'mount --bind /tmp $D'],
   ['a file system', 'mount -t tmpfs none $D'],
-  ['an overlay', `mkdir /tmp/u /tmp/w; mount -t overlay none -o lowerdir=$D,upperdir=/tmp/u,workdir=/tmp/w $D`],
+  ['an overlay', 'mkdir /tmp/u /tmp/w; mount -t overlay none -o lowerdir=$D,upperdir=/tmp/u,workdir=/tmp/w $D'],
   ['taking the private /tmp away', 'umount /tmp'],
-  ['taking /proc away', 'umount /proc'],
+  ['taking /proc away', 'umount -l /proc'],
   ['a namespace of users', 'unshare --user --map-root-user true'],
   ['a namespace of mounts', 'unshare --mount true'],
   ['both', 'unshare --user --map-root-user --mount mount -o remount,bind,rw /'],
-  ['the namespaces of init', 'nsenter --target 1 --mount true'],
-  ['its users', 'nsenter --target 1 --user true'],
+  ['the mounts of init', 'nsenter --target 1 --mount true'],
+  ['the users of init', 'nsenter --target 1 --user true'],
   ['another root', 'chroot / true'],
-  ['a device', 'mknod /tmp/disk b 8 0'],
-  ['a device of memory', 'mknod /tmp/mem c 1 1'],
-  ['a cgroup', 'mkdir /sys/fs/cgroup/sallyport-made'],
-  ['a release agent', `mkdir /tmp/c; mount -t cgroup -o memory cgroup /tmp/c`],
-  ['a program of init', 'kill -9 1 && ! kill -0 1'],
-  ['the environment of init', 'cat /proc/1/environ | grep -q .'],
+  ['a disk', 'mknod /tmp/disk b 8 0'],
+  ['the memory of the machine', 'mknod /tmp/mem c 1 1'],
+  ['a new cgroup', 'mkdir /sys/fs/cgroup/sallyport-made'],
+  ['a release agent', 'mkdir /tmp/c; mount -t cgroup -o memory cgroup /tmp/c'],
+  ['the end of init', 'kill -9 1; ! [ -d /proc/1 ]'],
+  ['the environment of init', 'grep -q . /proc/1/environ'],
   ['the memory of init', 'head -c1 /proc/1/mem'],
+  ['tracing init', "perl -e 'exit(syscall(101, 16, 1, 0, 0) == 0 ? 0 : 1)'"],
+  // struct file_handle of 8 bytes, type 1, at the root.
+  [
+    'a file by its handle',
+    `perl -e '$h = pack("II", 8, 1) . "\\2\\0\\0\\0\\0\\0\\0\\0"; open(F, "<", "/"); exit(syscall(304, fileno(F), $h, 0) >= 0 ? 0 : 1)'`,
+  ],
+  ['a module', 'perl -e \'exit(syscall(313, 0, "", 0) == 0 ? 0 : 1)\''],
+  ['the clock', 'date -s @0'],
+  ['the name of the host', 'hostname sallyport-made'],
+  ['a setuid program that gives root', '[ "$(id -u)" != 0 ] && [ "$($D/setuid -u)" = 0 ]'],
+  ['su', '[ "$(id -u)" != 0 ] && su -c true </dev/null'],
+  ['keys of somebody else in /proc', 'grep -qs . /proc/[0-9]*/environ && ! grep -qs LC_SALLYPORT /proc/[0-9]*/environ'],
 ]
 
-async function escapes(t: Test, { host, run }: House, account: string): Promise<void> {
+async function escapes(t: Test, place: House, account: string): Promise<void> {
+  const { host } = place
   const directory = mkdtempSync('/var/lib/sallyport-escape-')
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  execFileSync('chmod', ['777', directory])
+  chmodSync(directory, 0o777)
   writeFileSync(join(directory, 'file'), 'as it was\n')
-  execFileSync('chmod', ['666', join(directory, 'file')])
+  chmodSync(join(directory, 'file'), 0o666)
+  copyFileSync('/usr/bin/id', join(directory, 'setuid'))
+  chmodSync(join(directory, 'setuid'), 0o4755)
   const before = photograph(directory)
-
-  for (const [what, line] of ATTEMPTS) {
-    // In one round: each attempt says by itself whether it succeeded.
-    void what
-    void line
-  }
-  const script = ATTEMPTS.map(([, line], n) => `if ( ${line} ) >/dev/null 2>&1; then echo "through ${n}"; fi`).join('\n')
-  const { out } = await run(`D=${directory}; ${script}\necho all tried`)
+  const script = ATTEMPTS.map(([, line], n) => `if ( ${line} ) >/dev/null 2>&1; then echo "through ${n}"; fi`).join(
+    '\n',
+  )
+  const { out } = await place.run(`D=${directory}; ${script}\necho all tried`)
   t.match(out, /all tried/)
   for (const [n, [what]] of ATTEMPTS.entries()) t.notMatch(out, new RegExp(`^through ${n}$`, 'm'), `refused: ${what}`)
   t.same(photograph(directory), before, 'the host is as it was')
   t.notOk(existsSync('/etc/sallyport-made'))
 
-  t.match(await run('id -un; cat /proc/self/status'), { out: new RegExp(`^${account}\\n[^]*CapEff:\\s0+\\n[^]*NoNewPrivs:\\s1`) })
-  t.match((await run('ls /dev')).out.trim().split('\n').toSorted().join(' '), /^fd full null ptmx pts random shm stderr stdin stdout tty urandom zero$/)
-  t.match(await run(`ls ${host.directory}; ls -la /run`), { out: /^total/ }, 'its own keys are not there, nor is /run')
-  t.match(await run('echo kept >/tmp/a && echo kept >/dev/shm/b && echo kept >/var/tmp/c && cat /tmp/a /dev/shm/b /var/tmp/c'), { out: 'kept\nkept\nkept\n' })
-  t.match(await run('cat /tmp/a /dev/shm/b'), { code: 1 }, 'the next session finds nothing of it')
-  for (const path of ['/dev/shm/b', '/var/tmp/c']) t.notOk(existsSync(path))
+  const state = await place.run('id -un; cat /proc/self/status; ls /proc/self/fd | wc -l; ls /dev | xargs')
+  t.match(state.out, new RegExp(`^${account}\\n[^]*CapEff:\\s0+\\n[^]*NoNewPrivs:\\s1`))
+  t.match(state.out, /^4\n/m, 'three descriptors, and the list itself')
+  t.match(state.out, /^fd full null ptmx pts random shm stderr stdin stdout tty urandom zero$/m)
+  t.match(await place.run(`ls ${host.directory}; ls /run`), { out: '' }, 'neither the keys of the agent nor /run')
+  const own = 'for d in /tmp /dev/shm /var/tmp; do'
+  t.match(await place.run(`${own} echo kept >$d/sallyport-kept && cat $d/sallyport-kept; done`), {
+    out: 'kept\nkept\nkept\n',
+  })
+  t.match(await place.run(`${own} ls $d; done`), { out: '' }, 'the next session finds nothing of it')
+  for (const path of ['/tmp', '/dev/shm', '/var/tmp']) t.notOk(existsSync(join(path, 'sallyport-kept')))
 }
 
-const photograph = (directory: string): readonly string[] =>
-  execFileSync('find', [directory, '-printf', '%p %m %s %l %T@ %n\n']).toString().split('\n').toSorted()
-
-const leftovers = (): readonly string[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const words = readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ')
-        return /314159|unshare --mount --pid/.test(words) ? [`${name} ${words}`] : []
-      } catch {
-        return []
-      }
-    })
-
-t.test('a read-only workspace', { skip }, async (t) => {
-  const { uid, gid, username } = userInfo()
-  void [uid, gid]
-  const root = await house(t, username, {})
+t.test('a read-only workspace', { skip, timeout: 240_000 }, async (t) => {
+  const account = ordinary(t)
+  const me = userInfo().username
+  const root = await house(t, me, {})
   t.match(root.host.words, /^workspaces: read-only, overlay/)
-  await t.test('root finds no way out', (t) => escapes(t, root, username))
+  await t.test('root finds no way out', (t) => escapes(t, root, me))
+  const plain = await house(t, account.name, {}, root)
+  await t.test('an ordinary account finds none', (t) => escapes(t, plain, account.name))
+
+  await t.test('sockets of the host are out of reach', async (t) => {
+    const directory = mkdtempSync('/var/lib/sallyport-sockets-')
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+    chmodSync(directory, 0o777)
+    let heard = 0
+    const listen = async (path: string) => {
+      const server = createServer((socket) => {
+        heard += 1
+        socket.on('error', () => undefined).end()
+      })
+      await new Promise<void>((resolve) => void server.listen(path, resolve))
+      if (!path.startsWith('\0')) chmodSync(path, 0o777)
+      t.teardown(() => server.close())
+    }
+    const abstract = `sallyport-${process.pid}`
+    const paths = [
+      join(directory, 'docker.sock'),
+      `/run/sallyport-${process.pid}.sock`,
+      `/tmp/sallyport-${process.pid}.sock`,
+    ]
+    for (const path of [...paths, `\0${abstract}`]) await listen(path)
+    const connect = (path: string) =>
+      `perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); exit(connect(S, pack_sockaddr_un($ARGV[0] =~ s/^@/\\0/r)) ? 0 : 1)' '${path}'`
+    t.equal(spawnSync('/bin/sh', ['-c', connect(paths[0] ?? '')]).status, 0, 'from the host it answers')
+    for (const path of [...paths, `/proc/self/root${paths[0]}`, `@${abstract}`])
+      t.match(await plain.run(`${connect(path)} && echo through`), { out: '' }, path)
+    const open = await house(t, account.name, { network: 'host' }, root)
+    for (const path of paths) t.match(await open.run(`${connect(path)} && echo through`), { out: '' }, path)
+    // As docs/workspaces.md says: this is what the host's network leaves.
+    t.match(await open.run(`${connect(`@${abstract}`)} && echo through`), { out: 'through\n' })
+    t.equal(heard, 2)
+  })
+
+  await t.test('the network is what the role says', async (t) => {
+    const open = await house(t, account.name, { network: 'host' }, root)
+    t.equal((await plain.run('ls /proc/self/ns/net -l')).out === (await open.run('ls /proc/self/ns/net -l')).out, false)
+    t.match((await plain.run('tail -n +3 /proc/net/dev')).out, /^ *lo:[^\n]*\n(?!.*eth)/)
+  })
+
+  await t.test('a fork bomb and a memory hog stay among themselves', async (t) => {
+    const child = plain.client.start([
+      'alice%prod-db@127.0.0.1',
+      'echo up; f() { f | f & }; f 2>/dev/null; sleep 314159',
+    ])
+    const gone = new Promise((resolve) => child.once('close', resolve))
+    await new Promise((resolve) => child.stdout?.once('data', resolve))
+    t.match(await root.run('echo others run'), { out: 'others run\n' })
+    child.kill('SIGKILL')
+    await gone
+    t.match(await plain.run('echo the next one runs'), { out: 'the next one runs\n', code: 0 })
+    t.not((await plain.run(`perl -e '$x = "x" x (700 * 1024 * 1024); print length $x'`)).code, 0)
+    t.match(await plain.run('head -c 30000000 /dev/zero >/tmp/big; ls -s --block-size=1M /tmp/big | cut -d" " -f1'), {
+      out: /^1[56]\n/,
+    })
+    await until('nothing is left', () => leftovers().length === 0)
+    t.same(leftovers(), [])
+  })
+
+  await t.test('a terminal, its keys, and files by sftp', async (t) => {
+    const { client } = plain
+    const shell = await client.ssh(['-tt', 'alice%prod-db@127.0.0.1'], {
+      input: 'echo sum $((20+22)); cd /; pwd; exit 5\n',
+    })
+    t.match({ code: shell.code, out: shell.stdout.toString() }, { code: 5, out: /sum 42/ })
+    const line = 'trap "echo caught; exit 9" INT; echo ready; sleep 5 & wait'
+    const child = client.start(['-tt', 'alice%prod-db@127.0.0.1', line])
+    let out = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk.toString()
+      if (out.includes('ready') && !out.includes('caught')) child.stdin?.write('\u0003')
+    })
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    t.match({ code, out }, { code: 9, out: /caught/ }, 'Ctrl-C reaches the program, and nobody else')
+    const files = await client.sftp(
+      ['alice%prod-db@127.0.0.1'],
+      `ls /etc/hostname\nput /etc/hostname ${account.home}/made\n`,
+    )
+    t.match(files.stdout.toString() + files.stderr, /\/etc\/hostname/)
+    t.notOk(existsSync(join(account.home, 'made')))
+  })
+
+  await t.test('whatever ends, nothing is left', async (t) => {
+    const sleepy = 'setsid sleep 314159 & env -i setsid sleep 314159 & echo up; sleep 314159'
+    const up = async (place: House) => {
+      const child = place.client.start(['alice%prod-db@127.0.0.1', sleepy])
+      const gone = new Promise((resolve) => child.once('close', resolve))
+      await new Promise((resolve) => child.stdout?.once('data', resolve))
+      t.not(leftovers().length, 0)
+      return { child, gone }
+    }
+    const first = await up(plain)
+    first.child.kill('SIGKILL')
+    await until('the client was killed', () => leftovers().length === 0)
+    const second = await up(plain)
+    plain.gateway.endGrant()
+    await second.gone
+    await until('the grant ended', () => leftovers().length === 0)
+    const lone = await house(t, account.name, { mode: 'overlay' })
+    const third = await up(lone)
+    lone.host.process.kill('SIGKILL')
+    await third.gone
+    await until('the agent was killed', () => leftovers().length === 0)
+    t.same(leftovers(), [])
+    t.notMatch(
+      readFileSync('/proc/self/mountinfo', 'utf8'),
+      / - (overlay|tmpfs|devpts|proc) sallyport /,
+      'no mount is left',
+    )
+    for (let n = 0; n < 6; n++) {
+      const place = await house(t, account.name, { mode: n % 2 === 0 ? 'overlay' : 'read-only' })
+      const child = place.client.start(['alice%prod-db@127.0.0.1', sleepy])
+      const gone = new Promise((resolve) => child.once('close', resolve))
+      await new Promise((wake) => setTimeout(wake, 40 + 90 * n))
+      place.host.process.kill('SIGKILL')
+      await gone
+    }
+    await until('killed at any point', () => leftovers().length === 0)
+    t.same(leftovers(), [])
+  })
+
+  await t.test(
+    'an agent that is not root keeps the same promise for its own account',
+    { skip: canBeReadByAll() ? false : 'this directory cannot be read by other accounts' },
+    async (t) => {
+      const own = await house(t, account.name, {}, { as: account } satisfies Outfit)
+      t.match(own.host.words, /^workspaces: read-only, overlay/)
+      await escapes(t, own, account.name)
+      t.match(await own.run('nsenter --user=/run/.users true'), { code: 1 })
+      const over = await house(t, account.name, { mode: 'overlay' }, own)
+      t.match(await over.run('echo new >made && cat made; echo x >/etc/sallyport-made'), { out: 'new\n', code: 2 })
+      t.notOk(existsSync(join(account.home, 'made')))
+    },
+  )
+})
+
+t.test('never without', { skip, timeout: 120_000 }, async (t) => {
+  const me = userInfo().username
+  await t.test('a host that cannot make one says why, and runs nothing', async (t) => {
+    const shut = [
+      'unshare',
+      '--user',
+      '--map-root-user',
+      '/bin/sh',
+      '-c',
+      'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"',
+      'sh',
+    ]
+    const place = await house(t, me, {}, { before: shut } satisfies Outfit)
+    t.match(place.host.words, /^no workspaces: a namespace of users .*No space left.*user\.max_user_namespaces=0/)
+    const ran = await place.run('echo ran')
+    t.match(ran, {
+      code: 126,
+      out: '',
+      err: /needs a read-only workspace, and this host cannot make one: a namespace of users/,
+    })
+    const known = await house(t, me, {}, { ...place, said: place.host.words })
+    t.match(
+      await known.run('echo ran'),
+      { code: 255, out: '', err: /Its agent says: no workspaces/ },
+      'the gateway knows',
+    )
+  })
+
+  await t.test('a target without an agent is refused, unless the workspace was only implied', async (t) => {
+    const place = await house(t, me, {}, { isAgent: false })
+    t.match(await place.run('echo ran'), { code: 255, out: '', err: /prod-db has no agent that could make one/ })
+    const implied = await house(t, me, { isImplied: true }, { ...place, isAgent: false })
+    t.match(await implied.run('echo ran'), { code: 0, out: 'ran\n' })
+  })
+
+  await t.test('a read-only shell runs in one: the judge is not the last to say no', async (t) => {
+    const place = await house(t, me, { network: 'host' }, { shell: 'read-only' })
+    t.match(await place.run('cat /proc/self/status'), { out: /NoNewPrivs:\s1/, code: 0 })
+    t.match(await place.run(`head -c 1 /proc/${process.pid}/environ`), { code: 1, out: '' }, 'nobody else is there')
+  })
+})
+
+t.test('an overlay', { skip, timeout: 120_000 }, async (t) => {
+  const directory = mkdtempSync('/var/lib/sallyport-overlay-')
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const put = (name: string, text: string) => writeFileSync(join(directory, name), text)
+  for (const name of ['changed', 'deleted', 'moved', 'touched', 'mode']) put(name, `the text of ${name}\n`)
+  execFileSync('mkdir', ['-p', join(directory, 'tree/below'), join(directory, 'again')])
+  put('tree/below/file', 'deep\n')
+  put('again/old', 'old\n')
+  const before = photograph(directory)
+  const { gateway, run } = await house(t, userInfo().username, { mode: 'overlay', network: 'host' })
+  const files = async (line: string) => {
+    const ran = await run(`cd ${directory}\n${line}`)
+    await until('it was recorded', () => gateway.recorder.sessions.at(-1)?.end !== undefined)
+    const found = gateway.recorder.json('f')
+    t.same(photograph(directory), before, 'the host is as it was')
+    return { ...ran, found, at: (name: string) => found.find(({ path }) => path === join(directory, name)) }
+  }
+
+  await t.test('what was added, changed and deleted is in the recording, with diffs', async (t) => {
+    const { at, err, found } = await files(
+      'echo more >>changed; rm deleted; mv moved gone; : >>touched; chmod 600 mode; echo new >"$(printf "odd\\nname\\033[31m")"; rm -r tree; rm -r again; mkdir again; echo n >again/new',
+    )
+    t.match(at('changed'), { operation: 'changed', diff: '@@ -1,1 +1,2 @@\n the text of changed\n+more\n', bytes: 25 })
+    t.match(at('deleted'), { operation: 'deleted', diff: /-the text of deleted/ })
+    t.match(at('moved'), { operation: 'deleted' })
+    t.match(at('gone'), { operation: 'added', diff: /\+the text of moved/ })
+    t.equal(at('touched'), undefined, 'what is the same is not named')
+    t.match(at('mode'), { operation: 'changed', detail: /0644 .* → file 0600/ })
+    t.match(at('odd\nname\u001b[31m'), { operation: 'added' })
+    t.match(at('tree/below/file'), { operation: 'deleted' })
+    t.match(at('tree'), { operation: 'deleted', detail: /directory/ })
+    t.match(at('again/old'), { operation: 'deleted' })
+    t.match(at('again/new'), { operation: 'added' })
+    t.equal(found.length, 11)
+    t.match(err, /In this workspace: .*recorded, and thrown away/)
+    t.notMatch(err, /\u001b/, 'names cannot act on the terminal')
+    t.match(gateway.recorder.bytes('m').toString(), 'Changed in the workspace, and thrown away: 11.')
+  })
+
+  await t.test('links and special files are named, and nothing is followed or opened', async (t) => {
+    writeFileSync(join(directory, '../sallyport-secret'), 'a secret\n')
+    t.teardown(() => rmSync(join(directory, '../sallyport-secret'), { force: true }))
+    const { at, found } = await files(
+      'ln -s ../sallyport-secret link; ln -s / root; mkfifo pipe; ln changed hard; rm -r tree; ln -s /etc tree; truncate -s 100G sparse; head -c 300 /dev/urandom >binary; perl -MIO::Socket::UNIX -e "IO::Socket::UNIX->new(Local=>q(sock),Listen=>1)"',
+    )
+    t.match(at('link'), { operation: 'added', to: '../sallyport-secret', detail: /link/ })
+    t.match(at('root'), { operation: 'added', to: '/' })
+    t.match(at('pipe'), { operation: 'added', detail: /other/ })
+    t.match(at('sock'), { operation: 'added', detail: /other/ })
+    t.match(at('hard'), { operation: 'added' })
+    t.match(at('tree'), { operation: 'changed', to: '/etc', detail: /directory .* → link/ })
+    t.match(at('sparse'), { bytes: 100 * 2 ** 30, sha256: undefined, diff: undefined })
+    t.match(at('binary'), { bytes: 300, sha256: /^[0-9a-f]{64}$/, diff: undefined })
+    t.notMatch(JSON.stringify(found), /a secret/)
+  })
+
+  await t.test('a session that is cut is reported all the same', async (t) => {
+    const place = await house(t, userInfo().username, { mode: 'overlay' })
+    const child = place.client.start([
+      'alice%prod-db@127.0.0.1',
+      `echo cut >${directory}/changed; echo up; sleep 314159`,
+    ])
+    const gone = new Promise((resolve) => child.once('close', resolve))
+    await new Promise((resolve) => child.stdout?.once('data', resolve))
+    place.gateway.endGrant()
+    await gone
+    await until('the changes came', () => place.gateway.recorder.json('f').length > 0)
+    t.match(place.gateway.recorder.json('f')[0], { operation: 'changed', diff: /\+cut/ })
+    t.same(photograph(directory), before)
+  })
 })

@@ -1,38 +1,73 @@
-/** Workspaces, with the real ssh through the gateway to the real agent: the kernel keeps the promise, or nothing runs. */
-import { existsSync } from 'node:fs'
+/** Workspaces as people meet them: the demo's host behind an agent, ssh through the whole gateway, and a replay that shows what was changed. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
-import { startDemo } from '../fixtures/demo.ts'
+import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
+const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void> => {
+  for (let i = 0; i < 300; i++) {
+    if (await isTrue()) return
+    await new Promise((wake) => setTimeout(wake, 100))
+  }
+  throw new Error(`never: ${what}`)
+}
 
-if (!existsSync('/usr/bin/ssh')) t.plan(0, 'no OpenSSH client here')
+if (!existsSync('/usr/bin/ssh') || process.platform !== 'linux') t.plan(0, 'no OpenSSH client here')
 else {
   const demo = await startDemo(t)
-  const alice = demo.person('alice')
-  const bob = demo.person('bob')
+  const [alice, bob, carol] = [demo.person('alice'), demo.person('bob'), demo.person('carol')] as const
   const { host } = demo.report.ssh
-  await bob.ssh(['@', 'whoami'])
-  await alice.ssh(['@', 'whoami'])
-  for (let i = 0; i < 200 && !/workspaces/.test(said(await bob.ssh(['@', 'agents']))); i++)
-    await new Promise((wake) => setTimeout(wake, 100))
-  console.error(said(await bob.ssh(['@', 'agents'])))
-  for (const role of ['observe', 'rehearse']) {
-    const r = await alice.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
-    console.error(r.code, r.stderr, said(r).slice(0, 200))
-  }
-  const run = async (role: string, line: string, more = {}) => alice.ssh([`alice%prod-app%${role}@${host}`, line], more)
-  let r = await run('observe', 'id; touch /etc/x; echo $?; pwd; echo err >&2; exit 7')
-  console.error(r.code, said(r), r.stderr)
-  r = await run('rehearse', 'id; echo hello >> /etc/hosts; rm -f /etc/hostname; exit 3')
-  console.error(r.code, said(r), r.stderr)
-  r = await alice.ssh(['-tt', `alice%prod-app%rehearse@${host}`], { input: 'stty size; tty; echo sum $((20+22)); touch /usr/newfile; exit 5\n' })
-  console.error(r.code, said(r), r.stderr)
-  const carol = demo.person('carol')
-  await carol.ssh(['@', 'whoami'])
-  await new Promise((wake) => setTimeout(wake, 1500))
-  const list = await carol.ssh(['@', 'sessions', '--json'])
-  for (const one of JSON.parse(said(list)).slice(0,3)) {
-    r = await carol.ssh(['@', 'replay', one.id])
-    console.error(r.code, said(r).slice(-1500), r.stderr)
+  const agents = async (): Promise<string> => said(await bob.ssh(['@', 'agents']))
+  const granted = (person: DemoPerson, role: string) =>
+    person.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
+  const inside = (role: string, line: string) => alice.ssh([`alice%prod-app%${role}@${host}`, line])
+  await until('the agent says what its host can do', async () => /workspaces/.test(await agents()))
+  const words = await agents()
+  t.match(words, /^prod-app: (no )?workspaces: /m)
+  if (!/^prod-app: workspaces: read-only, overlay/m.test(words)) t.comment(`not here: ${words}`)
+  else {
+    // Neither below /tmp, which a workspace has of its own, nor where somebody keeps something.
+    const directory = join(homedir(), `.sallyport-flow-${process.pid}`)
+    mkdirSync(directory)
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+    const file = join(directory, 'app.conf')
+    writeFileSync(file, 'level = info\n')
+
+    await t.test('a read-only workspace: any command, and no write', async (t) => {
+      t.match(said(await alice.ssh(['@', 'explain-role', 'observe'])), /workspace where the kernel refuses every write/)
+      await granted(alice, 'observe')
+      const run = await inside('observe', `cat ${file}; echo x >>${file}; echo left with $?; exit 7`)
+      t.match(
+        { code: run.code, out: said(run), err: run.stderr },
+        { code: 7, out: /level = info\nleft with 2/, err: /Read-only file system/ },
+      )
+    })
+
+    await t.test('an overlay: the host is as it was, and the auditor sees what would have changed', async (t) => {
+      await granted(alice, 'rehearse')
+      const run = await inside('rehearse', `sed -i s/info/debug/ ${file}; cat ${file}`)
+      t.match(
+        { out: said(run), err: run.stderr },
+        { out: 'level = debug\n', err: /In this workspace: changed .*app\.conf.*thrown away/ },
+      )
+      t.equal(readFileSync(file, 'utf8'), 'level = info\n')
+      let replay = ''
+      await until('the replay shows it', async () => {
+        const list = JSON.parse(said(await carol.ssh(['@', 'sessions', '--json']))) as { id: string; role: string }[]
+        const id = list.find(({ role }) => role === 'rehearse')?.id
+        if (id !== undefined) replay = said(await carol.ssh(['@', 'replay', id]))
+        return /file changed/.test(replay)
+      })
+      t.match(
+        replay,
+        /-- Changed in the workspace, and thrown away: 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
+      )
+    })
+
+    await t.test('a role with a workspace opens nothing where there is no agent', async (t) => {
+      t.not((await alice.ssh(['@', 'request', 'prod-db', '--role', 'observe', '--reason', 'flow test'])).code, 0)
+    })
   }
 }

@@ -2,7 +2,6 @@
 import type { Duplex } from 'node:stream'
 import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
-import { Refusal } from '../../model/refusal.ts'
 import type { Protocol, SecretRef, Target } from '../../model/target.ts'
 import type { Admission } from '../../session/session.ts'
 import type { JudgeOf } from '../readonly/judge.ts'
@@ -44,11 +43,11 @@ export type EngineParts = {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
     secret(ref: SecretRef): Promise<Buffer>
     /** The pinned key of an agent's own shell. */
-    hostKey?(target: Target): Promise<string | undefined>
+    hostKey(target: Target): Promise<string | undefined>
     /** What an agent says about workspaces on its host. */
-    workspaces?(target: Target): string | undefined
+    workspaces(target: Target): string | undefined
     /** For questions of the gateway itself, never for a person's session. */
-    reach?(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex>
+    reach(target: Target, protocol: Protocol, signal: AbortSignal): Promise<Duplex>
   }
 }
 
@@ -79,10 +78,7 @@ export function createEngine(parts: EngineParts): Engine {
     sit,
     forward: (wish) => forward(pool, wish),
     changes: (session) => {
-      const { hostKey, reach } = parts.upstreams
-      if (hostKey === undefined || reach === undefined)
-        throw new Refusal('TARGET_UNREACHABLE', 'There are no agents here.')
-      const asking = { ssh2, ident, authority: keys.userAuthority, now, upstreams: { hostKey, reach } }
+      const asking = { ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams }
       return errand(asking, session.admission.target, `changes@sallyport ${session.id}`)
     },
     account: accountOf,

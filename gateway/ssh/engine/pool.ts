@@ -23,8 +23,8 @@ export type PoolParts = {
   readonly upstreams: {
     dial(admission: Admission, signal?: AbortSignal): Promise<Duplex>
     secret(ref: SecretRef): Promise<Buffer>
-    hostKey?(target: Target): Promise<string | undefined>
-    workspaces?(target: Target): string | undefined
+    hostKey(target: Target): Promise<string | undefined>
+    workspaces(target: Target): string | undefined
   }
 }
 
@@ -55,7 +55,7 @@ export function createPool(parts: PoolParts): Pool {
     const endpoint = endpointOf(admission)
     const account = accountOf(admission)
     const trust = await trustOf(endpoint, admission.target)
-    const workspace = workspaceOf(admission, parts.upstreams.workspaces?.(admission.target))
+    const workspace = workspaceOf(admission, parts.upstreams.workspaces(admission.target))
     const credential = await credentialFor(session, endpoint, { account, workspace })
     const signal = AbortSignal.any([session.ended, connection.closed])
     const stream = await parts.upstreams.dial(admission, connection.closed)
@@ -72,7 +72,7 @@ export function createPool(parts: PoolParts): Pool {
   async function trustOf(endpoint: SshEndpoint, target: Target) {
     const { authorities, keys, knownHosts } = endpoint.trust
     const isPinned = authorities.length + keys.length + knownHosts.length > 0
-    const own = isPinned || endpoint.agent === undefined ? undefined : await parts.upstreams.hostKey?.(target)
+    const own = isPinned || endpoint.agent === undefined ? undefined : await parts.upstreams.hostKey(target)
     if (!isPinned && endpoint.agent !== undefined && own === undefined)
       throw new Refusal('TARGET_UNREACHABLE', `${target.name} cannot be reached: its agent is not enrolled.`)
     try {

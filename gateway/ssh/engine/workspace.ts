@@ -7,7 +7,7 @@ import type { Admission } from '../../session/session.ts'
  * @returns undefined where the role needs none. @throws {Refusal} NOT_ALLOWED, TARGET_UNREACHABLE
  */
 export function workspaceOf({ role, target }: Admission, said: string | undefined): string | undefined {
-  const { shell, workspace } = role.ssh
+  const { workspace } = role.ssh
   if (workspace === undefined) return undefined
   const { isImplied, ...wish } = workspace
   if (!isOwnShell(target.ssh)) {
@@ -26,8 +26,7 @@ export function workspaceOf({ role, target }: Admission, said: string | undefine
       `Role ${role.name} runs in ${wish.mode === 'overlay' ? 'an overlay' : 'a read-only'} workspace, and the host of ${target.name} cannot make one. Its agent says: ${said}.`,
       { next: 'Nothing is run there without it. docs/workspaces.md says what a host needs.' },
     )
-  // A read-only shell is there to look around: it sees the processes of the host.
-  return JSON.stringify({ ...wish, processes: shell === 'read-only' ? 'host' : 'own', keepMinutes: 0 })
+  return JSON.stringify({ ...wish, keepMinutes: 0 })
 }
 
 /** Behind an agent there can also be an sshd, which is pinned like any other. */
