@@ -26,7 +26,14 @@ const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): s
   `${count === 1 ? 'one person' : `${count} people`} of ${list(groups, 'or')}`
 
 const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
-  ssh: (role) => [...shell(role), ...workspace(role), ...alerts(role), ...held(role, 'commands'), ...files(role), ...forward(role)],
+  ssh: (role) => [
+    ...shell(role),
+    ...workspace(role),
+    ...alerts(role),
+    ...held(role, 'commands'),
+    ...files(role),
+    ...forward(role),
+  ],
   postgres: (role) => {
     const { postgres } = role
     const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres

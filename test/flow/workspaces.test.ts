@@ -13,6 +13,8 @@ const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void
   }
   throw new Error(`never: ${what}`)
 }
+const granted = (person: DemoPerson, role: string) =>
+  person.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
 
 if (!existsSync('/usr/bin/ssh') || process.platform !== 'linux') t.plan(0, 'no OpenSSH client here')
 else {
@@ -20,8 +22,6 @@ else {
   const [alice, bob, carol] = [demo.person('alice'), demo.person('bob'), demo.person('carol')] as const
   const { host } = demo.report.ssh
   const agents = async (): Promise<string> => said(await bob.ssh(['@', 'agents']))
-  const granted = (person: DemoPerson, role: string) =>
-    person.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
   const inside = (role: string, line: string) => alice.ssh([`alice%prod-app%${role}@${host}`, line])
   await until('the agent says what its host can do', async () => /workspaces/.test(await agents()))
   const words = await agents()

@@ -61,6 +61,8 @@ export const adminAgents = z.strictObject({
           worker: z.string(),
           address: z.string(),
           version: z.string(),
+          /** What it says its host can do. */
+          workspaces: z.string(),
           offers: z.array(z.string()),
           since: time,
           seenAt: time,

@@ -86,9 +86,11 @@ function One({ agent }: { readonly agent: Agent }): React.JSX.Element {
             words.agents.lines,
             lines.length === 0
               ? ''
-              : lines.map(({ worker, address, version, seenAt }) => (
+              : lines.map(({ worker, address, version, workspaces, seenAt }) => (
                   <div key={worker}>
                     {words.agents.line(worker, address, visible(version))}, <Ago at={seenAt} />
+                    <br />
+                    {visible(workspaces)}
                   </div>
                 )),
           ],

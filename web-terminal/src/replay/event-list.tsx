@@ -2,6 +2,7 @@
 import { Badge, Code, Text } from '@mantine/core'
 import { memo } from 'react'
 import { words } from '../strings/strings.ts'
+import { Diff } from './diff.tsx'
 import { spanClock } from '../time.tsx'
 import { type Entry, isRefused } from './story.ts'
 
@@ -72,7 +73,7 @@ function FileDeed(props: {
   readonly file: Extract<Entry, { readonly kind: 'file' }>['file']
   readonly isFull: boolean
 }): React.JSX.Element {
-  const { operation, path, to, bytes, result, detail, sha256 } = props.file
+  const { operation, path, to, bytes, result, detail, sha256, diff } = props.file
   return (
     <>
       <b>{fileWords(operation)}</b> <code>{path}</code>
@@ -81,8 +82,10 @@ function FileDeed(props: {
         text={[
           bytes === undefined ? '' : words.event.bytes(bytes),
           props.isFull && sha256 !== undefined ? `sha256 ${sha256}` : '',
+          result === 'done' ? (detail ?? '') : '',
         ]}
       />
+      {diff !== undefined && <Diff text={diff} />}
       {result !== 'done' && (
         <Refusal text={detail ?? ''} label={result === 'denied' ? words.event.deny : words.event.failed} />
       )}

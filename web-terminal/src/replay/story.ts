@@ -73,6 +73,7 @@ const readable = (file: FileOperation): FileOperation => ({
   ...file,
   path: visible(file.path),
   to: file.to === undefined ? undefined : visible(file.to),
+  diff: file.diff?.split('\n').map(visible).join('\n'),
 })
 
 /** The same for a text at about the same time. */

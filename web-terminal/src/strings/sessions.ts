@@ -125,6 +125,7 @@ export const sessions = {
     frames: (received: number, sent: number) => `${received} messages in, ${sent} out`,
     bytes: (count: number) => `${count.toLocaleString()} B`,
     sample: 'Sample of the result',
+    diff: 'Difference',
     tables: 'Tables',
     parameters: 'Parameters',
     file: {
@@ -136,6 +137,9 @@ export const sessions = {
       rename: 'Renamed',
       mkdir: 'Made folder',
       rmdir: 'Removed folder',
+      added: 'Added in the workspace',
+      changed: 'Changed in the workspace',
+      deleted: 'Deleted in the workspace',
       setstat: 'Changed attributes of',
       link: 'Linked',
       other: 'Touched',
