@@ -25,6 +25,7 @@ export type AgentDesk = {
         readonly worker: string
         readonly address: string
         readonly version: string
+        readonly workspaces: string
         readonly offers: readonly string[]
         readonly since: Moment
         readonly seenAt: Moment
