@@ -1,5 +1,5 @@
 /** What a workspace changed in one file: folded away, line by line, with every character visible. */
-import { words } from '../strings.ts'
+import { words } from '../strings/strings.ts'
 
 export function Diff({ text }: { readonly text: string }): React.JSX.Element {
   return (
