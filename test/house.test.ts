@@ -59,6 +59,7 @@ const keys: Record<string, readonly string[]> = {
   '@clickhouse/client': ['gateway/recorder'],
   'ffi-rs': ['gateway/recorder'],
   '@lydell/node-pty': ['agents'],
+  diff: ['agents'],
 }
 const MAX_LINES = 400
 
