@@ -32,6 +32,7 @@ const shots: Readonly<Record<string, Shot>> = {
   watch: { path: LIVE, words: 'End this session' },
   sql: { path: QUERIES, words: 'DELETE changes data' },
   http: { path: REQUESTS, words: 'GET /api/orders' },
+  audit: { path: '/audit', words: 'session.refused' },
   'sign-in': { path: '/approve/ssh', words: 'Code from your terminal' },
   me: { path: '/me', words: 'Keys that stand for you' },
   'admin-health': { path: '/admin', words: 'ClickHouse' },

@@ -11,6 +11,7 @@ import { Fault } from '../model/refusal.ts'
 import { accessRoutes } from './access-routes.ts'
 import { adminRoutes } from './admin-routes.ts'
 import { applicationPages } from './application-pages.ts'
+import { auditRoutes } from './audit-routes.ts'
 import { Assets } from './assets.ts'
 import { denial } from './deny.ts'
 import { downloadRoutes } from './download-routes.ts'
@@ -118,6 +119,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       recordingRoutes(api, { library, streams, openings })
       downloadRoutes(api, { desk, library, role, clock, log, openings })
       passkeyRoutes(api, { passkeys: parts.passkeys, clock })
+      auditRoutes(api, { library })
       if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })
       signInRoutes(api, { identity, clock })
       const { terminals } = parts

@@ -6,9 +6,10 @@
  * - `desk`: signed in; the access desk judges the object.
  * - `question`: signed in; identity judges whether the waiting sign-in is this person's.
  * - `session`: signed in, and `maySeeSession` for the session named by `:id`; anything else is "not found".
+ * - `oversight`: signed in, and an auditor or an administrator.
  * - `admin`: signed in and an administrator.
  */
-export type Policy = 'public' | 'person' | 'desk' | 'question' | 'session' | 'admin'
+export type Policy = 'public' | 'person' | 'desk' | 'question' | 'session' | 'oversight' | 'admin'
 
 const routes = {
   'GET /api/v1/openapi.json': 'public',
@@ -58,6 +59,8 @@ const routes = {
   'POST /api/v1/sign-ins/:id/passkey': 'question',
   'POST /api/v1/sign-ins/:id/deny': 'question',
   'POST /api/v1/sign-ins/:id/reveal': 'question',
+
+  'GET /api/v1/audit': 'oversight',
 
   'GET /api/v1/admin/targets': 'admin',
   'GET /api/v1/admin/roles': 'admin',

@@ -191,6 +191,7 @@ export const auditView = (event: AuditEvent): AuditEventView => ({
   at: iso(event.at),
   kind: event.kind,
   actor: event.actor,
+  grant: event.grant ?? null,
   session: event.session ?? null,
   target: event.target,
   text: event.text,

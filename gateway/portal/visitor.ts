@@ -52,6 +52,8 @@ export function createGuard(parts: GuardParts): (request: FastifyRequest) => Pro
     if (!isSafe(request.method)) unforged(request, visitor, parts.publicUrl)
     if (policy === 'admin' && !visitor.isAdmin)
       throw new Refusal('NOT_ALLOWED', 'Only administrators may do this.', { next: 'Ask an administrator.' })
+    if (policy === 'oversight' && !visitor.isAdmin && !visitor.isAuditor)
+      throw new Refusal('NOT_ALLOWED', 'Only auditors and administrators may see this.', { next: 'Ask an auditor.' })
     request.visitor = visitor
     if (policy === 'session') request.shown = await seen(parts, request, visitor)
   }

@@ -102,14 +102,14 @@ class AuditLibrary implements ReadingRoom {
     yield* har(session, this.events(id, signal === undefined ? {} : { signal }))
   }
 
-  async audit(filter: {
-    readonly grant?: string
-    readonly since?: Moment
-    readonly limit?: number
-  }): Promise<readonly AuditEvent[]> {
+  async audit(filter: Parameters<Library['audit']>[0]): Promise<readonly AuditEvent[]> {
     const { where, parameters } = conditions([
       ['kind NOT LIKE {notes:String}', 'notes', 'recording.%'],
       ['grant_id = {grant:String}', 'grant', filter.grant],
+      ['startsWith(kind, {about:String})', 'about', filter.about === undefined ? undefined : `${filter.about}.`],
+      ['actor = {actor:String}', 'actor', filter.actor],
+      ['target = {target:String}', 'target', filter.target],
+      ['ts < fromUnixTimestamp64Milli({until:Int64})', 'until', filter.until],
       ['ts >= fromUnixTimestamp64Milli({since:Int64})', 'since', filter.since],
     ])
     const rows = await this.#rows<[string]>(

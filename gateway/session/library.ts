@@ -81,9 +81,15 @@ export type Library = {
     readonly by: string
     readonly at: Moment
   }): AsyncIterable<string>
+  /** Newest first. `about`: the first word of the kinds, like `grant`. */
   audit(filter: {
     readonly grant?: string
+    readonly about?: string
+    readonly actor?: string
+    readonly target?: string
     readonly since?: Moment
+    /** Before this moment. */
+    readonly until?: Moment
     readonly limit?: number
   }): Promise<readonly AuditEvent[]>
 }

@@ -5,6 +5,7 @@ import { after } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import type { PortalParts } from '../../gateway/portal/portal.ts'
 import * as adminWords from '../../gateway/portal/schema/admin.ts'
+import * as storyWords from '../../gateway/portal/schema/story.ts'
 import { people, policy } from '../fixtures/grants.ts'
 import { FINGERPRINT, testPortal } from '../fixtures/portal.ts'
 
@@ -138,4 +139,18 @@ t.test('people are seen with what lets them in and with their lock; every deed n
     workers: null,
     providers: [{ isReachable: false }],
   })
+})
+
+t.test('the audit log is for auditors and administrators', async (t) => {
+  const portal = await testPortal(t, everybody, async () => ({ room: controlRoom().room }))
+  const { origin } = portal
+  const admin = await portal.as(anna)
+  await admin.api(origin, 'POST', '/identities/mallory/lock', { note: '' })
+  const auditor = await portal.as(carol)
+  t.match(storyWords.auditPage.parse((await auditor.api(origin, 'GET', '/audit?about=identity&person=anna')).json()), {
+    events: [{ kind: 'identity.locked', actor: 'anna', details: { username: 'mallory' } }],
+    next: null,
+  })
+  t.equal((await admin.api(origin, 'GET', '/audit')).status, 200)
+  for (const who of [alice, bob]) t.equal((await (await portal.as(who)).api(origin, 'GET', '/audit')).status, 403)
 })

@@ -21,6 +21,7 @@ const pages: readonly (readonly [path: string, words: string])[] = [
   ['/sessions?since=days&from=2026-01-01', 'From day'],
   [SHELL, 'Space plays and pauses'],
   [LIVE, 'End this session'],
+  ['/audit', 'session.refused'],
   ['/admin', 'ClickHouse'],
   ['/admin/people', 'Contract ended.'],
   ['/admin/targets', 'nobody can ask for it'],

@@ -51,6 +51,12 @@ export const routes = {
     json: (id: string) => `/sessions/${id}/json`,
     har: (id: string) => `/sessions/${id}/har`,
   },
+  audit: (filter: {
+    readonly about?: string
+    readonly person?: string
+    readonly target?: string
+    readonly until?: string
+  }) => `/audit${query(filter)}`,
   evidence: (id: string) => `/grants/${id}/evidence`,
   events: (id: string, after: number | undefined) =>
     `/sessions/${id}/events?kinds=imxksdf&limit=1000${after === undefined ? '' : `&after=${after}`}`,

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { grant, role } from './access.ts'
 import { session } from './sessions.ts'
-import { time } from './wire.ts'
+import { name, time } from './wire.ts'
 
 export const auditEvent = z.strictObject({
   id: z.string(),
@@ -10,11 +10,28 @@ export const auditEvent = z.strictObject({
   kind: z.string(),
   /** Empty for the clock and the gateway itself. */
   actor: z.string(),
+  grant: z.string().nullable(),
   session: z.string().nullable(),
   target: z.string(),
   text: z.string(),
   details: z.record(z.string(), z.unknown()),
 })
+/** The log itself: for auditors and administrators. */
+export const auditQuery = z.strictObject({
+  about: z.enum(['grant', 'session', 'identity', 'target', 'agent', 'gateway']).optional(),
+  person: name.optional(),
+  target: name.optional(),
+  /** Before this moment. */
+  until: z.iso.datetime({ offset: true }).optional(),
+  limit: z.coerce.number().int().min(1).max(500).optional(),
+})
+export const auditPage = z.strictObject({
+  /** Newest first. */
+  events: z.array(auditEvent),
+  /** Value for `until` of the next page; null: that was all. */
+  next: time.nullable(),
+})
+
 export const grantStory = z.strictObject({
   grant,
   role: role.nullable(),

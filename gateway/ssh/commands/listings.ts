@@ -88,7 +88,7 @@ export const requests: Command = {
       `${spanOf(now - grant.requestedAt)} ago`,
       `${grant.approvals.length}/${grant.approvalsNeeded}`,
       mayApprove ? 'you decide' : grant.username === context.identity.username ? 'yours' : '-',
-      grant.held === undefined ? grant.reason : heldLine(grant.held),
+      grant.held === undefined ? whyOf(grant) : heldLine(grant.held),
     ])
     await show(context, ['NO', 'WHO', 'ROLE', 'TARGET', 'FOR', 'ASKED', 'YES', '', 'REASON'], rows)
     const first = waiting.find(({ mayApprove }) => mayApprove)
@@ -118,11 +118,14 @@ export const grants: Command = {
       grant.role,
       grant.target,
       standing(context, grant),
-      grant.reason,
+      whyOf(grant),
     ])
     return show(context, ['NO', 'WHO', 'ROLE', 'TARGET', 'STATE', 'REASON'], rows)
   },
 }
+
+/** The ticket and the reason. */
+export const whyOf = ({ ticket, reason }: Grant): string => (ticket === undefined ? reason : `${ticket}: ${reason}`)
 
 /** Where a grant stands, in a few words. */
 export function standing({ clock }: Pick<Context, 'clock'>, grant: Grant): string {

@@ -1,5 +1,6 @@
 /** Sessions: who was where, what is open now. */
 import { Badge, Button, Checkbox, Group, NativeSelect, Stack, Table, Text, TextInput, Title } from '@mantine/core'
+import type { Me as MeView } from '../../../gateway/portal/schema/person.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
 import { useAnswer, useFresh, useNow } from '../desk.tsx'
 import { useFilters } from '../parts/filters.tsx'
@@ -41,6 +42,7 @@ function spanOf({ since: span, from, to }: Wanted, now: number): { readonly sinc
 
 export function Sessions(): React.JSX.Element {
   useTitle(words.sessions.title)
+  const me = useAnswer<MeView>(routes.me)
   const filters = useFilters(['person', 'target', 'protocol', 'live', 'denied', 'since', 'from', 'to'])
   const { since, from, to, ...exact } = filters.values
   const text = useQuery().get('text') ?? ''
@@ -50,9 +52,16 @@ export function Sessions(): React.JSX.Element {
   const answer = useAnswer<{ readonly sessions: readonly SessionView[] }>(routes.sessions({ ...exact, ...span }))
   return (
     <Stack gap="lg">
-      <Title order={1} className="page-title">
-        {words.sessions.title}
-      </Title>
+      <Group justify="space-between">
+        <Title order={1} className="page-title">
+          {words.sessions.title}
+        </Title>
+        {me.state === 'ready' && (me.data.isAuditor || me.data.isAdmin) && (
+          <Link href="/audit" className="link">
+            {words.audit.title}
+          </Link>
+        )}
+      </Group>
       <SearchBox />
       <Group gap="sm" align="end" component="search" aria-label={words.sessions.title} className="filters">
         <TextInput label={words.sessions.person} {...filters.field('person')} />

@@ -67,6 +67,16 @@ function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
     ...target.commands
       .filter(({ endpoint }) => grant.endpoints.includes(endpoint))
       .map(({ command }): Entry => ({ ...base, key: command, label: words.copy.copy(command), copy: command })),
+    ...(grant.endpoints.includes('ssh')
+      ? [
+          {
+            ...base,
+            key: `terminal ${grant.id}`,
+            label: words.terminal.openOn(target.name),
+            to: `/terminal/${target.name}`,
+          } as const,
+        ]
+      : []),
     ...(['extend', 'release'] as const)
       .filter((deed) => grant.may[deed])
       .map(
