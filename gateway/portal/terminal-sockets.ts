@@ -164,6 +164,7 @@ function read(data: RawData, isBinary: boolean): FromPage | { readonly kind: 'be
 function written(message: Exclude<ToPage, { kind: 'output' }>): Written {
   switch (message.kind) {
     case 'opened':
+    case 'passkey':
       return { ...message, expiresAt: iso(message.expiresAt) }
     case 'notice':
       return { ...message, expiresAt: message.expiresAt === undefined ? null : iso(message.expiresAt) }

@@ -31,6 +31,8 @@ export type ToPage =
       /** So many bytes of input have arrived. */
       readonly arrived: number
     }
+  /** Somebody is to touch a passkey first, on our page at `url`, with that code. */
+  | { readonly kind: 'passkey'; readonly url: string; readonly code: string; readonly expiresAt: Moment }
   /** So many bytes of input have been passed on. */
   | { readonly kind: 'taken'; readonly bytes: number }
   | {

@@ -58,6 +58,7 @@ export const toPage = z.discriminatedUnion('kind', [
     /** So much input has arrived. */
     arrived: position,
   }),
+  z.strictObject({ kind: z.literal('passkey'), url: z.string(), code: z.string(), expiresAt: time }),
   z.strictObject({ kind: z.literal('taken'), bytes: position }),
   z.strictObject({ kind: z.literal('notice'), text: z.string(), expiresAt: time.nullable() }),
   z.strictObject({ kind: z.literal('moved') }),

@@ -2,6 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Refusal } from '../../model/refusal.ts'
 import {
+  type Admission,
   admit,
   type BackAsk,
   type PageClaim,
@@ -14,6 +15,7 @@ import { denial, noteRefused } from '../deny.ts'
 import { spanOf } from '../commands/spans.ts'
 import type { SshParts } from '../parts.ts'
 import { AWAY_MS, BrowserShell } from './browser-shell.ts'
+import { clientOf } from './browser-name.ts'
 import { download, upload } from './files.ts'
 
 export type BrowserShellsParts = {
@@ -98,9 +100,8 @@ class House implements BrowserShells {
     const own = [...this.#kept.values()].filter((kept) => kept.guest.identity.subject === guest.identity.subject)
     if (own.length >= MOST_OF_ONE || this.#kept.size >= MOST)
       throw new Refusal('TOO_MANY', 'Too many shells are open.', { next: 'Close some of them.' })
-    const { identity } = guest
     const { ssh, worker, awayMs = AWAY_MS } = this.#parts
-    const admission = await admit(ssh.road.admit, { identity, target: ask.target, protocol: 'ssh', role: ask.role })
+    const admission = await enter(ssh, wire, guest, ask)
     const id = randomBytes(9).toString('base64url')
     const secret = randomBytes(32).toString('base64url')
     const shell = new BrowserShell(
@@ -147,6 +148,32 @@ class House implements BrowserShells {
     await Promise.race([all, late])
     clearTimeout(timer)
   }
+}
+
+/** A live grant, and the touch of a passkey where the role asks for one; anything else is the page's affair. @throws {Refusal} */
+async function enter(ssh: SshParts, wire: PageWire, guest: PageGuest, ask: ShellAsk): Promise<Admission> {
+  const { identity } = guest
+  const wish = { identity, target: ask.target, protocol: 'ssh', role: ask.role } as const
+  try {
+    return await admit(ssh.road.admit, wish)
+  } catch (failure) {
+    if (!(failure instanceof Refusal) || failure.code !== 'PASSKEY_MISSING') throw failure
+  }
+  const gone = new AbortController()
+  const left = new Refusal('NOT_SIGNED_IN', 'The browser left.')
+  wire.onClose(() => gone.abort(left))
+  const { clientVersion, origin } = clientOf(guest, gone.signal)
+  const waiting = await ssh.people.signIns.askPasskey(identity, {
+    kind: 'ssh',
+    username: identity.username,
+    sourceAddress: origin.address,
+    clientVersion,
+    keyFingerprint: undefined,
+    target: ask.target,
+  })
+  const { code, expiresAt, url } = waiting
+  wire.send({ kind: 'passkey', url, code, expiresAt })
+  return admit(ssh.road.admit, { ...wish, passkey: await waiting.wait(gone.signal) })
 }
 
 /** A store that does not answer says nothing about the browser; grants end by themselves when it is away for too long. */

@@ -352,7 +352,10 @@ const isReordering = (code: number): boolean =>
 
 /** `]0;x` and what follows: no control, nothing that turns text around. */
 const plainTitle = (head: string, rest: string): string =>
-  (head.replace(/^\]\d*;?/, '') + rest).replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
+  (head.replace(/^\]\d*;?/, '') + rest)
+    .replace(/[\p{C}\p{Z}]+/gu, ' ')
+    .trim()
+    .slice(0, MAX_TITLE)
 
 const parseNumber = (text: string): number | undefined => {
   const number = Number.parseInt(text, 10)

@@ -24,6 +24,8 @@ export type Size = { readonly columns: number; readonly rows: number }
 
 export type LineState =
   | { readonly kind: 'opening' }
+  /** Somebody is to touch a passkey first. */
+  | { readonly kind: 'passkey'; readonly url: string; readonly code: string }
   | { readonly kind: 'open' }
   | { readonly kind: 'lost'; readonly until: number }
   /** Another window has it. */
@@ -231,6 +233,8 @@ export class Line {
           this.#held = { ...this.#held, expiresAt: message.expiresAt }
         this.#parts.notice(message.text)
         return this.#parts.changed()
+      case 'passkey':
+        return this.#become(message)
       case 'moved':
         return this.#stop(message)
       case 'ended':

@@ -33,6 +33,18 @@ export function Obstacle(props: Props): React.JSX.Element {
           </Group>
         </Card>
       )
+    case 'passkey':
+      return (
+        <Card title={words.terminal.passkeyTitle}>
+          <Text size="sm">{words.terminal.passkeyText}</Text>
+          <output className="passkey-code tabular">{state.code}</output>
+          <Group>
+            <Button component="a" href={state.url} target="_blank" rel="noopener">
+              {words.terminal.passkeyOpen}
+            </Button>
+          </Group>
+        </Card>
+      )
     case 'lost':
       return <Lost until={state.until} onHurry={() => shell.hurry()} />
     case 'moved':
