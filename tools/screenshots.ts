@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Page } from 'playwright-core'
+import { cannedShells } from '../test/fixtures/canned-shells.ts'
 import { LIVE, QUERIES, REQUESTS, SHELL, windows } from '../test/fixtures/windows.ts'
 
 type Shot = {
@@ -30,6 +31,7 @@ const shots: Readonly<Record<string, Shot>> = {
   search: { path: '/sessions?text=disk', words: 'in a line' },
   replay: { path: `${SHELL}?at=30`, words: 'Space plays' },
   watch: { path: LIVE, words: 'End this session' },
+  terminal: { path: '/terminal/prod-db', words: 'The gateway does not answer', before: cannedShells },
   sql: { path: QUERIES, words: 'DELETE changes data' },
   http: { path: REQUESTS, words: 'GET /api/orders' },
   audit: { path: '/audit', words: 'session.refused' },

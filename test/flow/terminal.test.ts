@@ -293,6 +293,23 @@ else {
     line.cut()
   })
 
+  await t.test('a role that asks for a passkey at each session asks a browser, too', async (t) => {
+    await granted('prod-db', 'sensitive')
+    const line = await openLine(t, alice.browser, origin, {
+      kind: 'open',
+      target: 'prod-db',
+      role: 'sensitive',
+      ...SIZE,
+    })
+    const asked = await line.hears('passkey')
+    t.match(asked.url, /^https:\/\/localhost:\d+\/approve\//)
+    t.match(asked.code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/)
+    t.strictSame(line.text(), '', 'nothing is open')
+    line.cut()
+    const file = await transfer(alice, 'GET', query({ target: 'prod-db', role: 'sensitive', path: '/etc/hostname' }))
+    t.match(JSON.parse(file.text()).error, { code: 'PASSKEY_MISSING' })
+  })
+
   await t.test('signing out ends the shells of that browser', async (t) => {
     await granted('prod-db', 'operator')
     const line = await open('prod-db')
