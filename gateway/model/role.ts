@@ -149,6 +149,17 @@ export type Role = {
   readonly hold?: HoldScope | undefined
 }
 
+/** What a read-only shell has around it where nobody said otherwise; the numbers are the config's own. */
+const USUAL_WORKSPACE: WorkspaceScope = {
+  mode: 'read-only',
+  network: 'host',
+  isImplied: true,
+  memoryMegabytes: 1024,
+  tasks: 256,
+  cpus: 2,
+  changesMegabytes: 64,
+}
+
 /** The role for looking only, as an approver may narrow it: commands, forwarding and writing go, nothing comes in their place. */
 export function readOnly(role: Role): Role {
   const { ssh, postgres, http } = role
@@ -159,6 +170,7 @@ export function readOnly(role: Role): Role {
       ...ssh,
       shell: ssh.shell === 'none' ? 'none' : 'read-only',
       readOnly: { ...scope, files: { ...scope.files, write: [] } },
+      workspace: ssh.workspace === undefined ? USUAL_WORKSPACE : { ...ssh.workspace, mode: 'read-only' },
       forward: [],
       commands: [],
     },

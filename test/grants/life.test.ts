@@ -85,6 +85,11 @@ t.test('an approver may allow less than was asked for, and what any of them took
     { identity, target: 'prod-db', protocol: 'ssh' },
   )
   t.match(admission.role, { ssh: { shell: 'read-only', forward: [] }, postgres: { mode: 'read-only' } })
+  t.match(
+    admission.role.ssh.workspace,
+    { mode: 'read-only' },
+    'where there is an agent, the kernel refuses writes, too',
+  )
   t.strictSame(admission.role.ssh.commands, [])
   t.strictSame(admission.role.ssh.readOnly?.files.write, [])
 
