@@ -1,7 +1,7 @@
 /** The embedded ClickHouse: the real engine from npm as a child process that speaks ClickHouse's own HTTP on loopback. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { createRequire } from 'node:module'
 import { type AddressInfo, createServer } from 'node:net'
@@ -24,6 +24,7 @@ export type ClickHouse = {
   stop(): Promise<void>
 }
 
+const AUDITOR = 'auditor.json'
 const START_MS = 15_000
 const AGAIN_MS = 500
 const STOP_MS = 2_000
@@ -49,12 +50,27 @@ export async function startClickHouse(parts: { readonly dir: string; readonly lo
   }
   // From its next start on, the engine knows no user any more who may change a table.
   writeConfig(dir, port, { ...passwords, migrator: undefined })
+  const auditor: AuditStore = { url, username: 'auditor', password: passwords.auditor }
+  // For tools of whoever owns the directory: they may read what is recorded, and no more.
+  writeFileSync(path.join(dir, AUDITOR), JSON.stringify(auditor), { mode: 0o600 })
   return {
     url,
     shipper: { url, username: 'shipper', password: passwords.shipper },
-    auditor: { url, username: 'auditor', password: passwords.auditor },
+    auditor,
     pid: () => engine.pid,
-    stop: () => engine.stop(),
+    stop: () => {
+      rmSync(path.join(dir, AUDITOR), { force: true })
+      return engine.stop()
+    },
+  }
+}
+
+/** Who may read a running engine's store, by its directory; what was left by one that was killed does not answer any more. */
+export function readAuditor(dir: string): AuditStore | undefined {
+  try {
+    return JSON.parse(readFileSync(path.join(dir, AUDITOR), 'utf8')) as AuditStore
+  } catch {
+    return undefined
   }
 }
 

@@ -1,5 +1,5 @@
 /** Front door: the journal of a worker, the shipper and ClickHouse of a gateway, and what auditors read. */
-export { type ClickHouse, startClickHouse } from './clickhouse.ts'
+export { type ClickHouse, readAuditor, startClickHouse } from './clickhouse.ts'
 export { type Damage, type Evidence, type Keys, readPublicKeys } from './evidence.ts'
 export { type FileEvidence, verifyEvidenceFile } from './evidence-file-check.ts'
 export { verifyJournals } from './evidence-journal.ts'
@@ -8,5 +8,6 @@ export { type Journal, type JournalParts, type JournalStats, openJournal } from 
 export { openLibrary, type ReadingRoom } from './library.ts'
 export { migrate } from './migrate.ts'
 export { type Shipper, type ShipperParts, type ShipperStats, startShipper } from './shipper.ts'
+export { type RecordedStatement, type StatedSession, statedSessions } from './statements.ts'
 export type { JournalLimits } from './space.ts'
 export type { AuditStore } from './store.ts'

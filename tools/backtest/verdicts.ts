@@ -1,0 +1,159 @@
+/** What a role would say now to statements that were recorded: the same judges that a session has, and honesty about what they cannot know. */
+import type { Config } from '../../config/load.ts'
+import { shellJudge, type SqlFilter } from '../../gateway/filters/filters.ts'
+import { judge as judgeHttp } from '../../gateway/http/scope.ts'
+import type { FileRecord } from '../../gateway/model/event.ts'
+import { covers, type Role } from '../../gateway/model/role.ts'
+import { ALLOW, type Statement, type Verdict } from '../../gateway/model/statement.ts'
+import type { RecordedStatement, StatedSession } from '../../gateway/recorder/recorder.ts'
+import { grantedCommand } from '../../gateway/ssh/command-grants.ts'
+import { mayForward } from '../../gateway/ssh/engine/forward-rule.ts'
+import { SqlVerdicts } from './sql.ts'
+
+export type Answer =
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  | { readonly kind: 'unknown'; readonly why: string }
+export type Judged = {
+  readonly statement: Statement
+  readonly fingerprint: string
+  readonly was: Verdict
+  readonly now: Answer
+}
+
+const unknown = (why: string): Answer => ({ kind: 'unknown', why })
+const answer = (verdict: Verdict): Answer => ({ kind: 'verdict', verdict })
+const deny = (reason: string): Answer => answer({ decision: 'deny', reason })
+const TRUNCATED = 'the text was cut when it was recorded'
+
+export class Verdicts {
+  readonly #config: Config
+  readonly #role: Role
+  readonly #sql: SqlVerdicts
+  readonly #shell: ReturnType<typeof shellJudge>
+
+  constructor(config: Config, role: Role, filter: SqlFilter) {
+    this.#config = config
+    this.#role = role
+    this.#sql = new SqlVerdicts(filter, role)
+    this.#shell = shellJudge(role.ssh)
+  }
+
+  async *of(session: StatedSession): AsyncGenerator<Judged> {
+    const { start } = session
+    const statements = session.statements.length > 0 ? session.statements : unjudged(session)
+    if (statements.length === 0) return
+    const target = this.#config.targets.find(({ name }) => name === start.target)
+    const closed = this.#closed(target, session)
+    const isSql = start.protocol === 'postgres'
+    const judge =
+      closed !== undefined || target === undefined || !isSql ? undefined : await this.#sql.judge(target, session)
+    for (const stated of statements) {
+      const { kind, text, verdict: was, truncated, fingerprint } = stated.record
+      const statement = { kind, text }
+      const judged = { statement, was, fingerprint: fingerprint ?? `${kind} ${text}` }
+      if (closed !== undefined) yield { ...judged, now: deny(closed) }
+      else if (truncated) yield { ...judged, now: unknown(TRUNCATED) }
+      else if (judge === undefined) yield { ...judged, now: this.#statement(session, stated) }
+      else if ('kind' in judge) yield { ...judged, now: judge }
+      else if (/^function call \d+$/.test(text)) yield { ...judged, now: this.#call() }
+      else {
+        const { verdict } = await judge.query(text)
+        // A statement that was prepared by a message has a name that is not recorded.
+        const isNameless = verdict.decision === 'deny' && verdict.reason.startsWith('no prepared statement')
+        yield {
+          ...judged,
+          now: isNameless ? unknown('it runs a prepared statement by a name that was not recorded') : answer(verdict),
+        }
+      }
+    }
+    if (judge !== undefined && !('kind' in judge)) judge.close()
+  }
+
+  /** Why the role does not open the session at all. */
+  #closed(target: Config['targets'][number] | undefined, { start }: StatedSession): string | undefined {
+    const { name, endpoints, postgres } = this.#role
+    if (target === undefined) return `There is no target ${start.target}.`
+    if (!covers(this.#role, target)) return `Role ${name} does not open ${start.target}.`
+    if (!endpoints.includes(start.protocol)) return `Role ${name} opens no ${start.protocol}.`
+    const own = target.postgres?.database
+    if (start.protocol === 'postgres' && start.command !== own && !postgres.databases.includes(start.command))
+      return `Role ${name} does not open the database ${start.command}.`
+    return undefined
+  }
+
+  #call(): Answer {
+    return this.#role.postgres.mode === 'read-only' ? deny('the fast-path function call is not allowed') : answer(ALLOW)
+  }
+
+  #statement(session: StatedSession, stated: RecordedStatement): Answer {
+    switch (stated.record.kind) {
+      case 'sql':
+        return unknown('it is SQL outside of a database session')
+      case 'command':
+        return this.#command(session, stated.record.text)
+      case 'file':
+        return this.#file(stated.record.text)
+      case 'forward': {
+        const { text } = stated.record
+        const colon = text.lastIndexOf(':')
+        const may = mayForward(this.#role.ssh.forward, text.slice(0, colon), Number(text.slice(colon + 1)))
+        return may ? answer(ALLOW) : deny(`Role ${this.#role.name} does not forward to ${text}.`)
+      }
+      case 'http':
+        return this.#request(stated)
+    }
+  }
+
+  #command({ start }: StatedSession, text: string): Answer {
+    const { ssh } = this.#role
+    if (start.channel === 'shell' && text === '') return unknown('a full shell was typed into; keys are not statements')
+    if (ssh.shell === 'full') return answer(ALLOW)
+    if (ssh.shell === 'none' || (ssh.commands ?? []).some(({ name }) => name === start.command.split(' ', 1)[0])) {
+      try {
+        grantedCommand(this.#role, start.command)
+        return answer(ALLOW)
+      } catch (failure) {
+        return deny(failure instanceof Error ? failure.message : 'This was refused.')
+      }
+    }
+    const judged = start.channel === 'exec' ? this.#shell.command(text) : this.#shell.line(text)
+    return 'needsHome' in judged && judged.needsHome
+      ? unknown('it names a path below the home directory')
+      : answer(judged.verdict)
+  }
+
+  #file(text: string): Answer {
+    const { shell } = this.#role.ssh
+    if (shell === 'full') return answer(ALLOW)
+    if (shell === 'none') return deny(`Role ${this.#role.name} copies no files.`)
+    const [operation = 'other', ...rest] = text.split(' ')
+    const path = rest.join(' ')
+    const isTwo = operation === 'rename' || operation === 'link'
+    if (isTwo && rest.length !== 2) return unknown('its two paths have blanks in them')
+    const paths = isTwo ? rest : [path]
+    if (paths.some((one) => !one.startsWith('/'))) return unknown('it names a path below the home directory')
+    const verdicts = paths.map((one) => this.#shell.file(operation as FileRecord['operation'], one))
+    return answer(verdicts.find(({ decision }) => decision !== 'allow') ?? ALLOW)
+  }
+
+  #request({ record, outcome }: RecordedStatement): Answer {
+    const space = record.text.indexOf(' ')
+    const [method, url] = [record.text.slice(0, space), record.text.slice(space + 1)]
+    const mark = url.indexOf('?')
+    const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)]
+    if (query === '?' && this.#role.http?.mode === 'read-only') return unknown('its query was not recorded')
+    const bytes = outcome?.bytesIn ?? 0
+    const body = bytes === 0 ? ({ kind: 'none' } as const) : ({ kind: 'length', bytes } as const)
+    const asked = { method, url, path, query, fields: record.headers ?? [], body }
+    return answer(judgeHttp(this.#role.http, asked, outcome?.frames === undefined ? 'request' : 'websocket').verdict)
+  }
+}
+
+/** A full shell judges nothing: the command that was asked for is what there is, and a shell that was typed into is only counted. */
+function unjudged({ start }: StatedSession): readonly RecordedStatement[] {
+  if (start.protocol !== 'ssh' || (start.channel !== 'exec' && start.channel !== 'shell')) return []
+  const text = start.channel === 'exec' ? start.command : ''
+  return [
+    { record: { n: 0, kind: 'command', text, verdict: ALLOW, truncated: text.endsWith('…') }, outcome: undefined },
+  ]
+}
