@@ -86,22 +86,18 @@ export class Verdicts {
   }
 
   #statement(session: StatedSession, stated: RecordedStatement): Answer {
-    switch (stated.record.kind) {
-      case 'sql':
-        return unknown('it is SQL outside of a database session')
-      case 'command':
-        return this.#command(session, stated.record.text)
-      case 'file':
-        return this.#file(stated.record.text)
-      case 'forward': {
-        const { text } = stated.record
-        const colon = text.lastIndexOf(':')
-        const may = mayForward(this.#role.ssh.forward, text.slice(0, colon), Number(text.slice(colon + 1)))
-        return may ? answer(ALLOW) : deny(`Role ${this.#role.name} does not forward to ${text}.`)
-      }
-      case 'http':
-        return this.#request(stated)
-    }
+    const { kind, text } = stated.record
+    if (kind === 'command') return this.#command(session, text)
+    if (kind === 'file') return this.#file(text)
+    if (kind === 'http') return this.#request(stated)
+    if (kind === 'forward') return this.#forward(text)
+    return unknown('it is SQL outside of a database session')
+  }
+
+  #forward(text: string): Answer {
+    const colon = text.lastIndexOf(':')
+    const may = mayForward(this.#role.ssh.forward, text.slice(0, colon), Number(text.slice(colon + 1)))
+    return may ? answer(ALLOW) : deny(`Role ${this.#role.name} does not forward to ${text}.`)
   }
 
   #command({ start }: StatedSession, text: string): Answer {
