@@ -24,10 +24,10 @@ const pattern = z
 export const alertRules = z
   .record(
     name,
-    z.union([
-      pattern.transform((text) => ({ pattern: text, shown: false, end: false })),
+    z.preprocess(
+      (rule) => (typeof rule === 'string' ? { pattern: rule } : rule),
       z.strictObject({ pattern, shown: z.boolean().default(false), end: z.boolean().default(false) }),
-    ]),
+    ),
   )
   .refine((rules) => Object.keys(rules).length <= MOST, `at most ${MOST} alerts`)
   .transform((rules) => Object.entries(rules).map(([rule, more]) => ({ name: rule, ...more })))

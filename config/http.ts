@@ -64,7 +64,7 @@ const pathPattern = z
 
 export const httpScope = z
   .strictObject({
-    mode: z.enum(['read-only', 'read-write']),
+    mode: z.enum(['read-only', 'read-write']).default('read-only'),
     methods: z.array(z.string().regex(/^[A-Z]+$/, 'methods are written in capitals')).default([]),
     paths: z.array(pathPattern).default([]),
     deny_paths: z.array(pathPattern).default([]),

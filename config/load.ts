@@ -1,6 +1,7 @@
 /** Reads a configuration: parsed once, checked, frozen. Every complaint is `file:line:column: what, and what is allowed`. */
 import { existsSync, readFileSync } from 'node:fs'
 import { isNode, LineCounter, parseDocument } from 'yaml'
+import { withEnvironment } from './environment.ts'
 import { type RawConfig, schema } from './schema.ts'
 
 /** `message` holds one complaint a line. */
@@ -67,25 +68,15 @@ export function parseConfig(text: string, file: string, reserved: readonly strin
     )
   }
 
-  const missing = new Set<string>()
-  // Expanded on parsed values only, so that nothing in the environment can become YAML.
-  const expanded: unknown = JSON.parse(
-    JSON.stringify(document.toJS({ maxAliasCount: 20 }) ?? {}),
-    (_key, value: unknown) =>
-      typeof value !== 'string'
-        ? value
-        : value.replaceAll(/\$\{([A-Z0-9_]+)\}/g, (_all, variable: string) => {
-            const found = env[variable]
-            if (found === undefined) missing.add(variable)
-            return found ?? ''
-          }),
-  )
-  if (missing.size > 0) throw new ConfigError(`${file}:1:1: environment variable not set: ${[...missing].join(', ')}`)
+  const plain: unknown = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 20 }) ?? {}))
+  const { value: expanded, missing } = withEnvironment(plain, env)
+  if (missing.length > 0) fail(missing)
 
   const result = schema.safeParse(expanded)
   if (!result.success)
     return fail(
       result.error.issues.flatMap((issue): Complaint[] => {
+        if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => ({ path: issue.path, message }))
         if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
         return issue.keys.map((key) => ({
           path: issue.path,

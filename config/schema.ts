@@ -95,7 +95,18 @@ const approval = z.union([
     .transform((a) => ({ kind: 'people', count: a.people, groups: a.groups }) as const),
 ])
 
-const role = z.strictObject({
+/** A list of commands and rules for files may stand beside `ssh`, too: they are its words. */
+function liftedIntoSsh(given: unknown): unknown {
+  if (typeof given !== 'object' || given === null || !('ssh' in given)) return given
+  const { commands, files, ssh, ...rest } = given as Readonly<Record<string, unknown>>
+  if (typeof ssh !== 'object' || ssh === null) return given
+  const more = { ...(commands === undefined ? {} : { commands }), ...(files === undefined ? {} : { files }) }
+  // Said in both places, neither is the one that counts.
+  if (Object.keys(more).some((key) => key in ssh)) return given
+  return { ...rest, ssh: { ...ssh, ...more } }
+}
+
+const roleScope = z.strictObject({
   description: z.string().default(''),
   targets: z.union([
     z.array(name).transform((names) => ({ labels: {} as Record<string, string>, names })),
@@ -136,6 +147,8 @@ const role = z.strictObject({
   http: httpScope.optional(),
   hold: holdScope.optional(),
 })
+
+const role = z.preprocess(liftedIntoSsh, roleScope)
 
 const provider = z.strictObject({
   issuer: z.url(),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, loadConfig, parseConfig } from '../config/load.ts'
 import { milliseconds } from '../config/words.ts'
+import { explainConfig } from '../gateway/explain.ts'
 import type { Role } from '../gateway/model/role.ts'
 import type { Target } from '../gateway/model/target.ts'
 
@@ -11,6 +12,7 @@ const example = readFileSync('config/example.yaml', 'utf8')
 const env = { SALLYPORT_DATA: '/var/lib/sallyport' }
 const parse = (text: string, reserved: readonly string[] = []) => parseConfig(text, 'gate.yaml', reserved, env)
 const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: ${words}`)
+const masked = (words: string) => example.replace('ssh: { shell: full }', `postgres: { ${words} }`)
 const complaint = (text: string, reserved: readonly string[] = []): string => {
   try {
     parse(text, reserved)
@@ -61,12 +63,72 @@ await t.test('each complaint names file, line and column, and what is allowed', 
     [
       'a variable that is not set',
       example.replace('SALLYPORT_DATA', 'NO_SUCH'),
-      /environment variable not set: NO_SUCH/,
+      /^gate\.yaml:5:7: data: environment variable not set: NO_SUCH$/,
     ],
   ]
   for (const [name, text, expected] of cases) t.match(complaint(text), expected, name)
   t.match(complaint(example.replaceAll('prod-db', 'approve'), ['approve']), /"approve" is a command/)
   t.equal(complaint(`${example}\nroles: {}`).includes('gate.yaml:'), true, 'a key given twice')
+})
+
+await t.test('one vocabulary for what a role filters, as a person would write it', async (t) => {
+  const readonly = example.replace(
+    'ssh: { shell: full }',
+    `ssh: { shell: read-only }
+    commands: [ls, cat, tail, { journalctl: [-u, -n, --since] }]
+    files: { read: ["/var/log/**"], write: [] }
+    postgres: { mode: read-only, databases: [app], schemas: [public], deny_functions: [pg_sleep] }
+    http: { methods: [GET, HEAD], paths: ["/api/**"], websocket: false }
+    hold: { postgres: [update, delete], approvers: [leads], rows: 100 }`,
+  )
+  const [role]: readonly Role[] = parse(readonly).roles
+  t.match(role?.ssh.readOnly, {
+    commands: ['ls', 'cat', 'tail', { journalctl: ['-u', '-n', '--since'] }],
+    files: { read: ['/var/log/**'], write: [] },
+  })
+  t.match(role?.postgres, { mode: 'read-only', denyFunctions: ['pg_sleep'], databases: ['app'], schemas: ['public'] })
+  t.match(role?.http, { mode: 'read-only', methods: ['GET', 'HEAD'], paths: ['/api/**'], websocket: false })
+  t.match(role?.hold, { postgres: ['update', 'delete'], approvers: ['leads'], rows: 100 })
+  t.match(explainConfig(parse(readonly)), /Its commands: ls, cat, tail, journalctl \(-u -n --since\)/)
+  t.match(
+    complaint(readonly.replace('{ shell: read-only }', '{ shell: read-only, commands: [ls] }')),
+    /commands: is not a word/,
+  )
+})
+
+await t.test('masks and alerts: what they mean, and where they cannot be kept', async (t) => {
+  const config = parse(masked('mode: read-only, mask: { customers.email: partial, hr.people.*: null, "*.ssn": full }'))
+  t.same((config.roles as readonly Role[])[0]?.postgres.mask, [
+    { schema: undefined, table: 'customers', column: 'email', kind: 'partial' },
+    { schema: 'hr', table: 'people', column: undefined, kind: 'null' },
+    { schema: undefined, table: undefined, column: 'ssn', kind: 'full' },
+  ])
+  t.match(explainConfig(config), /customers\.email partial, hr\.people\.\* null, \*\.ssn full/)
+  t.match(
+    complaint(masked('mode: read-write, mask: { a.b: full }')),
+    /:\d+:\d+: roles\.operator\.postgres\.mask: mask needs mode: read-only/,
+  )
+  t.match(
+    complaint(masked('mode: read-only, allow_functions: [app.f], mask: { a.b: full }')),
+    /a role with mask allows none/,
+  )
+  t.match(complaint(masked('mode: read-only, mask: { email: full }')), /write table\.column or schema\.table\.column/)
+  const rules = parse(
+    shell(String.raw`{ shell: full, alerts: { root: '\bsudo\b', wipe: { pattern: 'mkfs', end: true } } }`),
+  )
+  t.same((rules.roles as readonly Role[])[0]?.ssh.alerts, [
+    { name: 'root', pattern: String.raw`\bsudo\b`, shown: false, end: false },
+    { name: 'wipe', pattern: 'mkfs', shown: false, end: true },
+  ])
+  t.match(
+    explainConfig(rules),
+    /An alarm, not a boundary: wipe, when a line that was typed fits mkfs; it ends the session\./,
+  )
+  t.match(
+    complaint(shell("{ shell: full, alerts: { back: '(a)\\1' } }")),
+    /:\d+:\d+: roles\.operator\.ssh\.alerts\.back\.pattern: .*RE2/,
+  )
+  t.match(complaint(shell("{ shell: read-only, alerts: { a: 'a' } }")), /alerts watch a shell: full/)
 })
 
 await t.test('the environment cannot inject structure', async (t) => {
