@@ -1,8 +1,7 @@
 /** What a role would say now to statements that were recorded: the same judges that a session has, and honesty about what they cannot know. */
 import type { Config } from '../../config/load.ts'
-import { shellJudge, type SqlFilter } from '../../gateway/filters/filters.ts'
+import { type FileOperation, shellJudge, type SqlFilter } from '../../gateway/filters/filters.ts'
 import { judge as judgeHttp } from '../../gateway/http/scope.ts'
-import type { FileRecord } from '../../gateway/model/event.ts'
 import { covers, type Role } from '../../gateway/model/role.ts'
 import { ALLOW, type Statement, type Verdict } from '../../gateway/model/statement.ts'
 import type { RecordedStatement, StatedSession } from '../../gateway/recorder/recorder.ts'
@@ -23,6 +22,19 @@ export type Judged = {
 const unknown = (why: string): Answer => ({ kind: 'unknown', why })
 const answer = (verdict: Verdict): Answer => ({ kind: 'verdict', verdict })
 const deny = (reason: string): Answer => answer({ decision: 'deny', reason })
+const OPERATIONS: readonly FileOperation[] = [
+  'read',
+  'list',
+  'stat',
+  'write',
+  'remove',
+  'rename',
+  'mkdir',
+  'rmdir',
+  'setstat',
+  'link',
+  'other',
+]
 const TRUNCATED = 'the text was cut when it was recorded'
 
 export class Verdicts {
@@ -122,13 +134,15 @@ export class Verdicts {
     const { shell } = this.#role.ssh
     if (shell === 'full') return answer(ALLOW)
     if (shell === 'none') return deny(`Role ${this.#role.name} copies no files.`)
-    const [operation = 'other', ...rest] = text.split(' ')
+    const [word, ...rest] = text.split(' ')
+    const operation = OPERATIONS.find((known) => known === word)
+    if (operation === undefined) return unknown('it is no operation that a person asked for')
     const path = rest.join(' ')
     const isTwo = operation === 'rename' || operation === 'link'
     if (isTwo && rest.length !== 2) return unknown('its two paths have blanks in them')
     const paths = isTwo ? rest : [path]
     if (paths.some((one) => !one.startsWith('/'))) return unknown('it names a path below the home directory')
-    const verdicts = paths.map((one) => this.#shell.file(operation as FileRecord['operation'], one))
+    const verdicts = paths.map((one) => this.#shell.file(operation, one))
     return answer(verdicts.find(({ decision }) => decision !== 'allow') ?? ALLOW)
   }
 
