@@ -210,6 +210,7 @@ function complete(raw: RawConfig) {
             denyFunctions: r.postgres.deny_functions,
             statementTimeoutMs: r.postgres.statement_timeout,
             recordParameters: r.postgres.record_parameters,
+            downloadRows: r.postgres.download_rows,
             sampleRows: r.postgres.sample_rows,
             ...(r.postgres.mask === undefined ? {} : { mask: r.postgres.mask }),
           },

@@ -132,6 +132,7 @@ const roleScope = z.strictObject({
       deny_functions: z.array(z.string()).default([]),
       statement_timeout: duration.default(60_000),
       record_parameters: z.boolean().default(true),
+      download_rows: z.int().min(0).max(1_000_000).default(10_000),
       sample_rows: z.int().min(0).max(100).default(0),
       mask: maskRules.optional(),
     })

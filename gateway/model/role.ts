@@ -98,6 +98,8 @@ export type PostgresScope = {
   readonly statementTimeoutMs: number
   /** Whether parameter values of statements are recorded. */
   readonly recordParameters: boolean
+  /** Rows of one result that a person may take from the console as a file; 0 or undefined: none. */
+  readonly downloadRows?: number | undefined
   /** Rows of each result that are kept in the recording; 0: none. */
   readonly sampleRows: number
   /** Columns whose values are not shown; under read-only only. */

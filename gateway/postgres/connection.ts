@@ -1,7 +1,8 @@
 /** One client from its start-up message to the end of its session: who, which target, may they, on which account, relay. */
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { username as readUsername } from '../model/identity.ts'
+import { type Identity, username as readUsername } from '../model/identity.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { PostgresEndpoint } from '../model/target.ts'
 import { type Admission, openSession, type Session, type SharedReads, type Wish } from '../session/session.ts'
@@ -23,6 +24,13 @@ import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
 import { Writer } from './writer.ts'
 
+export type KnownClient = {
+  readonly identity: Identity
+  readonly passkey: PasskeyProof | undefined
+  /** Before anything is opened on the target. */
+  readonly opened: (session: Session) => void
+}
+
 export type ConnectionParts = {
   readonly parts: PostgresParts
   readonly client: Extract<Greeted, { type: 'client' }>
@@ -30,6 +38,8 @@ export type ConnectionParts = {
   readonly cancels: CancelKeys
   readonly reads: SharedReads
   readonly signIns: SignInDoor
+  /** Somebody who signed in elsewhere: a page of ours. */
+  readonly known?: KnownClient | undefined
   readonly provisioner: Provisioner
   /** Aborts when the gateway stops. */
   readonly closing: AbortSignal
@@ -92,14 +102,18 @@ export class Connection {
       this.#has.waits()
       client.stream.write(report({ severity: 'NOTICE', code: '00000', message: text, hint }))
     }
-    const first = await signIns.identify(client, asking, say, this.#gone.signal)
+    const { known } = this.#has
+    const first: SignedIn =
+      known === undefined
+        ? await signIns.identify(client, asking, say, this.#gone.signal)
+        : { identity: known.identity, how: 'page' }
     if (name === undefined)
       throw new Refusal('NO_GRANT', `No live grant for ${database.slice(0, 80)}.`, {
         next: 'The database names a target: psql -h … -U … TARGET',
       })
     const admit = async ({ identity, how }: SignedIn): Promise<Admission> => {
       const role = name.role === undefined ? {} : { role: name.role }
-      const wish: Wish = { identity, target: name.target, protocol: 'postgres', ...role }
+      const wish: Wish = { identity, target: name.target, protocol: 'postgres', passkey: known?.passkey, ...role }
       const waiting = this.#waiting()
       const enter = (wanted: Wish) =>
         this.#isPerson(how)
@@ -163,6 +177,7 @@ export class Connection {
     })
     let end: RelayEnd = { cause: 'failed', detail: 'The session could not begin.', exitCode: undefined }
     try {
+      this.#has.known?.opened(session)
       const line = await this.#dial(session)
       const upstream = await logIn(line, endpoint, { ...account, database, parameters })
       end = await this.#relay(session, upstream, { endpoint, account, database, parameters })

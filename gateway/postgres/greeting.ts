@@ -1,5 +1,6 @@
 /** The start of a connection, up to the start-up message: TLS in its three ways, GSSAPI declined, cancel requests. */
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import { negotiateProtocolVersion } from './message.ts'
@@ -11,7 +12,7 @@ export type Greeted =
   | { readonly type: 'cancel'; readonly processId: number; readonly key: Buffer }
   | {
       readonly type: 'client'
-      readonly stream: Socket
+      readonly stream: Duplex
       readonly reader: ByteReader
       readonly parameters: ReadonlyMap<string, string>
       readonly secure: SecureClient | undefined

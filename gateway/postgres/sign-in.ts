@@ -33,7 +33,7 @@ export type Say = (text: string, hint: string) => void
 
 export type SignedIn = {
   readonly identity: Identity
-  readonly how: 'certificate' | 'bearer' | 'token' | 'browser' | 'lease'
+  readonly how: 'certificate' | 'bearer' | 'token' | 'browser' | 'lease' | 'page'
 }
 
 export type SignInParts = {

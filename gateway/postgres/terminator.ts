@@ -2,13 +2,14 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Target } from '../model/target.ts'
-import { SharedReads } from '../session/session.ts'
+import { SharedReads, type SqlAsk, type SqlGuest, type SqlPages, type SqlWire } from '../session/session.ts'
 import { isLoopback } from './address.ts'
 import { CancelKeys } from './cancel.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionParts } from './connection.ts'
 import { fatal } from './deny.ts'
 import { greet, type Line } from './greeting.ts'
 import type { PostgresParts, RoleIntent } from './parts.ts'
+import { PageSession } from './page/page-session.ts'
 import { Provisioner } from './provision.ts'
 import { Closed } from './reader.ts'
 import { ownLeases, SignInDoor } from './sign-in.ts'
@@ -16,7 +17,7 @@ import { TlsDoor } from './tls-door.ts'
 
 export type ListenOptions = { readonly host: string; readonly port: number; readonly reusePort?: boolean }
 
-export type PostgresTerminator = {
+export type PostgresTerminator = SqlPages & {
   /** Resolves with the port. */
   listen(options: ListenOptions): Promise<{ readonly port: number }>
   /** A CancelRequest that came to another worker. Wrong keys do nothing. */
@@ -88,6 +89,22 @@ class Terminator implements PostgresTerminator {
     this.#servers.push(server)
     const address = server.address()
     return { port: typeof address === 'object' && address !== null ? address.port : port }
+  }
+
+  open(wire: SqlWire, guest: SqlGuest, ask: SqlAsk): void {
+    const { open, edge } = this.#parts
+    const page = new PageSession({
+      wire,
+      guest,
+      ask,
+      clock: open.clock,
+      log: edge.log,
+      connect: (client) => this.#connection({ ...client, signedIn: () => undefined, waits: () => undefined }),
+      cancel: (processId, key) => this.#cancels.use(processId, key),
+    })
+    const run = page.run()
+    this.#running.add(run)
+    void run.finally(() => this.#running.delete(run))
   }
 
   cancel(processId: number, key: Buffer): void {
@@ -170,15 +187,9 @@ class Terminator implements PostgresTerminator {
         socket.end()
         return
       }
-      const connection = new Connection({
-        parts: this.#parts,
+      const connection = this.#connection({
         client: greeted,
         address,
-        cancels: this.#cancels,
-        reads: this.#reads,
-        signIns: this.#signIns,
-        provisioner: this.#provisioner,
-        closing: this.#closing.signal,
         signedIn: () => {
           clearTimeout(deadline)
           known()
@@ -191,6 +202,18 @@ class Terminator implements PostgresTerminator {
     } finally {
       clearTimeout(deadline)
     }
+  }
+
+  #connection(client: Pick<ConnectionParts, 'client' | 'address' | 'known' | 'signedIn' | 'waits'>): Connection {
+    return new Connection({
+      ...client,
+      parts: this.#parts,
+      cancels: this.#cancels,
+      reads: this.#reads,
+      signIns: this.#signIns,
+      provisioner: this.#provisioner,
+      closing: this.#closing.signal,
+    })
   }
 
   #cancelRequest(processId: number, key: Buffer): void {
