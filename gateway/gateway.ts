@@ -283,6 +283,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     desk: grants,
     library,
     terminals: shells,
+    sqlPages: postgresDoor?.pages,
     role: admit.role,
     settings: {
       publicUrl: config.public_url,

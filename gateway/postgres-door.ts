@@ -10,7 +10,7 @@ import type { InnerDoor } from './inner-door.ts'
 import type { Audit } from './model/event.ts'
 import type { Log } from './model/log.ts'
 import { createPostgresTerminator, type PostgresParts } from './postgres/postgres.ts'
-import type { AdmitParts, OpenParts } from './session/session.ts'
+import type { AdmitParts, OpenParts, SqlPages } from './session/session.ts'
 import type { Upstreams } from './upstreams/upstreams.ts'
 
 export type PostgresDoorParts = {
@@ -38,6 +38,7 @@ const APPROVAL_MINUTES = 5
 
 export type PostgresDoor = {
   readonly port: number
+  readonly pages: SqlPages
   /** A CancelRequest that arrived at another worker. */
   cancel(processId: number, key: Buffer): void
   close(graceMs: number): Promise<void>
@@ -96,6 +97,7 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
   if (worker === 1) void sweep()
   return {
     port,
+    pages: door,
     cancel: (processId, key) => door.cancel(processId, key),
     close: async (graceMs) => {
       clearInterval(sweeping)

@@ -7,7 +7,7 @@ import { takesLong } from './listener.ts'
 import type { PortalParts } from './parts.ts'
 import * as words from './schema/terminal.ts'
 import { answers, streams } from './shapes.ts'
-import { guestOf } from './terminal-sockets.ts'
+import { guestOf } from './page-sockets.ts'
 import { visitorOf } from './visitor.ts'
 
 /** Nothing came for so long: the browser is gone, or holds a session open for nothing. */

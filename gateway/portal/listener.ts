@@ -94,8 +94,9 @@ export function createListener({ settings, portal, elsewhere, upgrade }: Listene
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A socket that breaks before somebody took it must not end the process.
     socket.on('error', () => socket.destroy())
-    const taker = isOurs(request.headers.host) ? upgrade : elsewhere?.upgrade
-    if (taker !== undefined) taker(request, socket, head)
+    const isForUs = isOurs(request.headers.host)
+    if (isForUs && upgrade !== undefined) upgrade(request, socket, head)
+    else if (!isForUs && elsewhere !== undefined) elsewhere.upgrade(request, socket, head)
     else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
   return server

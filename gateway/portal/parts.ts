@@ -6,10 +6,11 @@ import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 import type { Role } from '../model/role.ts'
 import type { NewPasskey, PasskeyAnswer } from './schema/passkeys.ts'
 import type { ControlRoom } from './control-room.ts'
-import type { AccessDesk, Library, SignInQuestion, Terminals } from '../session/session.ts'
+import type { AccessDesk, Library, SignInQuestion, SqlPages, Terminals } from '../session/session.ts'
 
 /** A browser that is signed in. */
 export type BrowserSession = {
@@ -149,6 +150,8 @@ export type PasskeyDesk = {
     target: string,
     answer: PasskeyAnswer,
   ): Promise<{ readonly confirmation: string; readonly expiresAt: Moment }>
+  /** Undefined for one that is not good here; it is used up all the same. */
+  redeem(who: Identity, target: string, confirmation: string): Promise<PasskeyProof | undefined>
 }
 
 /** Passwords for databases, one per person. identity/ fits. */
@@ -167,6 +170,8 @@ export type PortalParts = {
   readonly library: Library
   /** Undefined: no web terminal. ssh/ fits. */
   readonly terminals?: Terminals | undefined
+  /** Undefined where the gateway has no database door. postgres/ fits. */
+  readonly sqlPages?: SqlPages | undefined
   /** A role of the config, to show what a waiting request is about. */
   readonly role: (name: string) => Role | undefined
   readonly elsewhere?: Elsewhere | undefined

@@ -7,7 +7,7 @@ import type { PortalParts } from './parts.ts'
 import * as personWords from './schema/person.ts'
 import * as wire from './schema/wire.ts'
 import { answers, keyParams, personParams, streams } from './shapes.ts'
-import { seatOf } from './terminal-sockets.ts'
+import { seatOf } from './page-sockets.ts'
 import { iso, meView } from './views.ts'
 import { visitorOf } from './visitor.ts'
 

@@ -2,8 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createApplication } from './application.ts'
 import { createListener, renewCertificate, startListening, stopListening, watchConnections } from './listener.ts'
+import { PageSockets } from './page-sockets.ts'
 import type { PortalParts, PortalSettings } from './parts.ts'
-import { TerminalSockets } from './terminal-sockets.ts'
+import { SQL_PATH } from './schema/sql.ts'
+import { TERMINAL_PATH } from './schema/terminal.ts'
+import { sqlDoor } from './sql-sockets.ts'
+import { terminalDoor } from './terminal-sockets.ts'
 
 export { selfSignedCertificate } from './certificate.ts'
 export { drawPage } from './pages.ts'
@@ -41,22 +45,23 @@ export type Portal = {
 export function createPortal(parts: PortalParts): Portal {
   const { settings, elsewhere } = parts
   const { app, endStreams } = createApplication(parts)
-  const sockets =
-    parts.terminals === undefined
-      ? undefined
-      : new TerminalSockets({
-          identity: parts.identity,
-          terminals: parts.terminals,
-          publicUrl: new URL(settings.publicUrl),
-          log: parts.log,
-        })
+  const { identity, passkeys, terminals, sqlPages, log } = parts
+  const sockets = new PageSockets({
+    identity,
+    doors: {
+      ...(terminals === undefined ? {} : { [TERMINAL_PATH]: terminalDoor(terminals) }),
+      ...(sqlPages === undefined ? {} : { [SQL_PATH]: sqlDoor({ passkeys, pages: sqlPages }) }),
+    },
+    publicUrl: new URL(settings.publicUrl),
+    log,
+  })
   const handler: Portal['handler'] = (request, response) => app.routing(request, response)
   return {
     handler: (request, response) => void app.ready().then(() => handler(request, response)),
     listen: async (where) => {
       // A route without a policy, a page that clashes with another: found before the port is open.
       await app.ready()
-      const server = createListener({ settings, portal: handler, elsewhere, upgrade: sockets?.upgrade.bind(sockets) })
+      const server = createListener({ settings, portal: handler, elsewhere, upgrade: sockets.upgrade.bind(sockets) })
       const open = watchConnections(server)
       const port = await startListening(server, where)
       return {
@@ -64,7 +69,7 @@ export function createPortal(parts: PortalParts): Portal {
         renew: (tls) => renewCertificate(server, tls),
         close: async () => {
           endStreams()
-          sockets?.close()
+          sockets.close()
           await stopListening(server, open, GRACE_MS)
           await app.close()
         },

@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Target } from '../model/target.ts'
-import { SharedReads, type SqlAsk, type SqlGuest, type SqlPages, type SqlWire } from '../session/session.ts'
+import { SharedReads, type SqlAsk, type PageGuest, type SqlPages, type SqlWire } from '../session/session.ts'
 import { isLoopback } from './address.ts'
 import { CancelKeys } from './cancel.ts'
 import { Connection, type ConnectionParts } from './connection.ts'
@@ -91,7 +91,7 @@ class Terminator implements PostgresTerminator {
     return { port: typeof address === 'object' && address !== null ? address.port : port }
   }
 
-  open(wire: SqlWire, guest: SqlGuest, ask: SqlAsk): void {
+  open(wire: SqlWire, guest: PageGuest, ask: SqlAsk): void {
     const { open, edge } = this.#parts
     const page = new PageSession({
       wire,

@@ -16,7 +16,7 @@ export { type OpenParts, type Opening, openSession, type Session, type SessionBo
 export type { Recorder, Recording } from './recorder.ts'
 export { type Judged, Road, type RoadParts } from './road.ts'
 export { SharedReads } from './shared-reads.ts'
-export type { FromSqlPage, SqlAsk, SqlColumn, SqlForm, SqlGuest, SqlPages, SqlWire, ToSqlPage } from './sql-pages.ts'
+export type { FromSqlPage, SqlAsk, SqlColumn, SqlForm, SqlPages, SqlWire, ToSqlPage } from './sql-pages.ts'
 export type { ReverseSignIn, SignInQuestion, SignIns, WaitingPasskey, WaitingSignIn } from './sign-ins.ts'
 export type {
   BackAsk,

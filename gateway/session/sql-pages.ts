@@ -1,9 +1,9 @@
 /** What the portal asks of postgres/ for SQL in a browser. The portal reads and writes the frames; here they are typed messages. */
 import type { GrantId } from '../model/grant.ts'
-import type { Identity } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import type { PasskeyProof } from '../model/passkey.ts'
 import type { RefusalCode } from '../model/refusal.ts'
+import type { PageGuest } from './terminals.ts'
 
 /** `rows`: for the screen, as far as it wants to see. Else text of a file, as far as the role allows. */
 export type SqlForm = 'rows' | 'csv' | 'json'
@@ -82,15 +82,6 @@ export type SqlWire = {
   onClose(listener: () => void): void
 }
 
-export type SqlGuest = {
-  readonly identity: Identity
-  readonly address: string
-  /** As it names itself. */
-  readonly browser: string
-  /** Who is signed in there now; undefined once that is over. `isActive`: the person did something. @throws {Refusal} LOCKED. */
-  still(isActive: boolean): Promise<Identity | undefined>
-}
-
 export type SqlAsk = {
   readonly target: string
   readonly role: string | undefined
@@ -100,5 +91,5 @@ export type SqlAsk = {
 
 export type SqlPages = {
   /** Says on the wire how it went, and closes it in the end. Never throws. */
-  open(wire: SqlWire, guest: SqlGuest, ask: SqlAsk): void
+  open(wire: SqlWire, guest: PageGuest, ask: SqlAsk): void
 }

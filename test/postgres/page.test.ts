@@ -48,6 +48,7 @@ class Page {
         identity,
         address: '192.0.2.7',
         browser: 'Firefox',
+        seat: 'seat',
         still: async () => (this.signedIn ? identity : undefined),
       },
       { target: 'prod-db', role: undefined, database: undefined, passkey: undefined, ...ask },

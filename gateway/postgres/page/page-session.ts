@@ -6,7 +6,7 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { Fault, MalformedMessage, Refusal } from '../../model/refusal.ts'
 import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
-import type { FromSqlPage, Session, SqlAsk, SqlGuest, SqlWire } from '../../session/session.ts'
+import type { FromSqlPage, Session, SqlAsk, PageGuest, SqlWire } from '../../session/session.ts'
 import type { Connection, ConnectionParts } from '../connection.ts'
 import { cstring, message, readParameterStatus, readReport, TERMINATE } from '../message.ts'
 import { ByteReader } from '../reader.ts'
@@ -21,7 +21,7 @@ const COPY_FAIL = message('f', cstring('The console takes no COPY FROM STDIN: us
 
 export type PageSessionParts = {
   readonly wire: SqlWire
-  readonly guest: SqlGuest
+  readonly guest: PageGuest
   readonly ask: SqlAsk
   readonly clock: Clock
   readonly log: Log
@@ -274,7 +274,7 @@ const statusOf = (body: Buffer): 'I' | 'T' | 'E' => {
 
 /** What psql would say of itself. */
 function parametersOf(
-  { identity, browser }: SqlGuest,
+  { identity, browser }: PageGuest,
   { target, role, database }: SqlAsk,
 ): ReadonlyMap<string, string> {
   const name = `${target}${role === undefined ? '' : `%${role}`}${database === undefined ? '' : `/${database}`}`
