@@ -12,6 +12,8 @@ export const routes = {
   signOut: '/sign-out',
   keys: '/keys',
   token: '/token',
+  confirmOptions: '/passkeys/confirm/options',
+  confirm: '/passkeys/confirm',
   passkeys: '/passkeys',
   passkeyOptions: '/passkeys/options',
   passkey: (id: string) => `/passkeys/${encodeURIComponent(id)}`,

@@ -1,6 +1,7 @@
 /** What a live grant opens right now, endpoint by endpoint: what may be done there, the exact line to copy, and one click where there is a page for it. */
 import { Text } from '@mantine/core'
 import type { GrantView, RoleView, TargetView } from '../../../gateway/portal/schema/access.ts'
+import { Link } from '../router.tsx'
 import { words } from '../strings/strings.ts'
 import { CommandLine } from './pieces.tsx'
 import { TerminalLink } from './terminal-link.tsx'
@@ -24,6 +25,11 @@ export function Doors(props: {
             </Text>
             {line !== undefined && <CommandLine command={line.command} />}
             {endpoint === 'ssh' && <TerminalLink target={target.name} />}
+            {endpoint === 'postgres' && (
+              <Link href={`/sql/${target.name}?role=${encodeURIComponent(grant.role)}`} className="button-link">
+                {words.sql.open}
+              </Link>
+            )}
             {endpoint === 'http' && target.url !== null && (
               <a href={target.url} target="_blank" rel="noreferrer" className="button-link">
                 {words.home.openWeb(target.name)}
