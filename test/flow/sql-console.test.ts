@@ -7,6 +7,7 @@ import t from 'tap'
 import { words } from '../../web-terminal/src/strings/strings.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
+import { barriers } from '../fixtures/windows.ts'
 
 const chromium = existsSync('/usr/bin/ssh') ? await startChromium() : undefined
 const demo = chromium === undefined ? undefined : await startDemo(t)
@@ -61,6 +62,7 @@ else {
     await page.keyboard.press('ArrowDown')
     await page.locator('.sql-cell', { hasText: words.sql.cell(2, 'id') }).waitFor()
     await page.screenshot({ path: join(shots, 'sql.png') })
+    t.same(await barriers(page), [])
     await run('delete from orders where id = 1')
     await page.getByText(words.sql.refused).waitFor()
     await page.screenshot({ path: join(shots, 'sql-refused.png') })
@@ -96,6 +98,7 @@ else {
       .waitFor()
     await page.getByRole('button', { name: words.nav.toDark }).click()
     await page.screenshot({ path: join(shots, 'sql-dark.png') })
+    t.same(await barriers(page), [])
     await page.setViewportSize({ width: 390, height: 844 })
     await page.screenshot({ path: join(shots, 'sql-phone.png'), fullPage: true })
     t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), 'nothing runs over the edge')

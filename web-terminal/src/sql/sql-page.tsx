@@ -140,7 +140,7 @@ function Facts({ line, opened }: { readonly line: SqlLine; readonly opened: Open
       <Badge variant="light" color="petrol" tt="none">
         {opened.role}
       </Badge>
-      <Badge variant="outline" tt="none" color={opened.isReadOnly ? 'green.8' : 'orange.9'}>
+      <Badge variant="dot" tt="none" color={opened.isReadOnly ? 'green.7' : 'orange.7'}>
         {opened.isReadOnly ? words.sql.readOnly : words.sql.readWrite}
       </Badge>
       <Text size="sm" c="var(--quiet)">
