@@ -219,6 +219,9 @@ else {
     const run = spawnSync(process.execPath, ['tools/verify.ts', file, '--keys', keys], { encoding: 'utf8' })
     t.match(run.stdout, /one of your keys[\s\S]*Nothing was changed/)
     t.equal(run.status, 0)
+    const bySsh = await demo.person('carol').ssh(['@', 'evidence', '1'])
+    writeFileSync(file, bySsh.stdout)
+    t.equal(spawnSync(process.execPath, ['tools/verify.ts', file, '--keys', keys]).status, 0, 'and over ssh')
     const before = readFileSync(file, 'utf8')
     writeFileSync(file, before.replace('"username":"alice"', '"username":"mallory"'))
     t.equal(spawnSync(process.execPath, ['tools/verify.ts', file, '--keys', keys]).status, 1, 'a changed one is not')
@@ -233,6 +236,16 @@ else {
       await page.getByRole('link', { name: words.admin.tabs[part], exact: true }).click()
       await page.getByRole('heading', { name: words.admin.tabs[part], exact: true }).waitFor()
     }
+    for (const [path, title] of [
+      ['/grants', words.grants.title],
+      ['/grants/1', words.story.title('1')],
+      ['/audit', words.audit.title],
+      ['/me', words.me.title],
+    ] as const) {
+      await page.goto(`${origin}${path}`)
+      await page.getByRole('heading', { name: title, exact: true }).waitFor()
+    }
+    await page.goto(`${origin}/admin`)
     await page.getByRole('link', { name: words.admin.tabs.people }).click()
     await page.getByRole('button', { name: `${words.people.signOut}: alice` }).click()
     await page.getByRole('dialog').getByRole('button', { name: words.people.signOut }).click()

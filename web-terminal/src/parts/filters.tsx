@@ -24,6 +24,8 @@ export type Filters<Name extends string> = {
 
 function change(changes: Readonly<Record<string, string>>): void {
   const next = new URLSearchParams(location.search)
+  // Another question begins at its newest answer.
+  if (!('before' in changes)) next.delete('before')
   for (const [name, value] of Object.entries(changes))
     if (NAME.test(value)) next.set(name, value)
     else next.delete(name)
