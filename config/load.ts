@@ -213,6 +213,7 @@ function complete(raw: RawConfig) {
             downloadRows: r.postgres.download_rows,
             sampleRows: r.postgres.sample_rows,
             ...(r.postgres.mask === undefined ? {} : { mask: r.postgres.mask }),
+            ...(r.postgres.workspace === undefined ? {} : { workspace: r.postgres.workspace }),
           },
     http: r.http,
     hold: r.hold,

@@ -135,6 +135,12 @@ const roleScope = z.strictObject({
       download_rows: z.int().min(0).max(1_000_000).default(10_000),
       sample_rows: z.int().min(0).max(100).default(0),
       mask: maskRules.optional(),
+      /** All of a session is rolled back at its end. */
+      workspace: z.literal('rollback').optional(),
+    })
+    .refine((p) => p.workspace === undefined || p.mode === 'read-write', {
+      path: ['workspace'],
+      message: 'belongs to mode: read-write; where nothing is written there is nothing to roll back',
     })
     .refine((p) => p.mask === undefined || p.mode === 'read-only', {
       path: ['mask'],

@@ -36,13 +36,14 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
   ],
   postgres: (role) => {
     const { postgres } = role
-    const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [] } = postgres
+    const { databases, schemas, mode, allowFunctions, denyFunctions, mask = [], workspace } = postgres
     const where = databases.length === 0 ? 'the database' : `the databases ${list(databases, 'and')}`
     const only = schemas.length === 0 ? '' : `, schemas ${list(schemas, 'and')} only`
     const deed = mode === 'read-only' ? 'Read' : 'Read and change'
     const no = mode === 'read-only' ? ' Statements that change something are refused.' : ''
     return [
       `${deed} ${where}${only}.${no}`,
+      ...(workspace === undefined ? [] : ['All of it is rolled back at the end of the session.']),
       ...held(role, 'postgres'),
       ...(allowFunctions.length === 0
         ? []

@@ -102,6 +102,8 @@ export type PostgresScope = {
   readonly downloadRows?: number | undefined
   /** Rows of each result that are kept in the recording; 0: none. */
   readonly sampleRows: number
+  /** `rollback`: all of a session runs in one transaction that is rolled back at its end. */
+  readonly workspace?: 'rollback' | undefined
   /** Columns whose values are not shown; under read-only only. */
   readonly mask?: readonly MaskRule[] | undefined
 }
@@ -176,7 +178,7 @@ export function readOnly(role: Role): Role {
       forward: [],
       commands: [],
     },
-    postgres: { ...postgres, mode: 'read-only' },
+    postgres: { ...postgres, mode: 'read-only', workspace: undefined },
     http: http === undefined ? undefined : { ...http, mode: 'read-only' },
     hold: undefined,
   }

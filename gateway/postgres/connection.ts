@@ -22,6 +22,7 @@ import { readTargetName, type TargetName } from './target-name.ts'
 import { Tripwire } from './tripwire.ts'
 import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
+import { touchedWords, Workspace } from './workspace.ts'
 import { Writer } from './writer.ts'
 
 export type KnownClient = {
@@ -180,7 +181,13 @@ export class Connection {
       this.#has.known?.opened(session)
       const line = await this.#dial(session)
       const upstream = await logIn(line, endpoint, { ...account, database, parameters })
-      end = await this.#relay(session, upstream, { endpoint, account, database, parameters })
+      const place = { endpoint, account, database, parameters }
+      if (admission.role.postgres.workspace === undefined) end = await this.#relay(session, upstream, place)
+      else {
+        const opened = await Workspace.open(upstream)
+        end = await this.#relay(session, opened.upstream, place)
+        noted(session, touchedWords(await opened.workspace.over))
+      }
     } catch (failure) {
       if (failure instanceof Refusal) end = { ...end, detail: failure.message }
       throw failure
@@ -296,5 +303,13 @@ export class Connection {
       serverVersion,
       ask,
     })
+  }
+}
+
+function noted(session: Session, text: string): void {
+  try {
+    session.recording.take('m', text)
+  } catch {
+    // The journal is broken, and has ended the session by itself.
   }
 }

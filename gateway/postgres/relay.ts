@@ -50,6 +50,7 @@ const LEFT_BEHIND_MS = 5_000
 export class Relay {
   readonly #parts: RelayParts
   readonly #readOnly: boolean
+  readonly #isOneByOne: boolean
   readonly #splitter = new FrontendSplitter()
   readonly #scanner: BackendScanner
   readonly #pipeline: Pipeline
@@ -76,9 +77,10 @@ export class Relay {
   constructor(parts: RelayParts) {
     const { session, judge, upstream, clock } = parts
     this.#parts = parts
-    this.#readOnly = session.admission.role.postgres.mode === 'read-only'
+    const { mode, sampleRows, workspace } = session.admission.role.postgres
+    this.#readOnly = mode === 'read-only'
+    this.#isOneByOne = this.#readOnly || workspace !== undefined
     this.#tripwire = new Tripwire(upstream.parameters)
-    const { sampleRows } = session.admission.role.postgres
     this.#outcomes = new Outcomes((outcome) => session.road.outcome(outcome))
     this.#pipeline = new Pipeline(clock, (outcome) => this.#outcomes.add(outcome), sampleRows)
     this.#gates = new Gates(upstream.stream, () => parts.client.pause())
@@ -207,7 +209,7 @@ export class Relay {
   /** In a read-only session nothing follows before the last group is answered: its answer may say that a setting was changed. */
   #pump(): void {
     while (!this.#judging && this.#cutting === undefined && this.#end === undefined) {
-      if (this.#readOnly && this.#pipeline.groups > 0) break
+      if (this.#isOneByOne && this.#pipeline.groups > 0) break
       const message = this.#inbox.take()
       if (message === undefined) break
       if (message.type === 'terminate') this.#clientLeft = true

@@ -8,6 +8,7 @@ import { createOpenJudge } from './open-judge.ts'
 import { openParser } from './parser.ts'
 import { settingReason, splitPath } from './settings.ts'
 import { VerdictCache } from './verdicts.ts'
+import { createWorkspaceJudge } from './workspace-judge.ts'
 
 /** What a judge asks to know of its session. */
 export type SqlContext = {
@@ -77,11 +78,12 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
 
   return {
     createJudge: (role, context) => {
-      const { mode, mask = [], denyFunctions } = role.postgres
+      const { mode, mask = [], denyFunctions, workspace } = role.postgres
       if (mode === 'read-only') return readOnly(role, context)
       if (mask.length > 0)
         throw new Error('what can be written can be copied out of its mask: a role masks under read-only')
-      return createOpenJudge(parser, cache, denyFunctions)
+      const open = createOpenJudge(parser, cache, denyFunctions)
+      return workspace === undefined ? open : createWorkspaceJudge(parser, open)
     },
     close: () => parser.close(),
   }
