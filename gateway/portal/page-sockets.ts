@@ -13,6 +13,7 @@ const HELLO_MS = 10_000
 /** A line that does not answer twice in a row is lost. */
 const PING_MS = 15_000
 const MOST_OPEN = 1000
+const MOST_OF_ONE = 48
 const GOING_AWAY = 1001
 export const POLICY = 1008
 
@@ -37,7 +38,8 @@ type Arrival = { readonly session: BrowserSession; readonly guest: PageGuest }
 export class PageSockets {
   readonly #parts: PageSocketsParts
   readonly #servers: ReadonlyMap<string, { readonly door: PageDoor; readonly server: WebSocketServer }>
-  readonly #open = new Set<WebSocket>()
+  /** Lines, and the browser session behind each. */
+  readonly #open = new Map<WebSocket, string>()
 
   constructor(parts: PageSocketsParts) {
     this.#parts = parts
@@ -58,7 +60,7 @@ export class PageSockets {
   }
 
   close(): void {
-    for (const line of this.#open) line.close(GOING_AWAY)
+    for (const line of this.#open.keys()) line.close(GOING_AWAY)
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -80,12 +82,13 @@ export class PageSockets {
     const cookie = cookieOf(headers.cookie, SESSION_COOKIE)
     const session = cookie === undefined ? undefined : await identity.session(cookie, { quiet: true })
     if (cookie === undefined || session === undefined) return 401
-    if (this.#open.size >= MOST_OPEN) return 503
+    const own = [...this.#open.values()].filter((seat) => seat === seatOf(cookie)).length
+    if (own >= MOST_OF_ONE || this.#open.size >= MOST_OPEN) return 503
     return { session, guest: guestOf(identity, { cookie, session, address: addressOf(request), headers }) }
   }
 
   #welcome(line: WebSocket, door: PageDoor, { session, guest }: Arrival): void {
-    this.#open.add(line)
+    this.#open.set(line, guest.seat)
     // What breaks the protocol is answered and closed by the library; this only keeps it from ending the process.
     line.on('error', () => undefined)
     let answers = true

@@ -117,6 +117,18 @@ else {
     await page.emulateMedia({ colorScheme: 'dark' })
   })
 
+  await t.test('programs get the mouse', async (t) => {
+    await type("clear; printf '\\033[?1000h\\033[?1006h'; echo mouse''-on; cat -v\n")
+    await shows('mouse-on')
+    const box = await page.locator('.pane-frame:not([hidden]) .xterm-screen').boundingBox()
+    await page.mouse.click((box?.x ?? 0) + 100, (box?.y ?? 0) + 100)
+    await page.keyboard.press('Enter')
+    await shows(/\^\[\[<0;\d+;\d+M/)
+    await page.keyboard.press('Control+C')
+    await type("printf '\\033[?1000l\\033[?1006l'; clear\n")
+    t.pass('a click arrived')
+  })
+
   await t.test('the keyboard gets out, and says how', async (t) => {
     await type('')
     await page.keyboard.press('Control+Shift+E')
@@ -257,7 +269,13 @@ else {
     await page.getByLabel(said.read).waitFor()
     await inBoth('settings', t)
     await page.getByRole('button', { name: said.larger }).click()
+    await page.getByLabel(said.fast).check()
     await page.keyboard.press('Escape')
+    await page.locator('.tab[data-state=open]').nth(1).waitFor()
+    await page.getByRole('button', { name: said.settings }).click()
+    await page.getByLabel(said.fast).uncheck()
+    await page.keyboard.press('Escape')
+    await page.locator('.tab[data-state=open]').nth(1).waitFor()
   })
 
   await t.test('a revoked grant shows why at once, and the way to ask again', async (t) => {

@@ -31,6 +31,7 @@ const pages: readonly (readonly [path: string, words: string])[] = [
   ['/me', 'Keys that stand for you'],
   [QUERIES, 'DELETE changes data'],
   [REQUESTS, 'GET /api/orders'],
+  ['/terminal/prod-db', 'The gateway does not answer'],
   ['/no/such/page', 'There is no such page'],
 ]
 const FIRST_VIEW_BYTES = 150_000

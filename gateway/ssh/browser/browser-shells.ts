@@ -33,11 +33,13 @@ export type BrowserShells = Terminals & {
 
 const MOST_OF_ONE = 24
 const MOST = 400
+const MOST_TRANSFERS_OF_ONE = 6
 /** How often it is asked whether the browser is still signed in, besides at each change of grants and locks. */
 const LOOK_MS = 5_000
 const LAST_WORDS_MS = 2_000
 const SIGNED_OUT = 'You have signed out.'
 
+type Transfer = { readonly guest: PageGuest; readonly stop: AbortController }
 type Kept = { readonly shell: BrowserShell; readonly secret: Buffer; readonly guest: PageGuest }
 
 export function createBrowserShells(parts: BrowserShellsParts): BrowserShells {
@@ -47,6 +49,7 @@ export function createBrowserShells(parts: BrowserShellsParts): BrowserShells {
 class House implements BrowserShells {
   readonly #parts: BrowserShellsParts
   readonly #kept = new Map<string, Kept>()
+  readonly #transfers = new Set<Transfer>()
   readonly #closing = new AbortController()
   readonly #deaf: () => void
   readonly #looking: NodeJS.Timeout
@@ -77,14 +80,29 @@ class House implements BrowserShells {
   }
 
   signedOut(seat: string): void {
-    for (const { guest, shell } of this.#kept.values()) if (guest.seat === seat) shell.end(SIGNED_OUT)
+    this.#end(seat, SIGNED_OUT)
   }
 
-  readonly upload: Terminals['upload'] = (guest, ask, bytes, signal) =>
-    upload(this.#parts.ssh, { guest, ask, signal, closing: this.#closing.signal }, bytes)
+  readonly upload: Terminals['upload'] = async (guest, ask, bytes, gone) => {
+    const { signal, done } = this.#begin(guest, gone)
+    try {
+      return await upload(this.#parts.ssh, { guest, ask, signal, closing: this.#closing.signal }, bytes)
+    } finally {
+      done()
+    }
+  }
 
-  readonly download: Terminals['download'] = (guest, ask, signal) =>
-    download(this.#parts.ssh, { guest, ask, signal, closing: this.#closing.signal })
+  readonly download: Terminals['download'] = async (guest, ask, gone) => {
+    const { signal, done } = this.#begin(guest, gone)
+    try {
+      const file = await download(this.#parts.ssh, { guest, ask, signal, closing: this.#closing.signal })
+      file.bytes.once('close', done)
+      return file
+    } catch (failure) {
+      done()
+      throw failure
+    }
+  }
 
   async close(graceMs: number): Promise<void> {
     this.#closing.abort(`[sallyport] The gateway is closing. This session ends in ${spanOf(graceMs)}.`)
@@ -130,12 +148,32 @@ class House implements BrowserShells {
 
   /** A browser that is signed out, wherever that was done, has no shell any more. */
   async #look(): Promise<void> {
-    const seats = Map.groupBy(this.#kept.values(), ({ guest }) => guest.seat)
-    for (const those of seats.values()) {
-      const [first] = those
-      if (first === undefined) continue
-      const why = await lostWhy(first.guest, those.filter(({ shell }) => shell.takeActivity()).length > 0)
-      if (why !== undefined) for (const { shell } of those) shell.end(why)
+    const guests = new Map([...this.#kept.values(), ...this.#transfers].map(({ guest }) => [guest.seat, guest]))
+    for (const [seat, guest] of guests) {
+      const shells = [...this.#kept.values()].filter((kept) => kept.guest.seat === seat)
+      const why = await lostWhy(guest, shells.filter(({ shell }) => shell.takeActivity()).length > 0)
+      if (why !== undefined) this.#end(seat, why)
+    }
+  }
+
+  #end(seat: string, why: string): void {
+    for (const { guest, shell } of this.#kept.values()) if (guest.seat === seat) shell.end(why)
+    for (const { guest, stop } of this.#transfers)
+      if (guest.seat === seat) stop.abort(new Refusal('NOT_SIGNED_IN', why))
+  }
+
+  /** A transfer's place; it ends when `gone` aborts, or its browser is signed out. @throws {Refusal} TOO_MANY */
+  #begin(guest: PageGuest, gone: AbortSignal): { readonly signal: AbortSignal; readonly done: () => void } {
+    const { subject } = guest.identity
+    if (
+      [...this.#transfers].filter((other) => other.guest.identity.subject === subject).length >= MOST_TRANSFERS_OF_ONE
+    )
+      throw new Refusal('TOO_MANY', 'Too many files are on their way.', { next: 'Wait for one of them.' })
+    const transfer: Transfer = { guest, stop: new AbortController() }
+    this.#transfers.add(transfer)
+    return {
+      signal: AbortSignal.any([gone, transfer.stop.signal]),
+      done: () => this.#transfers.delete(transfer),
     }
   }
 

@@ -111,7 +111,8 @@ async function begin(ssh: SshParts, { ask, closing, guest, signal }: Wish): Prom
       (failure: unknown) => client.fail(failure),
     )
     const leave = () => {
-      client.fail(new Refusal('GRANT_ENDED', 'The transfer was stopped.'))
+      const { reason } = signal
+      client.fail(reason instanceof Refusal ? reason : new Refusal('GRANT_ENDED', 'The transfer was stopped.'))
       seat.leave()
     }
     signal.addEventListener('abort', leave, { once: true })

@@ -185,7 +185,8 @@ export class LiveShell {
 
   #copy(): void {
     const { selection } = this.#screen
-    if (selection !== '') void navigator.clipboard.writeText(selection)
+    // A browser that does not let us keeps its own menu.
+    if (selection !== '') void navigator.clipboard.writeText(selection).catch(() => undefined)
   }
 
   readonly #pasted = (event: ClipboardEvent): void => {

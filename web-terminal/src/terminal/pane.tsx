@@ -1,8 +1,10 @@
 /** One shell on the page: the terminal, and over it whatever stands between the person and the shell. */
-import { Alert, Button, Group, Text } from '@mantine/core'
+import { Button, Group, Text } from '@mantine/core'
 import { useCallback, useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react'
+import type { TargetView } from '../../../gateway/portal/schema/access.ts'
 import type { Me as MeView } from '../../../gateway/portal/schema/person.ts'
-import { useDesk } from '../desk.tsx'
+import { useAnswer, useDesk } from '../desk.tsx'
+import { GrantActions } from '../parts/grant-actions.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { LiveShell, type ShellView } from './live-shell.ts'
@@ -96,16 +98,7 @@ function Over(props: PaneProps & { readonly shell: LiveShell }): React.JSX.Eleme
   return (
     <>
       {view.notice !== undefined && view.state.kind === 'open' && (
-        <Alert color="orange" variant="filled" className="pane-notice" role="alert">
-          <Group justify="space-between" gap="sm">
-            <Text size="sm" fw={600}>
-              {view.notice}
-            </Text>
-            <Button size="compact-xs" variant="white" color="dark" onClick={() => shell.dismiss()}>
-              {words.terminal.dismiss}
-            </Button>
-          </Group>
-        </Alert>
+        <Notice text={view.notice} grant={view.held?.grant} target={target} onDismiss={() => shell.dismiss()} />
       )}
       {view.isSearching && <SearchBar shell={shell} />}
       {view.state.kind !== 'open' && (
@@ -114,5 +107,32 @@ function Over(props: PaneProps & { readonly shell: LiveShell }): React.JSX.Eleme
       <PasteQuestion paste={view.paste} onAnswer={(isWanted) => shell.paste(isWanted)} />
       <LinkQuestion link={view.link} onAnswer={(isWanted) => shell.link(isWanted)} />
     </>
+  )
+}
+
+/** What the gateway says beside the target's output, with more time at hand. */
+function Notice(props: {
+  readonly text: string
+  readonly grant: string | undefined
+  readonly target: string
+  readonly onDismiss: () => void
+}): React.JSX.Element {
+  const targets = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
+  const target = targets.state === 'ready' ? targets.data.targets.find(({ name }) => name === props.target) : undefined
+  const grant = target?.grants.find(({ id }) => id === props.grant)
+  return (
+    <Group className="pane-notice" gap="sm" justify="space-between">
+      <Text size="sm" fw={600} role="alert">
+        {props.text}
+      </Text>
+      <Group gap="xs">
+        {grant !== undefined && (
+          <GrantActions grant={grant} role={target?.roles.find(({ name }) => name === grant.role)} />
+        )}
+        <Button size="xs" variant="default" onClick={props.onDismiss}>
+          {words.terminal.dismiss}
+        </Button>
+      </Group>
+    </Group>
   )
 }
