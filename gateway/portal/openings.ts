@@ -1,5 +1,5 @@
 /** Who looked at which recording: an audit event for each opening, search and file that was taken. Pages of one replay within a while are one opening. */
-import { randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import type { AuditEvent } from '../model/event.ts'
 import type { Grant } from '../model/grant.ts'
 import type { Moment } from '../model/moment.ts'
@@ -25,11 +25,20 @@ export class Openings {
       this.note('replayed', visitor, row)
   }
 
+  /** An opening that two workers note for two calls of one page is one event: its id follows from what it tells. */
+  #idOf(deed: string, visitor: Visitor, row: SessionRow): string {
+    if (deed !== 'replayed') return randomUUID()
+    const minute = Math.floor(this.#parts.clock.now() / ONE_OPENING_MS)
+    const hex = hash('sha256', `replayed ${keyOf(visitor, row)} ${minute}`)
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-')
+  }
+
   note(deed: 'replayed' | 'watched' | 'exported', visitor: Visitor, row: SessionRow): void {
     const now = this.#parts.clock.now()
     if (this.#last.size >= MOST_REMEMBERED) this.#last.clear()
     this.#last.set(keyOf(visitor, row), now)
     this.#tell(visitor, {
+      id: this.#idOf(deed, visitor, row),
       kind: `session.${deed}`,
       grant: row.grant,
       session: row.id,
@@ -53,7 +62,7 @@ export class Openings {
 
   #tell(
     { identity, address }: Visitor,
-    deed: Pick<AuditEvent, 'kind' | 'text'> & Partial<Pick<AuditEvent, 'grant' | 'session' | 'target'>>,
+    deed: Pick<AuditEvent, 'kind' | 'text'> & Partial<Pick<AuditEvent, 'id' | 'grant' | 'session' | 'target'>>,
   ): void {
     this.#parts.audit({
       id: randomUUID(),

@@ -64,9 +64,6 @@ function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
   const also = `${target.name} ${grant.role} ${grant.id} ${grant.reason}`
   const base = { kind: 'grant', also } as const
   return [
-    ...target.commands
-      .filter(({ endpoint }) => grant.endpoints.includes(endpoint))
-      .map(({ command }): Entry => ({ ...base, key: command, label: words.copy.copy(command), copy: command })),
     ...(grant.endpoints.includes('ssh')
       ? [
           {
@@ -77,6 +74,19 @@ function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
           } as const,
         ]
       : []),
+    ...(grant.endpoints.includes('postgres')
+      ? [
+          {
+            ...base,
+            key: `sql ${grant.id}`,
+            label: `${words.sql.open}: ${target.name}`,
+            to: `/sql/${target.name}?role=${encodeURIComponent(grant.role)}`,
+          } as const,
+        ]
+      : []),
+    ...target.commands
+      .filter(({ endpoint }) => grant.endpoints.includes(endpoint))
+      .map(({ command }): Entry => ({ ...base, key: command, label: words.copy.copy(command), copy: command })),
     ...(['extend', 'release'] as const)
       .filter((deed) => grant.may[deed])
       .map(

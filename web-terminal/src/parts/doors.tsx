@@ -20,21 +20,24 @@ export function Doors(props: {
         const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows[0] ?? ''
         return (
           <li key={endpoint}>
-            <Text size="xs" c="var(--quiet)" mb={3}>
-              <b>{words.protocol[endpoint]}</b> {allows}
-            </Text>
+            <div className="door-head">
+              <Text size="xs" c="var(--quiet)" className="grow">
+                <b>{words.protocol[endpoint]}</b> {allows}
+              </Text>
+              {endpoint === 'ssh' && <TerminalLink target={target.name} />}
+              {endpoint === 'postgres' && (
+                <Link href={`/sql/${target.name}?role=${encodeURIComponent(grant.role)}`} className="button-link">
+                  {words.sql.open}
+                </Link>
+              )}
+              {endpoint === 'http' && target.url !== null && (
+                <a href={target.url} target="_blank" rel="noreferrer" className="button-link">
+                  {words.home.openWeb}
+                  <span className="for-readers">: {target.name}</span>
+                </a>
+              )}
+            </div>
             {line !== undefined && <CommandLine command={line.command} />}
-            {endpoint === 'ssh' && <TerminalLink target={target.name} />}
-            {endpoint === 'postgres' && (
-              <Link href={`/sql/${target.name}?role=${encodeURIComponent(grant.role)}`} className="button-link">
-                {words.sql.open}
-              </Link>
-            )}
-            {endpoint === 'http' && target.url !== null && (
-              <a href={target.url} target="_blank" rel="noreferrer" className="button-link">
-                {words.home.openWeb(target.name)}
-              </a>
-            )}
           </li>
         )
       })}

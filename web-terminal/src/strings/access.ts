@@ -23,7 +23,7 @@ export const access = {
     asked: 'asked',
     approvals: (have: number, need: number) => `${have} of ${need} ${need === 1 ? 'approval' : 'approvals'}`,
     provisioning: 'Approved. Access is being set up.',
-    openWeb: (target: string) => `Open the web application of ${target}`,
+    openWeb: 'Web application',
     linkFor: 'Link for an approver',
     more: (grant: string) => `More time for grant ${grant}`,
   },
