@@ -7,7 +7,8 @@ import { openSqlFilter } from '../../gateway/filters/filters.ts'
 import type { MaskRule } from '../../gateway/model/mask.ts'
 import type { CreateJudge } from '../../gateway/postgres/postgres.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
-import { casesOf, gradeMasks } from '../../tools/corpus/mask.ts'
+import { casesOf, gradeMasks, leaked, openMasked } from '../../tools/corpus/mask.ts'
+import type { Answer, Step } from '../../tools/corpus/sql-client.ts'
 import { Client } from 'pg'
 import { demoServer, openDoor, roleNamed, scope } from '../postgres/door.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,9 +25,44 @@ t.test('the corpus has bypasses and everyday uses', async (t) => {
 
 for (const version of [15, 18] as const)
   t.test(`every case gets its verdict on PostgreSQL ${version}, and no masked value gets out`, async (t) => {
-    const wrong = await gradeMasks(corpus, version)
-    if (wrong === undefined) t.pass(`no PostgreSQL ${version} here`)
-    else t.same(wrong, [])
+    const gateway = await openMasked(corpus, version)
+    if (gateway === undefined) return t.pass(`no PostgreSQL ${version} here`)
+    t.teardown(() => gateway.close())
+    t.same(await gradeMasks(corpus, gateway), [])
+
+    const client = await gateway.open()
+    t.teardown(() => client.close())
+    const types = (answers: readonly Answer[]) => answers.map(({ type }) => type).join('')
+    const asked = async (...steps: readonly Step[]) => {
+      const answers = await client.run([...steps, ['S']], undefined)
+      t.equal(leaked(answers), undefined)
+      return types(answers)
+    }
+    const one: readonly Step[] = [
+      ['P', 'one', 'select id, email, age from customers where id < 3'],
+      ['B', 'p', 'one', [], 'binary'],
+    ]
+    const two: readonly Step[] = [
+      ['P', '', 'select ssn from people'],
+      ['B', '', '', []],
+    ]
+    t.equal(
+      await asked(...one, ['D', 'S', 'one'], ['D', 'P', 'p'], ['E', 'p'], ...two, ['E', '']),
+      '12tTTDDC12DDDDDCZ',
+      'in one group',
+    )
+    t.equal(
+      await asked(['B', 'p', 'one', []], ['E', 'p'], ['B', 'q', 'one', [], 'binary'], ['E', 'q']),
+      '2DDC2DDCZ',
+      'prepared before',
+    )
+    t.equal(
+      await asked(...two, ['E', ''], ['E', 'nothing'], ['D', 'S', 'one'], ['E', 'p']),
+      '12DDDDDCEZ',
+      'with an error amid it',
+    )
+    t.equal(await asked(['D', 'S', 'one'], ['B', 'p', 'one', []], ['E', 'p']), 'tT2DDCZ', 'and after it')
+    return t.equal(types(await client.query('select email from customers where id = 1; show search_path')), 'TDCTDCZ')
   })
 
 const demo = await demoServer(t)

@@ -41,8 +41,14 @@ export const CORPUS_MASKS: readonly MaskRule[] = [
 ]
 const SECRETS = ['anary', '078-05', '5551', '4711', '98765', ...[4711, 98_765].map((n) => int32(n).toString('latin1'))]
 
-/** @returns the cases that went wrong; undefined when there is no such server here. */
-export async function gradeMasks(file: string, version: 15 | 18): Promise<readonly Wrong[] | undefined> {
+export type MaskedGateway = {
+  /** A session under the masks. */
+  open(): Promise<SqlClient>
+  close(): Promise<void>
+}
+
+/** The corpus' database behind a gateway; undefined when there is no such server here. */
+export async function openMasked(file: string, version: 15 | 18): Promise<MaskedGateway | undefined> {
   await using opened = new AsyncDisposableStack()
   const server = await startPostgres({ version })
   if (server === undefined) return undefined
@@ -50,11 +56,20 @@ export async function gradeMasks(file: string, version: 15 | 18): Promise<readon
   await loadFixture(server, await readFile(file.replace(/\.jsonl$/, '.sql'), 'utf8'))
   const gateway = await openCorpusGateway(server, [''], [TEMPLATE], CORPUS_MASKS)
   opened.defer(() => gateway.close())
+  const all = opened.move()
+  return {
+    open: async () => {
+      const database = gateway.name('', TEMPLATE)
+      return (await SqlClient.gateway(gateway.port, { user: 'alice', database })).client
+    },
+    close: () => all.disposeAsync(),
+  }
+}
+
+/** @returns the cases that went wrong. */
+export async function gradeMasks(file: string, { open }: MaskedGateway): Promise<readonly Wrong[]> {
   const wrong: Wrong[] = []
-  const open = async () =>
-    (await SqlClient.gateway(gateway.port, { user: 'alice', database: gateway.name('', TEMPLATE) })).client
   let client = await open()
-  opened.defer(() => client.close())
   for (const one of await casesOf(file))
     for (const steps of waysOf(one.sql)) {
       const answers = await client.run(steps, undefined)
@@ -68,6 +83,7 @@ export async function gradeMasks(file: string, version: 15 | 18): Promise<readon
       const got = isClosed ? 'the end of the session' : verdictOf(shown, answers)
       if (got !== one.verdict) wrong.push({ id: one.id, expected: one.verdict, got: `${got} (${steps[0]?.[0]})` })
     }
+  client.close()
   return wrong
 }
 
@@ -87,10 +103,17 @@ const waysOf = (sql: string): readonly (readonly Step[])[] => {
   return /;|^copy|\$1/.test(sql) ? [simple] : [simple, extended]
 }
 
-function verdictOf({ shows = [], verdict }: Case, answers: readonly Answer[]): string {
+/** The first masked value in the answers, with what stands around it. */
+export function leaked(answers: readonly Answer[]): string | undefined {
   const said = answers.map(({ body }) => body.toString('latin1')).join('\n')
   const at = SECRETS.map((secret) => said.indexOf(secret)).find((found) => found >= 0)
-  if (at !== undefined) return `a masked value: …${said.slice(Math.max(0, at - 20), at + 30)}`
+  return at === undefined ? undefined : said.slice(Math.max(0, at - 20), at + 30)
+}
+
+function verdictOf({ shows = [], verdict }: Case, answers: readonly Answer[]): string {
+  const said = answers.map(({ body }) => body.toString('latin1')).join('\n')
+  const secret = leaked(answers)
+  if (secret !== undefined) return `a masked value: …${secret}`
   const [refused] = refusals(answers)
   if (refused !== undefined) return verdict === 'deny' ? 'deny' : `deny: ${refused}`
   const failed = answers.find(({ type }) => type === 'E')
@@ -103,11 +126,15 @@ function verdictOf({ shows = [], verdict }: Case, answers: readonly Answer[]): s
 export async function runMasks(args: readonly string[]): Promise<boolean> {
   const [file = ''] = args
   const wrong: Wrong[] = []
-  for (const version of [15, 18] as const)
-    for (const one of (await gradeMasks(file, version)) ?? []) {
+  for (const version of [15, 18] as const) {
+    const gateway = await openMasked(file, version)
+    if (gateway === undefined) continue
+    for (const one of await gradeMasks(file, gateway)) {
       wrong.push(one)
       process.stdout.write(`wrong on ${version}: ${one.id} expected ${one.expected}, got ${one.got}\n`)
     }
+    await gateway.close()
+  }
   process.stdout.write(`${(await casesOf(file)).length} cases, ${new Set(wrong.map(({ id }) => id)).size} wrong\n`)
   return wrong.length === 0
 }
