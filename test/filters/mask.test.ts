@@ -23,6 +23,8 @@ t.test('the corpus has bypasses and everyday uses', async (t) => {
   t.ok(cases.filter(({ verdict }) => verdict === 'allow').length > 100)
 })
 
+const types = (answers: readonly Answer[]) => answers.map(({ type }) => type).join('')
+
 for (const version of [15, 18] as const)
   t.test(`every case gets its verdict on PostgreSQL ${version}, and no masked value gets out`, async (t) => {
     const gateway = await openMasked(corpus, version)
@@ -32,7 +34,6 @@ for (const version of [15, 18] as const)
 
     const client = await gateway.open()
     t.teardown(() => client.close())
-    const types = (answers: readonly Answer[]) => answers.map(({ type }) => type).join('')
     const asked = async (...steps: readonly Step[]) => {
       const answers = await client.run([...steps, ['S']], undefined)
       t.equal(leaked(answers), undefined)

@@ -67,9 +67,9 @@ export async function openMasked(file: string, version: 15 | 18): Promise<Masked
 }
 
 /** @returns the cases that went wrong. */
-export async function gradeMasks(file: string, { open }: MaskedGateway): Promise<readonly Wrong[]> {
+export async function gradeMasks(file: string, gateway: MaskedGateway): Promise<readonly Wrong[]> {
   const wrong: Wrong[] = []
-  let client = await open()
+  let client = await gateway.open()
   for (const one of await casesOf(file))
     for (const steps of waysOf(one.sql)) {
       const answers = await client.run(steps, undefined)
@@ -77,7 +77,7 @@ export async function gradeMasks(file: string, { open }: MaskedGateway): Promise
       // Several statements leave something behind in the session.
       if (isClosed || one.sql.includes(';') || one.sql.startsWith('prepare')) {
         client.close()
-        client = await open()
+        client = await gateway.open()
       }
       const shown = steps[0]?.[0] === 'Q' ? one : { ...one, shows: [] }
       const got = isClosed ? 'the end of the session' : verdictOf(shown, answers)
