@@ -140,6 +140,21 @@ await t.test('messages that two readers could cut in two ways are refused, and n
   t.equal(arrived.length, 0)
 })
 
+await t.test('who asks before sending is asked to send only what will be sent on', async (t) => {
+  const head = 'Content-Length: 5\r\nExpect: 100-continue'
+  const yes = await send(`POST /up HTTP/1.1\r\n${head}`, 'hello')
+  t.match(yes.said, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /)
+  t.match(yes.got, /hello$/)
+  t.notMatch(yes.got, /expect/i)
+  for (const line of ['POST //up', 'POST /.sallyport/x']) {
+    const no = await send(`${line} HTTP/1.1\r\n${head}`)
+    t.match(no.said, /^HTTP\/1\.1 4\d\d /, line)
+    t.notMatch(no.said, /100 Continue/)
+    t.equal(no.got, '')
+  }
+  t.match((await send('POST /up HTTP/1.1\r\nContent-Length: 5\r\nExpect: magic', 'hello')).said, /^HTTP\/1\.1 417 /)
+})
+
 await t.test(
   'the path that is judged is byte for byte the path that is sent; what has two readings is refused',
   async (t) => {

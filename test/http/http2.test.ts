@@ -356,6 +356,37 @@ await t.test('requests with two readings are refused, and nothing arrives', asyn
   }
 })
 
+await t.test('the rules of a role hold over HTTP/2, and a body needs no length to be too large', async (t) => {
+  const orders = await world.live('orders', 'foreign-web')
+  cookies.set('foreign-web', await world.cookie('foreign-web'))
+  const line = session()
+  const before = arrived.length
+  const ask = async (path: string, body = '', more: Record<string, string> = {}) => {
+    const stream = line.request(asking('foreign-web', path, body === '' ? more : { ':method': 'POST', ...more }), {
+      endStream: body === '',
+    })
+    const answer = got(stream)
+    if (body !== '') stream.end(body)
+    return answer
+  }
+  for (const path of ['/', '/admin', '/API/orders', '/api/admin', '/api/ADMIN/x', '/api/%61dmin', '/%2561pi/orders'])
+    t.match(await ask(path), { status: 403, text: /NOT_ALLOWED/ }, path)
+  t.match(await ask('/api/orders', 'x'.repeat(2000)), { status: 413 }, 'without a length')
+  t.match(await ask('/api/orders', 'x'.repeat(2000), { 'content-length': '2000' }), { status: 413 }, 'with a length')
+  t.notOk(arrived.slice(before).some(({ body }) => body.length > 1000))
+  t.match(await ask('/api/orders', 'x'.repeat(900)), { status: 200 })
+  await world.grants.release(world.identityOf('alice'), orders.id)
+  const viewer = await world.live('viewer', 'foreign-web')
+  t.match(await ask('/api/orders'), { status: 200 })
+  t.match(await ask('/api/orders', 'x', { ':method': 'GET' }), { status: 403, text: /READ_ONLY.*with a body/ })
+  t.match(await ask('/api/orders', '', { ':method': 'DELETE' }), { status: 403, text: /READ_ONLY/ })
+  t.match(await ask('/api/orders?_method=delete'), { status: 403, text: /READ_ONLY/ })
+  t.match(await ask('/api/orders', '', { 'x-http-method-override': 'DELETE' }), { status: 403, text: /READ_ONLY/ })
+  const from = { 'sec-fetch-site': 'same-site', origin: world.originOf('other-web') }
+  t.match(await ask('/api/orders', '', from), { status: 403, text: /page of another site/ })
+  await world.grants.release(world.identityOf('alice'), viewer.id)
+})
+
 await t.test('who leaves a stream leaves the application, and the other streams never notice', async (t) => {
   const line = session()
   const before = left
