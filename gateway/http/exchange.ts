@@ -7,7 +7,7 @@ import { Refusal } from '../model/refusal.ts'
 import { type Asked, type Field, valueOf } from './asked.ts'
 import { type BodyTape, tapeFor } from './body-tape.ts'
 import type { Answer, Body } from './call.ts'
-import { towardsBrowser } from './fields.ts'
+import { isTrailer, towardsBrowser } from './fields.ts'
 import { recordedFields } from './masking.ts'
 import type { Place } from './place.ts'
 import type { LiveSession } from './live-session.ts'
@@ -128,7 +128,14 @@ export class Exchange {
   #begin(controller: Dispatcher.DispatchController, status: number): void {
     if (this.#isOver) return
     const { answer, session, place } = this.#parts
-    const fields = towardsBrowser(textsOf(controller.rawHeaders), session.endpoint, place)
+    const all = towardsBrowser(textsOf(controller.rawHeaders), session.endpoint, place)
+    // RFC 9110 §8.6: nothing has no length, and HTTP/2 takes one for a broken promise.
+    const fields =
+      status === 204
+        ? pairsOf(all)
+            .filter(([name]) => name !== 'content-length')
+            .flat()
+        : all
     if (status < 200) {
       const link = pairsOf(fields).flatMap(([name, value]) => (name === 'link' ? [value] : []))
       if (status === 103 && link.length > 0) answer.hint(link)
@@ -169,7 +176,7 @@ export class Exchange {
 
   #finish(controller: Dispatcher.DispatchController): void {
     const raw = textsOf(controller.rawTrailers)
-    const trailers = raw.length === 0 ? [] : pairsOf(raw).filter(([name]) => isTrailer(name))
+    const trailers = raw.length === 0 ? [] : pairsOf(raw).filter(isTrailer)
     this.#parts.answer.end(this.#whole, trailers)
     this.#end('done')
   }
@@ -230,10 +237,6 @@ export class Exchange {
 function giveBack({ buffer, byteLength }: Buffer): void {
   if (byteLength >= LARGE_READ && byteLength === buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
-
-/** RFC 9110 §6.5.1: nothing that changes framing, routing or cookies comes late. */
-const isTrailer = (name: string): boolean =>
-  !/^(transfer-encoding|content-.*|host|set-cookie|trailer|connection|location|cache-control|sallyport-.*)$/.test(name)
 
 type Raw = Dispatcher.DispatchController['rawHeaders']
 

@@ -20,7 +20,7 @@ const OURS = /^(x-forwarded-|sallyport-|forwarded|x-real-ip|via$|proxy-|x-http-m
 
 /** Between two neighbours (RFC 9110 §7.6.1). */
 const NEIGHBOURS = new Set(
-  'connection keep-alive proxy-authenticate proxy-authorization proxy-connection te transfer-encoding upgrade'.split(
+  'connection http2-settings keep-alive proxy-authenticate proxy-authorization proxy-connection te transfer-encoding upgrade'.split(
     ' ',
   ),
 )
@@ -110,6 +110,13 @@ export function towardsBrowser(raw: readonly string[], endpoint: HttpEndpoint, p
   }
   return out
 }
+
+/** RFC 9110 §6.5.1: nothing that changes framing, routing or cookies comes late; and what comes late is a field at all. */
+export const isTrailer = ([name, value]: Field): boolean =>
+  /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name) &&
+  /^[\t\x20-\x7e\x80-\xff]*$/.test(value) &&
+  !NEIGHBOURS.has(name) &&
+  !/^(content-.*|host|set-cookie|trailer|location|cache-control|sallyport-.*)$/.test(name)
 
 /** A redirect to the target's own address leads nowhere from outside. */
 function publicly(location: string, { url }: HttpEndpoint, place: Place): string {

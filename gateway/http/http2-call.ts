@@ -136,7 +136,12 @@ class Http2Answer implements Answer {
         // Fields of one name are a list.
         const trailers: Record<string, string[]> = {}
         for (const [name, value] of this.#trailers) (trailers[name] ??= []).push(value)
-        stream.sendTrailers(trailers)
+        try {
+          stream.sendTrailers(trailers)
+        } catch (failure) {
+          // Called by the stream itself: nobody else would hear of it.
+          stream.destroy(failure instanceof Error ? failure : new Error('trailers'))
+        }
       })
     stream.respond([':status', String(status), ...fields], { waitForTrailers: mayHaveTrailers })
   }

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -82,10 +82,22 @@ t.teardown(() => {
   app.close()
 })
 const url = `http://127.0.0.1:${(app.address() as AddressInfo).port}`
-const targets = ['prod-web', 'other-web', 'foreign-web'] as const
+/** Says what it is told to say. */
+let odd = ''
+const oddApp = createTcp((socket) => {
+  socket.on('error', () => undefined)
+  socket.on('data', () => {
+    socket.write(Buffer.from(odd, 'latin1'))
+    setTimeout(() => socket.end(), 50)
+  })
+})
+await new Promise<void>((resolve) => oddApp.listen(0, '127.0.0.1', resolve))
+t.teardown(() => oddApp.close())
+const oddUrl = `http://127.0.0.1:${(oddApp.address() as AddressInfo).port}`
+const targets = ['prod-web', 'other-web', 'foreign-web', 'odd-web'] as const
 const world = await webWorld(
   t,
-  targets.map((name) => webTarget(name, { url })),
+  targets.map((name) => webTarget(name, { url: name === 'odd-web' ? oddUrl : url })),
 )
 const cookies = new Map<string, string>()
 for (const target of ['prod-web', 'other-web'] as const) {
@@ -385,6 +397,48 @@ await t.test('the rules of a role hold over HTTP/2, and a body needs no length t
   const from = { 'sec-fetch-site': 'same-site', origin: world.originOf('other-web') }
   t.match(await ask('/api/orders', '', from), { status: 403, text: /page of another site/ })
   await world.grants.release(world.identityOf('alice'), viewer.id)
+})
+
+await t.test('what an application should not say hurts nobody, whichever HTTP it is said in', async (t) => {
+  await world.live('web', 'odd-web')
+  cookies.set('odd-web', await world.cookie('odd-web'))
+  const chunks = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n'
+  const ok = '\r\nContent-Length: 2\r\n\r\nok'
+  const cases: readonly (readonly [name: string, said: string, http1: RegExp, http2: number])[] = [
+    [
+      'trailers of connections',
+      `${chunks}keep-alive: a\r\nupgrade: x\r\nhttp2-settings: q\r\nx-sum: 9\r\n\r\n`,
+      /200 OK/,
+      200,
+    ],
+    [
+      'headers of connections',
+      `HTTP/1.1 200 OK\r\nHTTP2-Settings: A\r\nProxy-Connection: x\r\nKeep-Alive: 5${ok}`,
+      /200 OK/,
+      200,
+    ],
+    ['a length where nothing is', `HTTP/1.1 204 No Content${ok}`, /204 No Content/, 204],
+    ['headers that are there once, twice', `HTTP/1.1 200 OK\r\nETag: a\r\nETag: b${ok}`, /200 OK/, 200],
+    ['two lengths', `HTTP/1.1 200 OK\r\nContent-Length: 3${ok}`, /502 Bad Gateway/, 502],
+    ['a length and chunks', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked${ok}`, /502 Bad Gateway/, 502],
+    ['a pseudo-header', `HTTP/1.1 200 OK\r\n:status: 500${ok}`, /502 Bad Gateway/, 502],
+    ['a control character', `HTTP/1.1 200 OK\r\nX-A: a\x01b${ok}`, /502 Bad Gateway/, 502],
+    [
+      'another protocol, unasked',
+      'HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',
+      /502 Bad Gateway/,
+      502,
+    ],
+    ['a status that is none', `HTTP/1.1 999 X${ok}`, /999/, 502],
+  ]
+  for (const [name, said, http1, http2] of cases) {
+    odd = said
+    const head = `GET / HTTP/1.1\r\nHost: ${authority('odd-web')}\r\nCookie: ${cookies.get('odd-web')}\r\n\r\n`
+    t.match((await world.raw(head, 150)).split('\r\n', 1)[0], http1, `${name}: HTTP/1.1`)
+    const { status, reset, trailers } = await got(session('odd-web').request(asking('odd-web', '/')))
+    t.same([status, reset], [http2, 0], `${name}: HTTP/2`)
+    if (name === 'trailers of connections') t.same(Object.entries(trailers), [['x-sum', '9']])
+  }
 })
 
 await t.test('who leaves a stream leaves the application, and the other streams never notice', async (t) => {
