@@ -15,10 +15,13 @@ const missing = missingSshd() ?? missingClient()
 const skip = missing ?? false
 const ME = 'alice%prod-db@127.0.0.1'
 
-async function house(t: Teardown, options: Parameters<typeof startGateway>[2] = {}) {
+async function house(
+  t: Teardown,
+  { ordinary = false, ...options }: Parameters<typeof startGateway>[2] & { readonly ordinary?: boolean } = {},
+) {
   let sshd: Sshd | undefined
   const gateway = await startGateway(t, () => sshd, options)
-  sshd = await startSshd(t, { userAuthority: gateway.engine.keys.userAuthority })
+  sshd = await startSshd(t, { userAuthority: gateway.engine.keys.userAuthority, ordinary })
   const client = sshClient(t, gateway.port)
   client.trust(...gateway.knownHosts)
   gateway.allowed.add(client.fingerprint)
@@ -139,7 +142,8 @@ t.test('terminals', { skip }, async (t) => {
 })
 
 t.test('what a client asks for while a program runs', { skip }, async (t) => {
-  const { gateway, recorder } = await house(t, { allowAll: true })
+  // sshd passes no signals on to programs of root.
+  const { gateway, recorder, sshd } = await house(t, { allowAll: true, ordinary: true })
   const start = async (command: string) => {
     const raw = await rawClient(t, gateway.port)
     await signIn(raw, 'alice%prod-db', newKey())
@@ -166,8 +170,8 @@ t.test('what a client asks for while a program runs', { skip }, async (t) => {
     raw.destroy()
   })
 
-  const isRoot = process.getuid?.() === 0 ? 'sshd passes no signals on to programs of root' : false
-  t.test('a signal', { skip: isRoot }, async (t) => {
+  const skipSignal = sshd.account === 'root' ? 'sshd passes no signals on to programs of root' : false
+  t.test('a signal', { skip: skipSignal }, async (t) => {
     const { raw, request, data } = await start('trap "echo got; exit 9" USR1; echo ready; while :; do sleep 0.05; done')
     request('signal', string('USR1'))
     t.match(await data(), /got/)
