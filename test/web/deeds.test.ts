@@ -1,7 +1,7 @@
 /** What people do on the pages of the portal, in a real Chromium, against canned answers of its API. */
 import t from 'tap'
 import { RIGHT_CODE, startCannedPortal } from '../fixtures/canned-portal.ts'
-import { barriers, LIVE, SHELL, windows } from '../fixtures/windows.ts'
+import { barriers, HOSTILE, LIVE, SHELL, windows } from '../fixtures/windows.ts'
 
 t.setTimeout(110_000)
 const { open, portal, dist } = await windows(t)
@@ -221,6 +221,26 @@ else {
     t.not(await page.evaluate('document.activeElement.className'), 'xterm-helper-textarea', 'Tab goes on')
     t.equal(portal.posted.length, before, 'nothing was sent')
     t.strictSame(complaints, [], 'nothing refused by the policy')
+    await close()
+  })
+
+  await t.test('every hostile output there is, in one recording, does nothing but draw', async (t) => {
+    const { page, complaints, close } = await open(HOSTILE)
+    const deeds: string[] = []
+    page.on('dialog', (dialog) => void deeds.push(`dialog ${dialog.message()}`))
+    page.on('popup', () => void deeds.push('popup'))
+    page.on('request', (request) => {
+      if (request.method() !== 'GET' || !request.url().startsWith(portal.url)) deeds.push(request.url())
+    })
+    await page.getByLabel('Screen as text').check()
+    const place = page.getByRole('slider', { name: 'Position' })
+    await place.focus()
+    await page.keyboard.press('End')
+    await page.locator('pre.screen-text').filter({ hasText: 'survived' }).waitFor({ timeout: 30_000 })
+    t.equal(await page.title(), 'alice on prod-db · Sallyport', 'the title is ours')
+    t.strictSame(deeds, [], 'no dialog, no window, no call')
+    t.strictSame(complaints, [])
+    await page.getByText('clipboard access').waitFor()
     await close()
   })
 
