@@ -28,20 +28,23 @@ export type PoolParts = {
   }
 }
 
-export type Pool = { connect(connection: Client, session: Session): Promise<Upstream> }
+export type Pool = {
+  /** `outside`: past a workspace that only a read-only shell implied, for what may write: files by the role's own list, a command that a second person let through. */
+  connect(connection: Client, session: Session, where?: 'outside'): Promise<Upstream>
+}
 
 export function createPool(parts: PoolParts): Pool {
   const pools = new WeakMap<Client, Map<string, Promise<Upstream>>>()
 
   return {
-    connect: (connection, session) => {
+    connect: (connection, session, where) => {
       const { grant, target } = session.admission
-      const name = JSON.stringify([grant.id, target.name, accountOf(session.admission)])
+      const name = JSON.stringify([grant.id, target.name, accountOf(session.admission), where ?? ''])
       const pool = pools.get(connection) ?? new Map<string, Promise<Upstream>>()
       pools.set(connection, pool)
       const existing = pool.get(name)
       if (existing !== undefined) return existing
-      const fresh = connect(connection, session)
+      const fresh = connect(connection, session, where)
       pool.set(name, fresh)
       void keep(connection, fresh, () => {
         if (pool.get(name) === fresh) pool.delete(name)
@@ -50,12 +53,14 @@ export function createPool(parts: PoolParts): Pool {
     },
   }
 
-  async function connect(connection: Client, session: Session): Promise<Upstream> {
+  async function connect(connection: Client, session: Session, where: 'outside' | undefined): Promise<Upstream> {
     const { admission } = session
     const endpoint = endpointOf(admission)
     const account = accountOf(admission)
     const trust = await trustOf(endpoint, admission.target)
-    const workspace = workspaceOf(admission, parts.upstreams.workspaces(admission.target))
+    const workspace = isOutside(admission, where)
+      ? undefined
+      : workspaceOf(admission, parts.upstreams.workspaces(admission.target))
     const credential = await credentialFor(session, endpoint, { account, workspace })
     const signal = AbortSignal.any([session.ended, connection.closed])
     const stream = await parts.upstreams.dial(admission, connection.closed)
@@ -98,6 +103,9 @@ export function createPool(parts: PoolParts): Pool {
     return keyCredential(parts.ssh2, secret)
   }
 }
+
+const isOutside = ({ role }: Admission, where: 'outside' | undefined): boolean =>
+  where === 'outside' && role.ssh.workspace?.isImplied === true
 
 /** Closed with the client's connection; forgotten when it is gone or never came. */
 async function keep(connection: Client, fresh: Promise<Upstream>, forget: () => void): Promise<void> {

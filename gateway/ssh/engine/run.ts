@@ -41,7 +41,7 @@ export async function run(parts: RunParts, { channel: client, connection, sessio
       request,
       judge: judge(role.ssh, role.hold?.commands),
       account: accountOf(session.admission),
-      upstream: () => pool.connect(connection, session),
+      upstream: (where) => pool.connect(connection, session, where),
       carry: (as) => carry(pool, { ...carried, ...as }),
     })
   throw new Refusal('NOT_ALLOWED', `Role ${role.name} has no full shell: ${request.kind} is not allowed.`)
@@ -55,13 +55,14 @@ type Carried = {
   /** What the program gets; undefined also where the client has one that it is not to see. */
   readonly terminal: Terminal | undefined
   readonly files: FileRule | undefined
+  readonly where?: 'outside' | undefined
   readonly release: (bytes: Buffer) => void
 }
 
 /** Both legs as one, until one side is done. */
 async function carry(
   pool: Pool,
-  { client, connection, files, release, request, session, terminal: asked }: Carried,
+  { client, connection, files, release, request, session, terminal: asked, where }: Carried,
 ): Promise<Outcome> {
   const relay = new Relay({
     session,
@@ -69,7 +70,7 @@ async function carry(
     hasTerminal: asked !== undefined,
     lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, release),
   })
-  const upstream = await pool.connect(connection, session)
+  const upstream = await pool.connect(connection, session, where)
   const lost = upstream.closed
   const opening = upstream.open('session', tellLoss(relay.target, { client: client.channel, lost, session }))
   const target = await inTime(opening, session.ended, (late) => late.closeNow())

@@ -3,6 +3,7 @@
  * The host's own shell never sees what a person typed. It says what a role is for; where a kernel can refuse writes (a workspace), that is the barrier.
  */
 import { Refusal } from '../../model/refusal.ts'
+import { READ_ONLY_DEFAULTS } from '../../model/role.ts'
 import type { Session } from '../../session/session.ts'
 import type { Outcome, SessionRequest, Terminal } from '../engine/contract.ts'
 import type { ClientChannel } from '../engine/session-channel.ts'
@@ -24,12 +25,14 @@ export type ReadOnlyParts = {
   readonly request: SessionRequest
   readonly judge: ShellJudge
   readonly account: string
-  readonly upstream: () => Promise<Upstream>
+  /** `outside`: not in the workspace that a read-only shell has on a host with an agent. */
+  readonly upstream: (where?: 'outside') => Promise<Upstream>
   /** Both legs as one, as a full shell's: for what was judged as a whole. */
   readonly carry: (as: {
     readonly request: SessionRequest
     readonly terminal: Terminal | undefined
     readonly files?: FileRule
+    readonly where?: 'outside' | undefined
   }) => Promise<Outcome>
 }
 
@@ -59,14 +62,18 @@ export async function runReadOnly(parts: ReadOnlyParts): Promise<Outcome> {
 
 const targetOf = (session: Session): string => session.admission.target.name
 
-async function serveFiles({ carry, judge, shell }: Visit): Promise<Outcome> {
+/** The kernel cannot tell the files that a role may write from the others: the judge does. */
+const whereToCopy = ({ admission }: Session): 'outside' | undefined =>
+  (admission.role.ssh.readOnly ?? READ_ONLY_DEFAULTS).files.write.length > 0 ? 'outside' : undefined
+
+async function serveFiles({ carry, judge, session, shell }: Visit): Promise<Outcome> {
   await shell.settle()
   const context = shell.home === undefined ? {} : { home: shell.home }
   const files: FileRule = (operation, path, to) => {
     const verdict = judge.file(operation, path, context)
     return verdict.decision !== 'allow' || to === undefined ? verdict : judge.file(operation, to, context)
   }
-  return carry({ request: { kind: 'sftp' }, terminal: undefined, files })
+  return carry({ request: { kind: 'sftp' }, terminal: undefined, files, where: whereToCopy(session) })
 }
 
 async function runCommand(visit: Visit, command: string): Promise<Outcome> {
@@ -80,7 +87,7 @@ async function runCommand(visit: Visit, command: string): Promise<Outcome> {
   if (judged.kind === 'line' && judged.held !== undefined) return runHeld(visit, command, judged)
   const n = await stated(session, command, judged.verdict, (sentence) => face.tell(sentence))
   if (n === undefined || judged.kind === 'sftp') return finished(visit, REFUSED)
-  if (judged.kind === 'copy') return carried(visit, n, judged.text, undefined)
+  if (judged.kind === 'copy') return carried(visit, n, judged.text, { where: whereToCopy(session) })
   const { line } = judged
   if (line === undefined) return finished(visit, REFUSED)
   if (client.terminal !== undefined && !line.wantsTerminal)
@@ -88,7 +95,7 @@ async function runCommand(visit: Visit, command: string): Promise<Outcome> {
       await shell.perform(line, n)
       return shell.status
     })
-  return carried(visit, n, line.text(await shell.contextFor(line)), client.terminal)
+  return carried(visit, n, line.text(await shell.contextFor(line)), { terminal: client.terminal })
 }
 
 /** One command that a second person lets through, or does not. */
@@ -107,7 +114,7 @@ async function runHeld(visit: Visit, command: string, judged: LineJudgement): Pr
   }
   const through = await letThrough({ session, face, line: command, verdict, held, directory: undefined, again })
   if (through === undefined) return finished(visit, REFUSED)
-  const outcome = await carried(visit, through.n, line.text({}), undefined)
+  const outcome = await carried(visit, through.n, line.text({}), { where: 'outside' })
   await session.hold?.ran(through.permit, `exit ${outcome.exitCode ?? 'unknown'}`)
   return outcome
 }
@@ -117,7 +124,7 @@ async function carried(
   { carry, judge, session }: Visit,
   n: number,
   text: string | undefined,
-  terminal: Terminal | undefined,
+  { terminal, where }: { readonly terminal?: Terminal | undefined; readonly where?: 'outside' | undefined },
 ): Promise<Outcome> {
   if (text === undefined) throw new Refusal('NOT_ALLOWED', 'This command was not judged.')
   const since = performance.now()
@@ -129,7 +136,7 @@ async function carried(
       ...(error === undefined ? {} : { error }),
     })
   try {
-    const outcome = await carry({ request: { kind: 'exec', command: targetLine(text, judge) }, terminal })
+    const outcome = await carry({ request: { kind: 'exec', command: targetLine(text, judge) }, terminal, where })
     note(outcome.exitCode === 0 ? undefined : outcome.detail || `exit ${outcome.exitCode ?? 'unknown'}`)
     return outcome
   } catch (failure) {

@@ -15,7 +15,7 @@ import { targetLine } from './target-line.ts'
 export type ShellParts = {
   readonly session: Session
   readonly judge: ShellJudge
-  readonly upstream: () => Promise<Upstream>
+  readonly upstream: (where?: 'outside') => Promise<Upstream>
   readonly environment: ReadonlyMap<string, string>
   readonly face: Face
 }
@@ -30,6 +30,8 @@ export class Shell {
   status = 0
   #previous: string | undefined
   #hasGawk: boolean | undefined
+  /** Set while a command runs that a second person let through. */
+  #where: 'outside' | undefined
 
   constructor(parts: ShellParts) {
     this.#parts = parts
@@ -73,7 +75,12 @@ export class Shell {
     })
     this.status = REFUSED
     if (through === undefined) return undefined
-    await this.perform(judged.line, through.n)
+    this.#where = 'outside'
+    try {
+      await this.perform(judged.line, through.n)
+    } finally {
+      this.#where = undefined
+    }
     await session.hold?.ran(through.permit, `exit ${this.status}`)
     return undefined
   }
@@ -211,7 +218,10 @@ export class Shell {
     show: (bytes: Buffer, stream: Stream) => Promise<void>,
   ): Promise<Running> {
     const { environment, judge, session, upstream } = this.#parts
-    return Running.start({ upstream: await upstream(), session, environment, terminal, show }, targetLine(text, judge))
+    return Running.start(
+      { upstream: await upstream(this.#where), session, environment, terminal, show },
+      targetLine(text, judge),
+    )
   }
 }
 
