@@ -1,13 +1,12 @@
 /** A host that nobody can dial, with the real ssh and the real agent process, in a network of its own where that can be made. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { agentDirectory, startAgent } from '../fixtures/agent.ts'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
-import type { Teardown } from '../fixtures/sshd.ts'
+import { doorAt, ownNetwork } from '../fixtures/network.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
@@ -25,46 +24,6 @@ async function granted(asker: DemoPerson, approver: DemoPerson, role: string): P
   const { id } = JSON.parse(said(asked)) as { id: string }
   if (role !== 'logs') await approver.ssh(['@', 'approve', id])
   return id
-}
-
-const IP = '/usr/sbin/ip'
-const ip = (...args: readonly string[]): boolean => spawnSync(IP, args, { stdio: 'ignore' }).status === 0
-
-/** A namespace whose only way out is a cable to here. Undefined where it cannot be made. */
-function ownNetwork(t: Teardown): { readonly before: readonly string[]; readonly address: string } | undefined {
-  const id = `${process.pid % 60_000}`
-  const [name, outer, inner] = [`sp${id}`, `spo${id}`, `spi${id}`]
-  const third = 1 + (process.pid % 250)
-  if (process.getuid?.() !== 0 || !ip('netns', 'add', name)) return undefined
-  t.teardown(() => ip('netns', 'del', name))
-  const isMade =
-    ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', name) &&
-    ip('addr', 'add', `10.231.${third}.1/30`, 'dev', outer) &&
-    ip('link', 'set', outer, 'up') &&
-    ip('-n', name, 'addr', 'add', `10.231.${third}.2/30`, 'dev', inner) &&
-    ip('-n', name, 'link', 'set', inner, 'up')
-  return isMade ? { before: [IP, 'netns', 'exec', name], address: `10.231.${third}.1` } : undefined
-}
-
-/** The gateway of the demo listens on loopback: this brings it to the cable. */
-async function doorAt(t: Teardown, address: string, port: number): Promise<number> {
-  const server = createServer((socket) => {
-    const there = connect(port, '127.0.0.1')
-    for (const [a, b] of [
-      [socket, there],
-      [there, socket],
-    ] as const) {
-      a.on('error', () => b.destroy())
-      a.on('close', () => b.destroy())
-      a.pipe(b)
-    }
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, address, resolve)
-  })
-  t.teardown(() => server.close())
-  const at = server.address()
-  return typeof at === 'object' && at !== null ? at.port : 0
 }
 
 if (!existsSync('/usr/bin/ssh')) t.plan(0, 'no OpenSSH client here')

@@ -1,9 +1,12 @@
 /** Workspaces as people meet them: the demo's host behind an agent, ssh through the whole gateway, and a replay that shows what was changed. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { agentDirectory, startAgent } from '../fixtures/agent.ts'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
+import { doorAt, ownNetwork } from '../fixtures/network.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
 const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void> => {
@@ -23,7 +26,17 @@ else {
   const { host } = demo.report.ssh
   const agents = async (): Promise<string> => said(await bob.ssh(['@', 'agents']))
   const inside = (role: string, line: string) => alice.ssh([`alice%prod-app%${role}@${host}`, line])
-  await until('the agent says what its host can do', async () => /workspaces/.test(await agents()))
+  await bob.ssh(['@', 'whoami'])
+  await until('the demo has its agent', async () => /2 lines/.test(await agents()))
+  const network = ownNetwork(t)
+  t.comment(network === undefined ? 'no network namespace here: the agent shares ours' : 'the agent is in a namespace')
+  const { port } = demo.report.ssh
+  const at = network === undefined ? `${host}:${port}` : `${network.address}:${await doorAt(t, network.address, port)}`
+  const token = said(await bob.ssh(['@', 'agent-token', 'prod-app', '--targets', 'prod-app'])).trim()
+  const data = agentDirectory(t)
+  const agent = startAgent(t, data, ['--enroll', token, '--gateway', at], network?.before)
+  await agent.says(/orkspaces: [^]*worker [12] of 2[^]*worker [12] of 2/)
+  await until('the agent says what its host can do', async () => /2 lines[^]*workspaces/.test(await agents()))
   const words = await agents()
   t.match(words, /^prod-app: (no )?workspaces: /m)
   if (!/^prod-app: workspaces: read-only, overlay/m.test(words)) t.comment(`not here: ${words}`)
@@ -68,6 +81,32 @@ else {
 
     await t.test('a role with a workspace opens nothing where there is no agent', async (t) => {
       t.not((await alice.ssh(['@', 'request', 'prod-db', '--role', 'observe', '--reason', 'flow test'])).code, 0)
+    })
+
+    await t.test('kill -9 of the agent, then of the gateway: nothing is left, and both come back', async (t) => {
+      const running = () =>
+        execFileSync('ps', ['-eo', 'args'])
+          .toString()
+          .split('\n')
+          .filter((words) => /^sleep 27182|^unshare --mount/.test(words))
+      const sleepy = () => inside('rehearse', `echo x >>${file}; setsid sleep 27182 & sleep 27182`)
+      const first = sleepy()
+      await until('it runs', async () => running().length >= 3)
+      agent.process.kill('SIGKILL')
+      t.not((await first).code, 0)
+      await until('nothing is left of the agent', async () => running().length === 0)
+      const again = startAgent(t, data, [], network?.before)
+      await until('it is back', async () => /2 lines/.test(await agents()))
+      const second = sleepy()
+      await until('it runs again', async () => running().length >= 3)
+      await demo.end('SIGKILL')
+      t.not((await second).code, 0)
+      await until('nothing is left of the session', async () => running().length === 0)
+      await demo.again()
+      await until('the agent is back', async () => /2 lines/.test(await agents()))
+      t.match(said(await inside('rehearse', `cat ${file}`)), 'level = info\n')
+      t.equal(await again.end(), 0)
+      t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), / - \w+ sallyport /)
     })
   }
 }
