@@ -19,6 +19,12 @@ const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void
 const granted = (person: DemoPerson, role: string) =>
   person.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
 
+const running = () =>
+  execFileSync('ps', ['-eo', 'args'])
+    .toString()
+    .split('\n')
+    .filter((words) => /^sleep 27182|^unshare --mount/.test(words))
+
 if (!existsSync('/usr/bin/ssh') || process.platform !== 'linux') t.plan(0, 'no OpenSSH client here')
 else {
   const demo = await startDemo(t)
@@ -84,11 +90,6 @@ else {
     })
 
     await t.test('kill -9 of the agent, then of the gateway: nothing is left, and both come back', async (t) => {
-      const running = () =>
-        execFileSync('ps', ['-eo', 'args'])
-          .toString()
-          .split('\n')
-          .filter((words) => /^sleep 27182|^unshare --mount/.test(words))
       const sleepy = () => inside('rehearse', `echo x >>${file}; setsid sleep 27182 & sleep 27182`)
       const first = sleepy()
       await until('it runs', async () => running().length >= 3)
