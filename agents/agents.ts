@@ -8,6 +8,7 @@ import { address, type Offers, readOffers, readToken, type Settings } from './se
 import { createShell } from './shell.ts'
 import { openLine } from './tunnel.ts'
 import { openDesk } from './workspace/desk.ts'
+import { openKept } from './workspace/kept.ts'
 import { openWorkspaces } from './workspace/workspace.ts'
 
 export type AgentParts = {
@@ -60,7 +61,12 @@ export async function runAgent({ data, say }: AgentParts, settings: Settings, si
   const reaper = startReaper()
   const workspaces = await openWorkspaces({ hidden: [resolve(data)], reaper })
   say(`${workspaces.words.slice(0, 1).toUpperCase()}${workspaces.words.slice(1)}.`)
-  const shell = createShell({ keyDirectory: data, userAuthority, reaper, desk: openDesk(workspaces) })
+  const shell = createShell({
+    keyDirectory: data,
+    userAuthority,
+    reaper,
+    desk: openDesk(workspaces, openKept(join(data, 'kept'))),
+  })
   if (process.getuid?.() !== 0)
     say('Not root: the shell here is for the account that runs this agent, and for no other.')
   await keepLines(

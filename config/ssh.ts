@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { alertRules } from './alerts.ts'
 import { commands as granted } from './commands.ts'
+import { duration, groups } from './words.ts'
 
 const program = z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, 'the name of a program, without a path')
 const programs = z
@@ -16,6 +17,8 @@ const programs = z
   .min(1)
 const paths = z.array(z.string().startsWith('/', 'an absolute path; ** is any depth'))
 const EVERY_FILE = { read: ['/**'], write: [], deny: [] }
+
+const MOST_KEPT_MS = 30 * 24 * 3_600_000
 
 /** What a workspace may use. */
 const limits = z.strictObject({
@@ -52,6 +55,8 @@ export const sshScope = z
     /** Left out: none, but as the host's for a read-only shell. */
     network: z.enum(['none', 'host']).optional(),
     limits: limits.optional(),
+    /** Changes of an overlay stay on their host for so long, for a second person of these groups to apply. Left out: they are thrown away. */
+    keep: z.strictObject({ for: duration, approvers: groups.min(1) }).optional(),
     /** Takes the kernel's refusal away from a read-only shell: the judge alone stands between a person and the host. */
     dangerously_without_workspace: z.boolean().default(false),
     forward: z.array(z.string().regex(/^[\w.*-]+:(\d+|\*)$/, 'host:port, * for any')).default([]),
@@ -68,6 +73,12 @@ export const sshScope = z
   })
   .refine((s) => s.workspace !== undefined || s.shell === 'read-only' || (s.network ?? s.limits) === undefined, {
     message: 'network and limits belong to a workspace; name one: workspace: read-only or overlay',
+  })
+  .refine((s) => s.keep === undefined || s.workspace === 'overlay', {
+    message: 'keep belongs to workspace: overlay; nothing else has changes to keep',
+  })
+  .refine((s) => s.keep === undefined || s.keep.for <= MOST_KEPT_MS, {
+    message: 'changes are kept for 30 days at most',
   })
   .refine((s) => !s.dangerously_without_workspace || (s.shell === 'read-only' && s.workspace === undefined), {
     message: 'dangerously_without_workspace is for shell: read-only, and contradicts a workspace',
@@ -88,6 +99,7 @@ type Wish = {
   readonly workspace?: 'read-only' | 'overlay' | undefined
   readonly network?: 'none' | 'host' | undefined
   readonly limits?: z.output<typeof limits> | undefined
+  readonly keep?: { readonly for: number; readonly approvers: readonly string[] } | undefined
   readonly dangerously_without_workspace: boolean
 }
 
@@ -105,6 +117,7 @@ function workspaceOf(shell: 'full' | 'read-only' | 'none', wish: Wish) {
       tasks: most.tasks,
       cpus: most.cpus,
       changesMegabytes: most.changes_megabytes,
+      ...(wish.keep === undefined ? {} : { keep: { minutes: wish.keep.for / 60_000, approvers: wish.keep.approvers } }),
     },
   }
 }

@@ -144,7 +144,7 @@ async function statOf(path: Buffer): Promise<Stats | undefined> {
 const kindOf = (stat: Stats): Kind =>
   stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'other'
 
-async function faceOf(path: Buffer, stat: Stats, isOfHost: boolean): Promise<{ face: Face; content?: Content }> {
+export async function faceOf(path: Buffer, stat: Stats, isOfHost: boolean): Promise<{ face: Face; content?: Content }> {
   const { gid, mode, size, uid } = stat
   const kind = kindOf(stat)
   const face = { kind, mode: mode & 0o7777, uid, gid }
@@ -156,7 +156,7 @@ async function faceOf(path: Buffer, stat: Stats, isOfHost: boolean): Promise<{ f
   return { face: { ...face, size: content.size, ...(content.sha256 && { sha256: content.sha256 }) }, content }
 }
 
-function isSame(was: Face | undefined, is: Face): boolean {
+export function isSame(was: Face | undefined, is: Face): boolean {
   if (was === undefined || was.kind !== is.kind || was.mode !== is.mode) return false
   if (was.uid !== is.uid || was.gid !== is.gid || was.to !== is.to) return false
   return is.kind !== 'file' || (was.size === is.size && was.sha256 !== undefined && was.sha256 === is.sha256)

@@ -54,7 +54,9 @@ export function openLimits(): Limits {
 function ownGroup(): string | undefined {
   try {
     const path = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1]
-    return path === undefined || !existsSync('/sys/fs/cgroup/cgroup.controllers')
+    // Of a login or of somebody's shell others live in the same group; a service, or the root of a container, is our own.
+    const isOwn = path === '/' || path?.endsWith('.service') === true
+    return path === undefined || !isOwn || !existsSync('/sys/fs/cgroup/cgroup.controllers')
       ? undefined
       : join('/sys/fs/cgroup', path)
   } catch {

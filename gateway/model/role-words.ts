@@ -95,10 +95,10 @@ function workspace({ ssh }: Role): readonly string[] {
     return ssh.shell === 'read-only'
       ? ['Without a workspace: only the judge of the gateway stands between people and the host.']
       : []
-  const { changesMegabytes, cpus, isImplied, memoryMegabytes, mode, network, tasks } = where
+  const { changesMegabytes, cpus, isImplied, keep, memoryMegabytes, mode, network, tasks } = where
   const what =
     mode === 'overlay'
-      ? 'In a workspace of its own: what is changed is recorded with its diff, and then thrown away'
+      ? `In a workspace of its own: what is changed is recorded with its diff, and then ${keep === undefined ? 'thrown away' : `kept for ${span(keep.minutes)} until one person of ${list(keep.approvers, 'or')} applies it`}`
       : `${isImplied ? 'On hosts with an agent in' : 'In'} a workspace where the kernel refuses every write`
   return [
     `${what}; ${network === 'none' ? 'no network' : "the host's network"}; at most ${memoryMegabytes} MB of memory, ${tasks} tasks, ${cpus} processors and ${changesMegabytes} MB written.`,

@@ -67,6 +67,8 @@ export type WorkspaceScope = {
   readonly tasks: number
   readonly cpus: number
   readonly changesMegabytes: number
+  /** Changes of an overlay stay on their host for a second person of these groups. Undefined: they are thrown away. */
+  readonly keep?: { readonly minutes: number; readonly approvers: readonly string[] } | undefined
 }
 
 export type SshScope = {

@@ -10,9 +10,13 @@ const MOST_PATH = 4096
 const MOST_DIFF = 128 * 1024
 const CHANGES = ['added', 'changed', 'deleted'] as const
 
+/** A change as a recording has it. */
+export type LayerChange = FileRecord & { readonly operation: (typeof CHANGES)[number] }
+
 /** Call once the programs of the session are over, before it is closed. Never throws: the recording says what is missing. */
-export async function recordChanges(engine: Pick<Engine, 'changes'>, session: Session): Promise<void> {
-  if (session.admission.role.ssh.workspace?.mode !== 'overlay') return
+export async function recordChanges(engine: Pick<Engine, 'errand'>, session: Session): Promise<void> {
+  const { role, target } = session.admission
+  if (role.ssh.workspace?.mode !== 'overlay') return
   const note = (kind: 'm' | 'f', text: string): void => {
     try {
       session.recording.take(kind, text)
@@ -21,13 +25,12 @@ export async function recordChanges(engine: Pick<Engine, 'changes'>, session: Se
     }
   }
   try {
-    const { files, left } = readChanges(JSON.parse(await engine.changes(session)))
-    const count = files.length + left
-    note(
-      'm',
-      count === 0 ? 'Nothing was changed in the workspace.' : `Changed in the workspace, and thrown away: ${count}.`,
-    )
-    for (const file of files) note('f', JSON.stringify(file))
+    const said: unknown = JSON.parse(await engine.errand(target, `changes@sallyport ${session.id}`))
+    const { changes, left } = readChanges(said)
+    const count = changes.length + left
+    if (count === 0) note('m', 'Nothing was changed in the workspace.')
+    else note('m', `Changed in the workspace, and ${fateOf(fieldsOf(said)['kept'])}: ${count}.`)
+    for (const change of changes) note('f', JSON.stringify(change))
     if (left > 0) note('m', `${left} more are not listed.`)
   } catch (failure) {
     const why = failure instanceof Refusal ? failure.message : 'its agent gave no readable answer.'
@@ -35,16 +38,24 @@ export async function recordChanges(engine: Pick<Engine, 'changes'>, session: Se
   }
 }
 
+function fateOf(kept: unknown): string {
+  if (kept === undefined) return 'thrown away'
+  const { digest, failed } = fieldsOf(kept)
+  return typeof failed === 'string'
+    ? `thrown away (${plain(failed, 300)})`
+    : `kept for a second person (sha256 ${plain(String(digest), 64)})`
+}
+
 /** @throws {Error} for anything odd. */
-function readChanges(said: unknown): { readonly files: readonly FileRecord[]; readonly left: number } {
+export function readChanges(said: unknown): { readonly changes: readonly LayerChange[]; readonly left: number } {
   const { entries, failed, left } = fieldsOf(said)
   if (typeof failed === 'string') throw new Refusal('TARGET_UNREACHABLE', plain(failed, 300))
   if (!Array.isArray(entries) || !isCount(left)) throw new Error('No list of changes.')
-  const files = entries.slice(0, MOST).map((entry) => readChange(entry))
-  return { files, left: left + entries.length - files.length }
+  const changes = entries.slice(0, MOST).map((entry) => readChange(entry))
+  return { changes, left: left + entries.length - changes.length }
 }
 
-function readChange(said: unknown): FileRecord {
+function readChange(said: unknown): LayerChange {
   const { change, diff, is, path, was } = fieldsOf(said)
   const operation = CHANGES.find((known) => known === change)
   if (operation === undefined || typeof path !== 'string') throw new Error('No change.')
@@ -76,10 +87,10 @@ function faceWords(said: unknown): string | undefined {
   return `${plain(kind, 20)} ${mode.toString(8).padStart(4, '0')} ${uid}:${gid}`
 }
 
-const isCount = (value: unknown): value is number =>
+export const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null) throw new Error('An object was expected.')
   return value as Readonly<Record<string, unknown>>
 }

@@ -69,20 +69,30 @@ else {
       const run = await inside('rehearse', `sed -i s/info/debug/ ${file}; cat ${file}`)
       t.match(
         { out: said(run), err: run.stderr },
-        { out: 'level = debug\n', err: /In this workspace: changed .*app\.conf.*thrown away/ },
+        { out: 'level = debug\n', err: /In this workspace: changed .*app\.conf.*kept for a second person/ },
       )
       t.equal(readFileSync(file, 'utf8'), 'level = info\n')
       let replay = ''
+      let session = ''
       await until('the replay shows it', async () => {
         const list = JSON.parse(said(await carol.ssh(['@', 'sessions', '--json']))) as { id: string; role: string }[]
         const id = list.find(({ role }) => role === 'rehearse')?.id
+        session = id ?? ''
         if (id !== undefined) replay = said(await carol.ssh(['@', 'replay', id]))
         return /file changed/.test(replay)
       })
       t.match(
         replay,
-        /-- Changed in the workspace, and thrown away: 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
+        /-- Changed in the workspace, and kept for a second person \(sha256 [0-9a-f]{64}\): 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
       )
+      t.match((await alice.ssh(['@', 'apply', session])).stderr, /no kept changes/, 'not by oneself')
+      const shown = await bob.ssh(['@', 'apply', session])
+      t.match(said(shown), /Changes of alice .*\nchanged [^\n]*app\.conf[^\n]*\n   @@[^]*\n   \+level = debug\nsha256 /)
+      t.equal(readFileSync(file, 'utf8'), 'level = info\n', 'shown, and not applied')
+      const digest = /^sha256 ([0-9a-f]{64})$/m.exec(said(shown))?.[1] ?? ''
+      t.match(said(await bob.ssh(['@', 'apply', session, '--digest', digest])), 'Applied on prod-app: 1.')
+      t.equal(readFileSync(file, 'utf8'), 'level = debug\n')
+      t.not((await bob.ssh(['@', 'apply', session, '--digest', digest])).code, 0, 'once')
     })
 
     await t.test('a role with a workspace opens nothing where there is no agent', async (t) => {
@@ -105,7 +115,7 @@ else {
       await until('nothing is left of the session', async () => running().length === 0)
       await demo.again()
       await until('the agent is back', async () => /2 lines/.test(await agents()))
-      t.match(said(await inside('rehearse', `cat ${file}`)), 'level = info\n')
+      t.match(said(await inside('rehearse', `cat ${file}`)), 'level = debug\n')
       t.equal(await again.end(), 0)
       t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), / - \w+ sallyport /)
     })

@@ -139,13 +139,13 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         ssh: { shell: 'full', workspace: 'read-only' },
       },
       rehearse: {
-        description: 'A full shell whose changes are recorded and thrown away',
+        description: 'A full shell whose changes are recorded, and wait for somebody else',
         targets: [AGENT_TARGET],
         requesters: ['engineers'],
         approval: 'auto',
         default: '30m',
         max: '4h',
-        ssh: { shell: 'full', workspace: 'overlay' },
+        ssh: { shell: 'full', workspace: 'overlay', keep: { for: '24h', approvers: ['leads'] } },
       },
       logs: {
         description: "Read the application's logs on one node",

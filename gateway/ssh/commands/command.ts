@@ -6,6 +6,7 @@ import type { Identity } from '../../model/identity.ts'
 import type { Clock, Moment } from '../../model/moment.ts'
 import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
 import type { Console } from '../screen/console.ts'
+import type { KeptDesk } from '../kept-changes.ts'
 import type { AgentDesk } from './agents.ts'
 import { plain } from '../screen/text.ts'
 import { minutesOf } from './spans.ts'
@@ -18,6 +19,8 @@ export type DatabaseTokenDesk = {
 
 export type CommandParts = {
   readonly agents?: AgentDesk | undefined
+  /** Undefined where nothing can be kept. */
+  readonly kept?: KeptDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
   readonly signIns: Pick<SignIns, 'forget'>

@@ -1,5 +1,6 @@
 /** What the front half of the room sees of SSH connections: verified proofs, channels, terminals. No word of the library behind it. */
 import type { Duplex } from 'node:stream'
+import type { Target } from '../../model/target.ts'
 import type { Admission, Session } from '../../session/session.ts'
 import type { GrantedCommand } from '../command-grants.ts'
 import type { ClientLeg } from './client-leg.ts'
@@ -202,8 +203,8 @@ export type Engine = {
   sit(leg: ClientLeg, start: Seated): Seat
   /** The same for -L. Judges `role.ssh.forward` itself and records the verdict. Refuses the request when it throws. @throws {Refusal} */
   forward(forward: Forward): Promise<Outcome>
-  /** What the session's overlay held when its programs were over, as its agent says it: unchecked JSON. @throws {Refusal} */
-  changes(session: Session): Promise<string>
+  /** Asks the agent in front of a target about a workspace that is over; never for a program. Its answer is unchecked JSON. @throws {Refusal} */
+  errand(target: Target, name: string): Promise<string>
   /** The login on the target that {@link run} will use. @throws {Refusal} NOT_ALLOWED when neither role nor endpoint names one. */
   account(admission: Admission): string
   /** Public key lines: what clients pin, what clients trust for `ssh -J` (`@cert-authority * …`), what targets trust for logins. */

@@ -77,10 +77,8 @@ export function createEngine(parts: EngineParts): Engine {
     command: (wish) => runCommand(pool, wish),
     sit,
     forward: (wish) => forward(pool, wish),
-    changes: (session) => {
-      const asking = { ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams }
-      return errand(asking, session.admission.target, `changes@sallyport ${session.id}`)
-    },
+    errand: (target, name) =>
+      errand({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams }, target, name),
     account: accountOf,
     keys: {
       host: keys.host.line,

@@ -9,7 +9,7 @@ import type { Admission } from '../../session/session.ts'
 export function workspaceOf({ role, target }: Admission, said: string | undefined): string | undefined {
   const { workspace } = role.ssh
   if (workspace === undefined) return undefined
-  const { isImplied, ...wish } = workspace
+  const { isImplied, keep, ...wish } = workspace
   if (!isOwnShell(target.ssh)) {
     if (isImplied) return undefined
     throw new Refusal(
@@ -26,7 +26,7 @@ export function workspaceOf({ role, target }: Admission, said: string | undefine
       `Role ${role.name} runs in ${wish.mode === 'overlay' ? 'an overlay' : 'a read-only'} workspace, and the host of ${target.name} cannot make one. Its agent says: ${said}.`,
       { next: 'Nothing is run there without it. docs/workspaces.md says what a host needs.' },
     )
-  return JSON.stringify({ ...wish, keepMinutes: 0 })
+  return JSON.stringify({ ...wish, keepMinutes: keep?.minutes ?? 0 })
 }
 
 /** Behind an agent there can also be an sshd, which is pinned like any other. */

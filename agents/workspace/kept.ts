@@ -1,0 +1,161 @@
+/** Changes of overlays that wait for a second person: their contents in this agent's own directory, until they are applied, thrown away, or too old. */
+import { createHash } from 'node:crypto'
+import { constants, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFile, mkdir, open, readlink, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { applyChanges } from './applying.ts'
+import { type Change, type Changes, type Face, shown } from './changes.ts'
+import { contentOf } from './content.ts'
+
+export type KeptChange = {
+  readonly path: Buffer
+  readonly change: Change['change']
+  readonly was: Face | undefined
+  readonly is: Face | undefined
+  /** Of a file: where its new content is. */
+  readonly content: string | undefined
+  /** Of a link: where it leads, as bytes. */
+  readonly to: Buffer | undefined
+}
+
+export type Kept = {
+  /** @throws {Error} with a sentence: these changes cannot be kept. */
+  keep(session: string, changes: Changes, minutes: number): Promise<{ readonly digest: string }>
+  /** What would be done. Undefined: nothing is kept of that session. */
+  show(session: string): Promise<Shown | undefined>
+  /** Only what was seen: the digest is that of all that would be done. Each is applied once. */
+  apply(session: string, digest: string): Promise<{ readonly done: number; readonly failed: string | undefined }>
+  discard(session: string): Promise<void>
+}
+
+export type Shown = {
+  readonly digest: string
+  readonly expiresAt: number
+  readonly entries: readonly Omit<Change, 'raw'>[]
+}
+
+type Written = {
+  readonly expiresAt: number
+  readonly changes: readonly (Pick<Change, 'change' | 'was' | 'is' | 'diff'> & {
+    readonly path: string
+    readonly content?: string
+    readonly to?: string
+  })[]
+}
+
+const SETID = 0o6000
+const SWEEP_MS = 60_000
+
+/** Takes away what is too old, and what an earlier agent did not finish. */
+export function openKept(directory: string): Kept {
+  const at = (session: string) => join(directory, session)
+  const sweep = (): void => {
+    for (const name of namesIn(directory)) {
+      const kept = readKept(at(name))
+      if (kept === undefined || kept.written.expiresAt <= Date.now()) rmSync(at(name), { recursive: true, force: true })
+    }
+  }
+  sweep()
+  setInterval(sweep, SWEEP_MS).unref()
+  return {
+    keep: async (session, changes, minutes) => {
+      const why = whyNot(changes)
+      if (why !== undefined) throw new Error(why)
+      const place = at(session)
+      try {
+        await mkdir(place, { recursive: true, mode: 0o700 })
+        const written: Written = {
+          expiresAt: Date.now() + minutes * 60_000,
+          changes: await Promise.all(changes.entries.map((entry, n) => copied(entry, join(place, String(n))))),
+        }
+        const text = JSON.stringify(written)
+        await using file = await open(join(place, 'new.json'), 'wx', 0o600)
+        await file.writeFile(text)
+        await file.sync()
+        await rename(join(place, 'new.json'), join(place, 'changes.json'))
+        return { digest: digestOf(text) }
+      } catch (failure) {
+        await rm(place, { recursive: true, force: true })
+        throw failure
+      }
+    },
+    show: async (session) => {
+      const kept = readKept(at(session))
+      if (kept === undefined || kept.written.expiresAt <= Date.now()) return undefined
+      const { changes, expiresAt } = kept.written
+      const entries = changes.map(({ content: _content, path, to: _to, ...change }) => ({
+        ...change,
+        path: shown(Buffer.from(path, 'latin1')),
+      }))
+      return { digest: kept.digest, expiresAt, entries }
+    },
+    apply: async (session, digest) => {
+      const place = at(session)
+      const kept = readKept(place)
+      if (kept === undefined || kept.written.expiresAt <= Date.now())
+        return { done: 0, failed: 'Nothing is kept here of that session.' }
+      if (kept.digest !== digest) return { done: 0, failed: 'What is kept here is not what was seen.' }
+      // Whoever comes second finds it taken.
+      const taken = join(directory, `${session}.taken`)
+      await rename(place, taken)
+      const changes = kept.written.changes.map(({ path, content, to, change, was, is }) => ({
+        path: Buffer.from(path, 'latin1'),
+        change,
+        was,
+        is,
+        content: content === undefined ? undefined : join(taken, content),
+        to: to === undefined ? undefined : Buffer.from(to, 'latin1'),
+      }))
+      const outcome = await applyChanges(changes)
+      // What did not begin can be tried again.
+      if (outcome.done === 0 && outcome.failed !== undefined) await rename(taken, place)
+      else await rm(taken, { recursive: true, force: true })
+      return outcome
+    },
+    discard: (session) => rm(at(session), { recursive: true, force: true }),
+  }
+}
+
+function whyNot({ entries, left }: Changes): string | undefined {
+  if (left > 0) return 'There are too many changes to keep.'
+  for (const { is, path, was } of entries) {
+    if (is?.kind === 'other') return `${path} is a device, a pipe or a socket.`
+    if (is !== undefined && was !== undefined && is.kind !== was.kind) return `${path} became another kind of thing.`
+    if (is?.kind === 'file' && is.sha256 === undefined) return `${path} is too large to keep.`
+    if (was?.kind === 'file' && was.sha256 === undefined) return `${path} is too large to be compared.`
+    if (is !== undefined && is.kind !== 'link' && (is.mode & SETID) !== 0 && is.kind === 'file')
+      return `${path} would be a setuid or setgid program.`
+  }
+  return undefined
+}
+
+async function copied({ change, diff, is, raw, was }: Change, place: string): Promise<Written['changes'][number]> {
+  const path = raw.path.toString('latin1')
+  const base = { path, change, ...(was && { was }), ...(is && { is }), ...(diff !== undefined && { diff }) }
+  if (is?.kind === 'link')
+    return { ...base, to: (await readlink(raw.stored, { encoding: 'buffer' })).toString('latin1') }
+  if (is?.kind !== 'file') return base
+  await copyFile(raw.stored, place, constants.COPYFILE_EXCL)
+  const content = await contentOf(Buffer.from(place), { isOfHost: false })
+  if (content?.sha256 !== is.sha256) throw new Error('A content could not be kept.')
+  return { ...base, content: place.slice(place.lastIndexOf('/') + 1) }
+}
+
+function readKept(place: string): { readonly written: Written; readonly digest: string } | undefined {
+  try {
+    const text = readFileSync(join(place, 'changes.json'), 'utf8')
+    return { written: JSON.parse(text) as Written, digest: digestOf(text) }
+  } catch {
+    return undefined
+  }
+}
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,146 @@
+/** Changes of an overlay that wait for a second person: applied exactly as they were seen, by somebody else, once, or not at all. */
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { AuditEvent } from '../../gateway/model/event.ts'
+import type { Identity, Subject, Username } from '../../gateway/model/identity.ts'
+import { wallClock } from '../../gateway/model/moment.ts'
+import { keptDesk } from '../../gateway/ssh/kept-changes.ts'
+import { alice } from '../fixtures/ssh-engine.ts'
+import { photograph } from '../fixtures/shell-workspace.ts'
+import { missingClient } from '../fixtures/sshd.ts'
+import { type House, house, until } from '../fixtures/workspaces.ts'
+
+const skip =
+  missingClient() ??
+  (process.platform === 'linux' && process.getuid?.() === 0 ? false : 'workspaces are tried as root on Linux')
+const KEEP = { mode: 'overlay', keep: { minutes: 60, approvers: ['leads'] } } as const
+const bob: Identity = {
+  ...alice,
+  subject: 'https://idp.test|bob' as Subject,
+  username: 'bob' as Username,
+  groups: ['leads'],
+}
+
+function directoryOf(t: Test): string {
+  const directory = mkdtempSync('/var/lib/sallyport-kept-')
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  for (const name of ['changed', 'deleted', 'mode']) writeFileSync(join(directory, name), `the text of ${name}\n`)
+  mkdirSync(join(directory, 'tree'))
+  writeFileSync(join(directory, 'tree/leaf'), 'leaf\n')
+  return directory
+}
+
+const CHANGES =
+  'echo more >>changed; rm deleted; chmod 640 mode; rm -r tree; mkdir -m 750 new; echo fresh >new/file; ln -s /etc/shadow new/link'
+
+async function changed(place: House, directory: string, line = CHANGES) {
+  const ran = await place.run(`cd ${directory} && ${line}`)
+  await until('it was recorded', () => place.gateway.recorder.sessions.at(-1)?.end !== undefined)
+  const kept = place.gateway.recorder.sessions.at(-1)
+  if (kept === undefined) throw new Error('a session was expected')
+  const noted: AuditEvent[] = []
+  const desk = keptDesk({
+    engine: place.gateway.engine,
+    library: {
+      session: async (id) =>
+        id === kept.start.id
+          ? { ...kept.start, end: kept.end, events: 0, bytesIn: 0, bytesOut: 0, statements: 0, denials: 0 }
+          : undefined,
+    },
+    target: () => place.gateway.target(),
+    role: () => place.gateway.role,
+    notes: { clock: wallClock, audit: (event) => void noted.push(event) },
+  })
+  return { ran, desk, noted, id: kept.start.id }
+}
+
+t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
+  const place = await house(t, userInfo().username, KEEP)
+
+  await t.test('somebody else applies what was shown, and nobody twice', async (t) => {
+    const directory = directoryOf(t)
+    const before = photograph(directory)
+    const { desk, id, noted, ran } = await changed(place, directory)
+    t.match(ran.err, `kept for a second person: apply ${id}`)
+    t.match(place.gateway.recorder.bytes('m').toString(), /kept for a second person \(sha256 [0-9a-f]{64}\): 8\./)
+    t.same(photograph(directory), before, 'nothing happened yet')
+    await t.rejects(desk.show(alice, id), { code: 'NOT_FOUND' }, 'not an approver')
+    await t.rejects(desk.show({ ...alice, groups: ['leads'] }, id), { code: 'NOT_ALLOWED' }, 'one’s own')
+    const layer = await desk.show(bob, id)
+    t.match(
+      layer.changes.find(({ path }) => path.endsWith('/changed')),
+      { operation: 'changed', diff: /\+more/ },
+    )
+    await t.rejects(desk.apply(bob, { ...layer, digest: '0'.repeat(64) }), { message: /not what was seen/ })
+    t.same(photograph(directory), before)
+    t.equal(await desk.apply(bob, layer), 8)
+    t.equal(readFileSync(join(directory, 'changed'), 'utf8'), 'the text of changed\nmore\n')
+    t.notOk(existsSync(join(directory, 'deleted')))
+    t.notOk(existsSync(join(directory, 'tree')))
+    t.equal(lstatSync(join(directory, 'mode')).mode & 0o777, 0o640)
+    t.equal(lstatSync(join(directory, 'new')).mode & 0o777, 0o750)
+    t.equal(readFileSync(join(directory, 'new/file'), 'utf8'), 'fresh\n')
+    t.equal(readlinkSync(join(directory, 'new/link')), '/etc/shadow')
+    t.same(readdirSync(directory).toSorted(), ['changed', 'mode', 'new'], 'nothing else is left')
+    t.match(noted.at(-1), {
+      kind: 'workspace.applied',
+      actor: 'bob',
+      session: id,
+      text: /of alice were applied by bob/,
+    })
+    await t.rejects(desk.apply(bob, layer), { message: /Nothing is kept/ })
+    t.same(readdirSync(join(place.host.directory, 'kept')), [])
+  })
+
+  await t.test('nothing is applied when something was changed since', async (t) => {
+    const meanwhile: readonly (readonly [string, (directory: string) => void])[] = [
+      ['a file was written', (d) => writeFileSync(join(d, 'changed'), 'by somebody else\n')],
+      ['a file has another mode', (d) => chmodSync(join(d, 'mode'), 0o666)],
+      ['a file is gone', (d) => rmSync(join(d, 'deleted'))],
+      ['a name is taken', (d) => mkdirSync(join(d, 'new'))],
+      ['a directory is a link now', (d) => (renameSync(d, `${d}-away`), symlinkSync(`${d}-away`, d))],
+    ]
+    for (const [what, act] of meanwhile) {
+      const directory = directoryOf(t)
+      t.teardown(() => rmSync(`${directory}-away`, { recursive: true, force: true }))
+      const { desk, id, noted } = await changed(place, directory)
+      const layer = await desk.show(bob, id)
+      act(directory)
+      const before = photograph(`${directory}/`)
+      await t.rejects(desk.apply(bob, layer), { message: /Nothing was applied/ }, what)
+      t.same(photograph(`${directory}/`), before)
+      t.match(noted.at(-1), { kind: 'workspace.refused' })
+      await desk.discard(bob, layer)
+      await t.rejects(desk.show(bob, id), { code: 'NOT_FOUND' }, 'thrown away')
+    }
+  })
+
+  await t.test('what cannot be applied is not kept', async (t) => {
+    for (const [line, why] of [
+      ['mkfifo pipe', /a pipe or a socket/],
+      ['cp /usr/bin/id . && chmod 4755 id', /setuid/],
+      ['truncate -s 100G sparse', /too large/],
+    ] as const) {
+      const directory = directoryOf(t)
+      const { desk, id, ran } = await changed(place, directory, line)
+      t.match(ran.err, why)
+      await t.rejects(desk.show(bob, id), { code: 'NOT_FOUND' })
+    }
+    t.same(readdirSync(join(place.host.directory, 'kept')), [])
+  })
+})
