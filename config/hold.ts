@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { HeldKind } from '../gateway/model/hold.ts'
 import { groups } from './words.ts'
 
-const KINDS = ['insert', 'update', 'delete', 'merge', 'truncate'] as const satisfies readonly HeldKind[]
+const KINDS = ['insert', 'update', 'delete', 'merge', 'truncate', 'commit'] as const satisfies readonly HeldKind[]
 
 /** `systemctl restart`: whatever begins with these words. */
 const command = z

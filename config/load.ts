@@ -138,8 +138,14 @@ function* holdChecks(raw: RawConfig, name: string): Generator<Complaint> {
   if (role?.hold === undefined) return
   const { commands, postgres, template } = role.hold
   const path = (key: string) => ['roles', name, 'hold', key]
-  if (postgres.length > 0 && role.postgres?.mode !== 'read-only')
+  const writes = postgres.filter((kind) => kind !== 'commit')
+  if (writes.length > 0 && role.postgres?.mode !== 'read-only')
     yield { path: path('postgres'), message: 'belongs to postgres: mode: read-only; other roles may write as it is' }
+  if (postgres.includes('commit') && role.postgres?.workspace === undefined)
+    yield {
+      path: path('postgres'),
+      message: 'commit belongs to postgres: workspace: rollback; elsewhere it just commits',
+    }
   if (postgres.length > 0 && role.postgres?.mask !== undefined)
     yield { path: path('postgres'), message: 'not with mask: what writes can copy a column to where it is not masked' }
   if (commands.length > 0 && role.ssh?.shell !== 'read-only')
@@ -151,7 +157,7 @@ function* holdChecks(raw: RawConfig, name: string): Generator<Complaint> {
   const provisioned = Object.entries(raw.targets)
     .filter(covers)
     .find(([, target]) => target.postgres?.credential.kind === 'provision')
-  if (postgres.length > 0 && template === undefined && provisioned !== undefined)
+  if (writes.length > 0 && template === undefined && provisioned !== undefined)
     yield {
       path: path('postgres'),
       message: `say template: the role on ${provisioned[0]} that may write; the login of an approved statement is a member of it`,

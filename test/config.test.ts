@@ -13,6 +13,8 @@ const env = { SALLYPORT_DATA: '/var/lib/sallyport' }
 const parse = (text: string, reserved: readonly string[] = []) => parseConfig(text, 'gate.yaml', reserved, env)
 const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: ${words}`)
 const masked = (words: string) => example.replace('ssh: { shell: full }', `postgres: { ${words} }`)
+const held = (words: string, hold: string) =>
+  example.replace('ssh: { shell: full }', `${words}\n    hold: { ${hold}, approvers: [leads] }`)
 const complaint = (text: string, reserved: readonly string[] = []): string => {
   try {
     parse(text, reserved)
@@ -167,3 +169,40 @@ await t.test('a read-only shell has a list of programs, and only it has one', as
   t.match(complaint(shell('{ shell: full, files: { write: [] } }')), /belong to shell: read-only/)
   t.match(complaint(shell('{ shell: read-only, files: { read: [log] } }')), /an absolute path/)
 })
+
+await t.test(
+  'a hold says what waits, for whom, and what is let through as whom; what nothing keeps to is refused',
+  async (t) => {
+    const readonly = 'postgres: { mode: read-only, template: app_readonly }'
+    t.match(
+      complaint(held('postgres: { mode: read-write }', 'postgres: [update]')),
+      /belongs to postgres: mode: read-only/,
+    )
+    t.match(
+      complaint(held('ssh: { shell: full }', 'commands: [systemctl restart]')),
+      /belongs to ssh: shell: read-only/,
+    )
+    t.match(complaint(held(readonly, 'postgres: [commit]')), /commit belongs to postgres: workspace: rollback/)
+    t.match(complaint(held(readonly, 'postgres: [drop]')), /hold\.postgres/)
+    t.match(complaint(held(readonly, 'rows: 5')), /name what is held/)
+    t.match(
+      complaint(held('postgres: { mode: read-only, mask: { customers.email: partial } }', 'postgres: [update]')),
+      /not with mask/,
+    )
+    t.match(
+      complaint(held('postgres: { mode: read-only, workspace: rollback }', 'postgres: [commit]')),
+      /nothing to roll back/,
+    )
+    const config = parse(
+      held(`${readonly}\n    ssh: { shell: read-only }`, 'postgres: [update, delete], commands: [kill]'),
+    )
+    const words = explainConfig(config)
+    t.match(words, /UPDATE and DELETE wait until one person of leads lets them through; each runs once/)
+    t.match(words, /Commands that begin with kill wait until one person of leads lets them through/)
+    const rehearsal = parse(held('postgres: { mode: read-write, workspace: rollback }', 'postgres: [commit]'))
+    t.match(
+      explainConfig(rehearsal),
+      /All of it is rolled back at the end[\s\S]*COMMIT waits until one person of leads/,
+    )
+  },
+)

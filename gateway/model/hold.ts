@@ -2,8 +2,8 @@
 import type { SessionId } from './event.ts'
 import type { GrantId } from './grant.ts'
 
-/** Statements of SQL that a role can have held. */
-export type HeldKind = 'insert' | 'update' | 'delete' | 'merge' | 'truncate'
+/** Statements of SQL that a role can have held. `commit`: what a workspace that is rolled back would then keep. */
+export type HeldKind = 'insert' | 'update' | 'delete' | 'merge' | 'truncate' | 'commit'
 
 /** What a role does not allow, but lets wait for a second person. */
 export type HoldScope = {

@@ -71,6 +71,8 @@ function held({ hold }: Role, kind: 'postgres' | 'commands'): readonly string[] 
     const commands = hold.commands.map((words) => words.join(' '))
     return [`Commands that begin with ${list(commands, 'or')} wait until ${who} lets them through; each runs once.`]
   }
+  if (hold.postgres.includes('commit'))
+    return [`COMMIT waits until ${who} lets it through; what the session has done stays then, up to ${hold.rows} rows.`]
   const as = hold.template === undefined ? '' : ` as a member of ${hold.template}`
   const kinds = hold.postgres.map((word) => word.toUpperCase())
   return [

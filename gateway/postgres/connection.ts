@@ -22,8 +22,10 @@ import { readTargetName, type TargetName } from './target-name.ts'
 import { Tripwire } from './tripwire.ts'
 import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
-import { touchedWords, Workspace } from './workspace.ts'
-import { Writer } from './writer.ts'
+import { Keeper } from './keeper.ts'
+import { touchedWords } from './touched.ts'
+import { Workspace } from './workspace.ts'
+import { type Runner, Writer } from './writer.ts'
 
 export type KnownClient = {
   readonly identity: Identity
@@ -185,7 +187,7 @@ export class Connection {
       if (admission.role.postgres.workspace === undefined) end = await this.#relay(session, upstream, place)
       else {
         const opened = await Workspace.open(upstream)
-        end = await this.#relay(session, opened.upstream, place)
+        end = await this.#relay(session, opened.upstream, place, opened.workspace)
         noted(session, touchedWords(await opened.workspace.over))
       }
     } catch (failure) {
@@ -219,7 +221,7 @@ export class Connection {
     }
   }
 
-  async #relay(session: Session, upstream: Upstream, place: Place): Promise<RelayEnd> {
+  async #relay(session: Session, upstream: Upstream, place: Place, workspace?: Workspace): Promise<RelayEnd> {
     const { parts, client, cancels, reads, closing } = this.#has
     const { role, target } = session.admission
     const unsafe = role.postgres.mode === 'read-only' ? Tripwire.unsafe(upstream.parameters) : undefined
@@ -239,7 +241,7 @@ export class Connection {
       )
     }
     const { clock } = parts.open
-    const writer = this.#writer(session, upstream, place)
+    const writer = this.#writer(session, upstream, place, workspace)
     const relay = new Relay({ session, judge, client: client.stream, upstream, clock, reads, cancel, writer })
     const key = cancels.add(() => relay.interrupt())
     const stop = () => relay.cut(closing.reason)
@@ -260,11 +262,17 @@ export class Connection {
   }
 
   /** Where the role has statements wait for a second person. */
-  #writer(session: Session, { parameters: reported }: Upstream, place: Place): Writer | undefined {
+  #writer(
+    session: Session,
+    { parameters: reported }: Upstream,
+    place: Place,
+    workspace: Workspace | undefined,
+  ): Runner | undefined {
     const { parts, provisioner } = this.#has
     const { admission, hold } = session
     const { role, target } = admission
     if (hold === undefined || (role.hold?.postgres ?? []).length === 0) return undefined
+    if (workspace !== undefined) return new Keeper(workspace, place.database)
     return new Writer({
       endpoint: place.endpoint,
       database: place.database,

@@ -9,12 +9,12 @@ import type { Permit, Session } from '../session/session.ts'
 import type { Judgement, SqlJudge, TransactionStatus } from './judge.ts'
 import { readyForQuery, report } from './message.ts'
 import { withoutPasswords } from './passwords.ts'
-import { NotRun, type Ran, type Writer } from './writer.ts'
+import { NotRun, type Ran, type Runner } from './writer.ts'
 
 export type HeldParts = {
   readonly session: Session
   readonly judge: SqlJudge
-  readonly writer: Writer
+  readonly writer: Runner
   /** Between two messages of the target. */
   readonly client: { tell(text: string): void; say(bytes: Buffer): void }
   /** Ends the group on the session's own connection, unseen by the client. False when the target refused something in it. */
@@ -69,6 +69,8 @@ export class HeldStatements {
 
   /** What may run next to what waits: the verdict on a message that would do something, or make a portal for it. */
   placed(kind: 'query' | 'execute' | 'call' | 'bind', judgement: Judgement): Judgement {
+    // COMMIT of a transaction that has failed is a ROLLBACK, and nobody's business.
+    if (judgement.held?.kind === 'commit' && this.#status === 'E') return { ...judgement, verdict: ALLOW }
     const why = this.#misplaced(kind, judgement.verdict, judgement)
     if (why === undefined) return judgement
     return { ...judgement, verdict: { decision: 'deny', reason: why } }
@@ -82,7 +84,7 @@ export class HeldStatements {
       return undefined
     }
     if (held === undefined) return 'this cannot wait for a second person'
-    if (this.#status !== 'I') return IN_TRANSACTION
+    if (this.#status !== 'I' && held.kind !== 'commit') return IN_TRANSACTION
     if (this.#group === 'others' || (this.#group === 'held' && kind === 'query')) return ALONE
     this.#group = 'held'
     return undefined
@@ -127,6 +129,7 @@ export class HeldStatements {
       if (!this.#isOver) for (const bytes of answer) client.say(bytes)
     } catch (failure) {
       this.#skips = parked.kind === 'execute'
+      await this.#parts.writer.leave?.().catch(() => undefined)
       if (!this.#isOver) client.say(this.#error(failure, stop.signal))
     } finally {
       this.#stop = undefined

@@ -22,7 +22,7 @@ import { Settling, SYNC } from './settling.ts'
 import { Statements } from './statements.ts'
 import { Tripwire } from './tripwire.ts'
 import type { Upstream } from './upstream.ts'
-import type { Writer } from './writer.ts'
+import type { Runner } from './writer.ts'
 
 export type RelayParts = {
   readonly session: Session
@@ -34,7 +34,7 @@ export type RelayParts = {
   /** Asks the target to cancel what it is doing for this session. */
   readonly cancel: () => void
   /** For what a second person lets through; undefined: nothing waits for one. */
-  readonly writer?: Writer | undefined
+  readonly writer?: Runner | undefined
 }
 
 export type RelayEnd = Omit<SessionEnd, 'endedAt'>

@@ -10,10 +10,8 @@ import { transactionStep, type TransactionStep } from '../model/transaction.ts'
 import { Frames } from './frames.ts'
 import { bytesOf, type FrontendMessage, FrontendSplitter } from './frontend.ts'
 import { cstring, FieldReader, int16, int32, message, readyForQuery, readReport, report, TERMINATE } from './message.ts'
+import { since, type Touched, TOUCHED, touchedOf } from './touched.ts'
 import type { Upstream } from './upstream.ts'
-
-/** Per table: inserted, updated, deleted; what was undone in between is counted, too. */
-export type Touched = readonly (readonly [table: string, inserted: number, updated: number, deleted: number])[]
 
 type Status = 'I' | 'T' | 'E'
 /** Savepoints of the client's own go their way. */
@@ -22,13 +20,14 @@ type Step = Exclude<TransactionStep, 'inner'>
 type Own = { readonly rows: (readonly (string | null)[])[]; failure: string | undefined }
 
 const IDLE = '15min'
-const TOUCHED =
-  "SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 ORDER BY 1"
 const PARSED = message('1')
 const BOUND = message('2')
 const CLOSED = message('3')
 const NO_DATA = message('n')
 const NO_PARAMETERS = Buffer.concat([message('t', int16(0)), NO_DATA])
+/** Enough for a second person to know what it was; all of it is in the recording. */
+const MOST_TEXTS = 100
+const MOST_CHARACTERS = 300
 const KEPT = 'Nothing of this session stays: it is rolled back at its end.'
 const TAGS = { begin: 'BEGIN', commit: 'COMMIT', rollback: 'ROLLBACK' } as const
 
@@ -44,6 +43,8 @@ export class Workspace extends Duplex {
   #queue: Promise<void> = Promise.resolve()
   /** What the client believes. */
   #client: Status = 'I'
+  #texts: string[] = []
+  #kept: Touched = []
   #hasMark = false
   #own: Own | undefined
   /** Waits for the target's next ReadyForQuery. */
@@ -83,6 +84,40 @@ export class Workspace extends Duplex {
     return this.#over.promise
   }
 
+  /** What the session has run since its beginning, or since something of it was kept. */
+  get texts(): readonly string[] {
+    return this.#texts
+  }
+
+  /** The client's transaction is over for the client; what it did is in the workspace. Nothing else may be under way. */
+  async endStep(): Promise<void> {
+    await this.#queue
+    await this.#endMark(this.#client === 'E')
+    this.#client = 'I'
+  }
+
+  /** Since the beginning, or since something was kept: the target's counters go on over both. */
+  async touched(): Promise<Touched> {
+    return since(this.#kept, touchedOf(await this.#run(TOUCHED)))
+  }
+
+  /** Keeps all that was done so far, and begins anew. @throws {Error} in the target's words; nothing is kept then. */
+  async keep(): Promise<void> {
+    await this.#cover()
+    try {
+      await this.#run('SET CONSTRAINTS ALL IMMEDIATE')
+    } catch (failure) {
+      await this.#endMark(true)
+      throw failure
+    }
+    await this.#endMark(false)
+    const all = touchedOf(await this.#run(TOUCHED))
+    await this.#run('COMMIT AND CHAIN')
+    this.#kept = all
+    this.#texts = []
+    await this.#run(`SET LOCAL idle_in_transaction_session_timeout = '${IDLE}'`)
+  }
+
   override _read(): void {
     this.#target.resume()
   }
@@ -105,23 +140,13 @@ export class Workspace extends Duplex {
     await this.#queue
     try {
       if (this.#client === 'E') await this.#endMark(true)
-      this.#over.resolve(await this.#touched())
+      this.#over.resolve(await this.touched())
       await this.#run('ROLLBACK')
     } catch {
       // The connection is away, and its transaction with it.
       this.#over.resolve(undefined)
     }
     this.#target.end(TERMINATE)
-  }
-
-  async #touched(): Promise<Touched> {
-    const rows = await this.#run(TOUCHED)
-    return rows.map(([table, inserted, updated, deleted]) => [
-      table ?? '',
-      Number(inserted),
-      Number(updated),
-      Number(deleted),
-    ])
   }
 
   override _destroy(failure: Error | null, done: (failure: Error | null) => void): void {
@@ -156,6 +181,7 @@ export class Workspace extends Duplex {
         return
       case 'query': {
         const step = stepOf(next.text)
+        if (step === undefined) this.#note(next.text)
         if (step === undefined || (step === 'begin' && this.#client !== 'I')) return this.#query(bytesOf(next))
         await this.#step(step)
         return this.#sayReady()
@@ -165,6 +191,7 @@ export class Workspace extends Duplex {
       case 'parse': {
         const step = stepOf(next.text)
         this.#statements.delete(next.name)
+        if (step === undefined) this.#note(next.text)
         if (step === undefined) return this.#forward(bytesOf(next))
         this.#statements.set(next.name, step)
         return this.#answer(PARSED)
@@ -197,6 +224,10 @@ export class Workspace extends Duplex {
       case 'flush':
         return this.#forward(bytesOf(next))
     }
+  }
+
+  #note(text: string): void {
+    if (this.#texts.length < MOST_TEXTS) this.#texts.push(text.slice(0, MOST_CHARACTERS))
   }
 
   #named = (what: 'S' | 'P'): Map<string, Step> => (what === 'S' ? this.#statements : this.#portals)
@@ -356,11 +387,3 @@ function statusOf(bytes: Buffer): Status {
 }
 
 const notice = (text: string): Buffer => report({ severity: 'NOTICE', code: '00000', message: text })
-
-/** For the recording. */
-export const touchedWords = (touched: Touched | undefined): string =>
-  touched === undefined
-    ? 'Rolled back at the end. What it had touched is not known: the connection was gone.'
-    : touched.length === 0
-      ? 'Rolled back at the end; no row was touched.'
-      : `Rolled back at the end: ${touched.map(([table, i, u, d]) => `${table} ${i} inserted, ${u} updated, ${d} deleted`).join('; ')}.`

@@ -38,6 +38,18 @@ export type Ran = {
   readonly rows: readonly (readonly [table: string, rows: number])[]
 }
 
+/** What carries out statements that a second person let through: on a connection of its own, or a workspace on the session's. */
+export type Runner = {
+  readonly database: string
+  explain(
+    wanted: Pick<Wanted, 'bind' | 'text'>,
+    stop: AbortSignal,
+  ): Promise<{ readonly plan: string; readonly rows: number | undefined }>
+  run(permit: Permit, wanted: Wanted, over: () => Refusal | undefined, stop: AbortSignal): Promise<Ran>
+  /** It was not let through, or could not be done. */
+  leave?(): Promise<void>
+}
+
 /** The target refused the statement, or the limit did: nothing of it stays. `report` is for the client. */
 export class NotRun extends Error {
   override readonly name = 'NotRun'
@@ -59,7 +71,7 @@ const CANCEL_MS = 2_000
 const TABLES =
   "SELECT schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 ORDER BY 1"
 
-export class Writer {
+export class Writer implements Runner {
   readonly #parts: WriterParts
 
   constructor(parts: WriterParts) {
@@ -103,7 +115,7 @@ export class Writer {
       const isQuery = wanted.messages[0]?.[0] === 0x51
       const answer = await line.exchange(isQuery ? wanted.messages : [...wanted.messages, SYNC])
       if (answer.some(({ type }) => type === 's'))
-        throw refusal(
+        throw notRun(
           '54000',
           'rows were asked for in portions, and a statement like this one runs once: it was rolled back',
         )
@@ -119,11 +131,11 @@ export class Writer {
         rows.reduce((sum, [, count]) => sum + count, 0),
       )
       if (touched > mostRows)
-        throw refusal('54000', `${tag} touched ${touched} rows, and ${mostRows} is the most: it was rolled back`)
+        throw notRun('54000', `${tag} touched ${touched} rows, and ${mostRows} is the most: it was rolled back`)
       const ended = over()
       if (ended !== undefined) throw ended
       const end = tagOf(await committed(line))
-      if (end !== 'COMMIT') throw refusal('25P02', `the target answered COMMIT with ${end}`)
+      if (end !== 'COMMIT') throw notRun('25P02', `the target answered COMMIT with ${end}`)
       return { answer: forClient(answer), tag, rows }
     })
   }
@@ -183,11 +195,11 @@ class Line {
       const next = await this.#reader.message(MAX_ANSWER)
       if (next.type === 'Z') break
       size += next.body.length + 5
-      if (size > MAX_ANSWER) throw refusal('54000', 'the answer is too large: it was rolled back')
+      if (size > MAX_ANSWER) throw notRun('54000', 'the answer is too large: it was rolled back')
       if (next.type === 'E') failure ??= new NotRun(readReport(next.body))
       else if ('TDCIN12ns'.includes(next.type)) answer.push(next)
       else if (!'SAt'.includes(next.type))
-        throw refusal('0A000', 'the target asked for more than the statement: it was rolled back')
+        throw notRun('0A000', 'the target asked for more than the statement: it was rolled back')
     }
     if (failure !== undefined) throw failure
     return answer
@@ -205,14 +217,14 @@ async function committed(line: Line): Promise<readonly Message[]> {
     return await line.run('COMMIT')
   } catch (failure) {
     if (failure instanceof NotRun) throw failure
-    throw refusal(
+    throw notRun(
       '08007',
       'the target was lost during COMMIT, and it is not known whether the statement stays: look before you try again',
     )
   }
 }
 
-const refusal = (code: string, text: string): NotRun =>
+export const notRun = (code: string, text: string): NotRun =>
   new NotRun(
     new Map([
       ['S', 'ERROR'],

@@ -59,9 +59,10 @@ function toldLine(kind: EventKind, data: Buffer): string | undefined {
 /** Recordings are hostile: nothing in a text may steer the terminal that shows it. */
 const UNSHOWN = /(?![\t\n])[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 
-function statement({ kind, text, verdict }: StatementRecord): string {
+function statement({ approved, kind, text, verdict }: StatementRecord): string {
+  const by = approved === undefined ? '' : `  [let through by ${approved.by.join(', ')}: request ${approved.request}]`
   return verdict.decision === 'allow'
-    ? `${kind}> ${text}`
+    ? `${kind}> ${text}${by}`
     : `${kind}> ${text}  [${verdict.decision}: ${verdict.reason}]`
 }
 

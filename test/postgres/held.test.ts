@@ -66,11 +66,16 @@ type World = {
   readonly kinds: () => readonly string[]
 }
 
-async function world(t: Parameters<typeof openDoor>[0], hold: Partial<HoldScope> = {}, who = alice): Promise<World> {
+async function world(
+  t: Parameters<typeof openDoor>[0],
+  hold: Partial<HoldScope> = {},
+  who = alice,
+  postgresScope: Parameters<typeof scope>[0] = { schemas: ['public'] },
+): Promise<World> {
   if (demo === undefined) throw new Error('no server')
   const filter = await openSqlFilter({ clock: wallClock })
   t.teardown(() => filter.close())
-  const role = { ...roleNamed('careful', scope({ schemas: ['public'] })), hold: { ...HOLD, ...hold } }
+  const role = { ...roleNamed('careful', scope(postgresScope)), hold: { ...HOLD, ...hold } }
   const target = { name: 'prod-db', description: '', labels: {}, ssh: undefined, http: undefined }
   const where = { host: '127.0.0.1', port: 1, database: 'app', tls: { mode: 'off' } } as const
   const postgres = { ...where, credential: { kind: 'static', username: 'x', password: 'env:X' } } as const
@@ -459,5 +464,46 @@ t.test('a cancel from another connection takes back what waits', { skip }, async
   other.end(cancelPacket(key?.readInt32BE(0) ?? 0, key?.subarray(4) ?? Buffer.alloc(4)))
   await reading.next('Z', 2)
   t.match(reading.messages.findLast(({ type }) => type === 'E')?.body.toString(), /user request/)
+  t.same(await w.there.requests(bob), [])
+})
+
+const REHEARSAL = { mode: 'read-write', template: 'app_readwrite', workspace: 'rollback' } as const
+
+t.test('a COMMIT in a workspace waits: let through, all so far stays; denied, it does not', { skip }, async (t) => {
+  const w = await world(t, { postgres: ['commit'] }, alice, REHEARSAL)
+  const client = await node(w)
+  const notices: string[] = []
+  client.on('notice', ({ message: text }) => notices.push(text ?? ''))
+  await client.query("UPDATE orders SET status = 'kept' WHERE id = 31")
+  await client.query('BEGIN')
+  await client.query('UPDATE orders SET status = $1 WHERE id = $2', ['kept', 32])
+  const first = client.query('COMMIT')
+  const request = await parked(w)
+  t.match(request.held, {
+    verb: 'COMMIT',
+    estimatedRows: 2,
+    mostRows: 5,
+    plan: /public\.orders: 0 inserted, 2 updated, 0 deleted[\s\S]*WHERE id = 31/,
+  })
+  t.equal(await count("status = 'kept'"), 0)
+  await w.there.approve(bob, request.id, {})
+  t.equal((await first).command, 'COMMIT')
+  t.equal(await count("status = 'kept'"), 2)
+  await client.query('BEGIN')
+  await client.query("UPDATE orders SET status = 'denied' WHERE id = 33")
+  const second = client.query('COMMIT')
+  await w.there.deny(bob, (await parked(w)).id, 'not this one')
+  await t.rejects(second, /denied by bob: not this one/)
+  t.same((await client.query("select count(*)::int as n from orders where status = 'denied'")).rows, [{ n: 1 }])
+  await client.query('BEGIN')
+  await client.query("UPDATE orders SET status = 'many' WHERE id < 30")
+  const third = client.query('COMMIT')
+  await w.there.approve(bob, (await parked(w)).id, {})
+  await t.rejects(third, /would keep 30 touched rows, and 5 is the most/)
+  await client.query('BEGIN')
+  await t.rejects(client.query('SELECT 1/0'), /division/)
+  t.equal((await client.query('COMMIT')).command, 'ROLLBACK', 'a transaction that failed asks nobody')
+  await client.end()
+  t.equal(await count("status in ('denied', 'many')"), 0)
   t.same(await w.there.requests(bob), [])
 })

@@ -83,7 +83,9 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
       if (mask.length > 0)
         throw new Error('what can be written can be copied out of its mask: a role masks under read-only')
       const open = createOpenJudge(parser, cache, denyFunctions)
-      return workspace === undefined ? open : createWorkspaceJudge(parser, open)
+      return workspace === undefined
+        ? open
+        : createWorkspaceJudge(parser, open, role.hold?.postgres.includes('commit') === true)
     },
     close: () => parser.close(),
   }

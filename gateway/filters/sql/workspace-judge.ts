@@ -16,11 +16,20 @@ const KINDS: Readonly<Record<string, TransactionStep>> = {
 }
 const NEXT = 'This session runs in one transaction that is rolled back at its end.'
 
-/** @param open the judge of a session that may write. */
-export function createWorkspaceJudge(parser: Parser, open: SqlJudge): SqlJudge {
+const COMMIT: SqlJudgement = {
+  verdict: { decision: 'hold', reason: 'COMMIT needs a second person' },
+  held: { kind: 'commit', normalised: 'COMMIT' },
+}
+
+/**
+ * @param open the judge of a session that may write.
+ * @param holdsCommit a second person may let a COMMIT through.
+ */
+export function createWorkspaceJudge(parser: Parser, open: SqlJudge, holdsCommit: boolean): SqlJudge {
   const judge = (text: string, then: () => SqlJudgement | Promise<SqlJudgement>) => {
     const decide = (parsed: Parsed): SqlJudgement | Promise<SqlJudgement> => {
       const reason = reasonOf(text, parsed)
+      if (reason === undefined && holdsCommit && transactionStep(text) === 'commit') return COMMIT
       return reason === undefined ? then() : { verdict: { decision: 'deny', reason, next: NEXT } }
     }
     const parsed = parser.parse(text)

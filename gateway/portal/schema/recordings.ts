@@ -18,6 +18,8 @@ export const statement = z.object({
   fingerprint: z.string().optional(),
   tables: z.array(z.string()).optional(),
   parameters: z.array(cell).optional(),
+  /** A second person let it through. */
+  approved: z.object({ request: z.string(), by: z.array(z.string()) }).optional(),
 })
 
 export const outcome = z.object({

@@ -190,7 +190,11 @@ function lineOf(event: RecordedEvent, wasTerminal: boolean): string | undefined 
 function statementLine(text: string, wasTerminal: boolean): string | undefined {
   const record = parsed(text) as StatementRecord | undefined
   if (record === undefined) return undefined
-  if (record.verdict.decision === 'allow') return wasTerminal ? undefined : `${record.kind}> ${plain(record.text)}`
+  const { approved } = record
+  const by =
+    approved === undefined ? '' : plain(`  [let through by ${approved.by.join(', ')}: request ${approved.request}]`)
+  if (record.verdict.decision === 'allow')
+    return wasTerminal && by === '' ? undefined : `${record.kind}> ${plain(record.text)}${by}`
   return `${record.kind}> ${plain(record.text)}  [${record.verdict.decision}: ${plain(record.verdict.reason)}]`
 }
 

@@ -55,7 +55,10 @@ export function entriesOf({ targets, requests, sessions, pages, deeds }: Known):
 const decision = (grant: GrantView): Entry => ({
   key: `decide ${grant.id}`,
   kind: 'request',
-  label: `${grant.username} ${words.requests.asksFor} ${grant.role} ${words.requests.on} ${grant.target}`,
+  label:
+    grant.held === null
+      ? `${grant.username} ${words.requests.asksFor} ${grant.role} ${words.requests.on} ${grant.target}`
+      : words.held.label(grant.username, grant.held.verb, grant.target),
   also: `${grant.reason} ${grant.ticket} ${grant.id}`,
   to: `/requests/${grant.id}`,
 })

@@ -105,7 +105,10 @@ function Statement(props: {
       {verdict.decision !== 'allow' && (
         <Refusal label={verdict.decision === 'deny' ? words.event.deny : words.event.hold} text={verdict.reason} />
       )}
-      {outcome?.result === 'not-sent' && <Refusal label={words.event.notSent} text="" />}
+      {statement.approved !== undefined && (
+        <Note text={[words.held.letThrough(statement.approved.by.join(', '), statement.approved.request)]} />
+      )}
+      {outcome?.result === 'not-sent' && <Refusal label={words.event.notSent} text={outcome.error ?? ''} />}
       {outcome?.result === 'error' && <Refusal label={words.event.failed} text={outcome.error ?? ''} />}
       {outcome !== undefined && outcome.result !== 'not-sent' && (
         <Note

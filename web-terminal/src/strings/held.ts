@@ -18,4 +18,5 @@ export const held = {
   plan: 'How the target would do it',
   under: 'Under',
   approve: 'Let it run once',
+  letThrough: (who: string, request: string) => `Let through by ${who} (request ${request})`,
 }

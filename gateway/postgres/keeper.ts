@@ -1,0 +1,55 @@
+/** A COMMIT in a workspace that a second person let through: what was done so far stays after all. */
+import type { Refusal } from '../model/refusal.ts'
+import { isPermit, type Permit } from '../session/session.ts'
+import { cstring, message } from './message.ts'
+import { totalOf } from './touched.ts'
+import type { Workspace } from './workspace.ts'
+import { notRun, type Ran, type Runner, type Wanted } from './writer.ts'
+
+export class Keeper implements Runner {
+  readonly #workspace: Workspace
+  readonly database: string
+
+  constructor(workspace: Workspace, database: string) {
+    this.#workspace = workspace
+    this.database = database
+  }
+
+  /** In place of a plan: what was touched, and by which texts. */
+  async explain(): Promise<{ readonly plan: string; readonly rows: number }> {
+    const touched = await this.#workspace.touched()
+    const plan = [
+      'Rows touched so far, what was undone in between included:',
+      ...touched.map(([table, i, u, d]) => `  ${table}: ${i} inserted, ${u} updated, ${d} deleted`),
+      'By (values of parameters are in the recording):',
+      ...this.#workspace.texts.map((text) => `  ${text}`),
+    ]
+    return { plan: plan.join('\n'), rows: totalOf(touched) }
+  }
+
+  async run(permit: Permit, { mostRows }: Wanted, over: () => Refusal | undefined): Promise<Ran> {
+    if (!isPermit(permit)) throw new TypeError('a permit that nobody gave')
+    await this.#workspace.endStep()
+    const touched = await this.#workspace.touched()
+    const total = totalOf(touched)
+    if (total > mostRows)
+      throw notRun('54000', `COMMIT would keep ${total} touched rows, and ${mostRows} is the most: nothing was kept`)
+    const ended = over()
+    if (ended !== undefined) throw ended
+    try {
+      await this.#workspace.keep()
+    } catch (failure) {
+      throw notRun('25P02', failure instanceof Error ? failure.message : 'the target did not commit')
+    }
+    return {
+      answer: [message('C', cstring('COMMIT'))],
+      tag: 'COMMIT',
+      rows: touched.map(([table, i, u, d]) => [table, i + u + d] as const),
+    }
+  }
+
+  /** To the client the transaction is over; what it did stays in the workspace, and goes with it. */
+  leave(): Promise<void> {
+    return this.#workspace.endStep()
+  }
+}
