@@ -5,6 +5,7 @@ import t from 'tap'
 import { newKey } from '../../agents/key.ts'
 import { parseTemplate } from '../../config/commands.ts'
 import { parseConfig } from '../../config/load.ts'
+import { allowsOf } from '../../gateway/model/role-words.ts'
 import type { CommandGrant, Role } from '../../gateway/model/role.ts'
 import { grantedCommand, isGrantedCommand, usageOf } from '../../gateway/ssh/command-grants.ts'
 
@@ -136,4 +137,44 @@ await t.test('a configuration with agents and granted commands', async (t) => {
 await t.test('a new key can always be read', async (t) => {
   for (let n = 0; n < 600; n++) if (ssh2.utils.parseKey(newKey()) instanceof Error) t.fail(`key ${n}`)
   t.pass('six hundred keys')
+})
+
+await t.test('a configuration with workspaces, and what it means in plain words', async (t) => {
+  const example = readFileSync('config/example.yaml', 'utf8')
+  const ssh = (words: string): Role | undefined =>
+    parse(example.replace('ssh: { shell: full }', `ssh: { ${words} }`)).roles[0]
+  const meaning = (words: string) => {
+    const role = ssh(words)
+    return role === undefined ? '' : allowsOf(role, 'ssh').join(' ')
+  }
+  t.equal(ssh('shell: full')?.ssh.workspace, undefined)
+  t.match(ssh('shell: read-only')?.ssh.workspace, { mode: 'read-only', network: 'host', isImplied: true })
+  t.match(meaning('shell: read-only'), /On hosts with an agent in a workspace where the kernel refuses every write/)
+  t.equal(ssh('shell: read-only, dangerously_without_workspace: true')?.ssh.workspace, undefined)
+  t.match(
+    meaning('shell: read-only, dangerously_without_workspace: true'),
+    /Without a workspace: only the judge of the gateway stands between people and the host/,
+  )
+  t.match(ssh('shell: full, workspace: overlay, limits: { tasks: 9 }')?.ssh.workspace, {
+    mode: 'overlay',
+    network: 'none',
+    isImplied: false,
+    tasks: 9,
+    keep: undefined,
+  })
+  t.match(meaning('shell: full, workspace: overlay'), /recorded with its diff, and then thrown away; no network/)
+  t.match(
+    meaning('shell: full, workspace: overlay, keep: { for: 24h, approvers: [leads] }'),
+    /kept for .* until one person of leads applies it/,
+  )
+  for (const [words, expected] of [
+    ['shell: read-only, workspace: overlay', /nothing to write into an overlay/],
+    ['shell: full, network: none', /network and limits belong to a workspace/],
+    ['shell: full, dangerously_without_workspace: true', /contradicts a workspace|is for shell: read-only/],
+    ['shell: full, workspace: read-only, forward: ["db:5432"]', /past the workspace/],
+    ['shell: full, workspace: read-only, keep: { for: 1h, approvers: [leads] }', /keep belongs to workspace: overlay/],
+    ['shell: full, workspace: overlay, keep: { for: 31d, approvers: [leads] }', /30 days at most/],
+    ['shell: full, workspace: chroot', /workspace/],
+  ] as const)
+    t.throws(() => ssh(words), { message: expected }, words)
 })
