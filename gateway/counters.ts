@@ -76,7 +76,7 @@ export function counted(recorder: Recorder, counters: Counters, watcher: Session
       return {
         id: recording.id,
         failed: recording.failed,
-        written: (then) => recording.written(then),
+        written: (then, when) => recording.written(then, when),
         durable: () => recording.durable(),
         take(kind, data, at) {
           recording.take(kind, data, at)

@@ -105,8 +105,8 @@ export class SessionRecording implements Recording {
     this.#keepHeld(at)
   }
 
-  written(then: (failure: Refusal | undefined) => void): void {
-    this.#parts.writer.written((failure) => then(this.#failure ?? failure))
+  written(then: (failure: Refusal | undefined) => void, when?: 'tick' | 'turn'): void {
+    this.#parts.writer.written((failure) => then(this.#failure ?? failure), when)
   }
 
   async durable(): Promise<void> {

@@ -41,6 +41,7 @@ export class Writer {
   #runs: { readonly chain: Chain; readonly start: number; end: number; seq: number }[] = []
   #waiting: Then[] = []
   #turn: NodeJS.Immediate | undefined
+  #isTicking = false
   #number = 0
   #fd = -1
   #position = 0
@@ -105,10 +106,14 @@ export class Writer {
     this.#turn ??= setImmediate(this.#endTurn)
   }
 
-  /** Calls back at the end of this turn, once everything taken before has been given to the kernel. */
-  written(then: Then): void {
+  /** Calls back at the end of this turn or tick, once everything taken before has been given to the kernel. */
+  written(then: Then, when: 'tick' | 'turn' = 'turn'): void {
     this.#waiting.push(then)
-    this.#turn ??= setImmediate(this.#endTurn)
+    if (when === 'turn') this.#turn ??= setImmediate(this.#endTurn)
+    else if (!this.#isTicking) {
+      this.#isTicking = true
+      process.nextTick(this.#settle)
+    }
   }
 
   durable(): Promise<void> {
@@ -254,6 +259,11 @@ export class Writer {
 
   readonly #endTurn = (): void => {
     this.#turn = undefined
+    this.#settle()
+  }
+
+  readonly #settle = (): void => {
+    this.#isTicking = false
     if (this.#length > 0 && this.#failure === undefined) this.#write()
     const waiting = this.#waiting
     if (waiting.length === 0) return

@@ -14,10 +14,11 @@ export type Recording = {
   take(kind: EventKind, data: Uint8Array | string, at?: Moment): void
   /**
    * Calls `then` once everything taken so far has been written to the journal file (it survives a kill -9 of the gateway).
-   * At the latest at the end of the current turn of the event loop, in the order of the calls, never before this function returned.
+   * At the latest at the end of the current turn of the event loop (`tick`: before it goes on at all, for those who wait for an echo),
+   * in the order of the calls, never before this function returned.
    * With a Refusal the journal failed: nothing may be forwarded.
    */
-  written(then: (failure: Refusal | undefined) => void): void
+  written(then: (failure: Refusal | undefined) => void, when?: 'tick' | 'turn'): void
   /** Resolves when everything taken so far is on disk (fsync). */
   durable(): Promise<void>
   /** Aborts with a Refusal: NOT_RECORDED when the journal breaks while the session is idle, NOT_ALLOWED when an alert ends it. */

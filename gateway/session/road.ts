@@ -46,7 +46,7 @@ export class Road {
       this.#cut(failure as Refusal)
       return
     }
-    this.#parts.recording.written((failure) => this.#go(failure, forward))
+    this.#parts.recording.written((failure) => this.#go(failure, forward), 'tick')
   }
 
   /**

@@ -30,8 +30,10 @@ export function residentKilobytes(pid: number): number {
   }
 }
 
+export type Teardown = { teardown(fn: () => unknown): void }
+
 /** Things to undo at the end, last first. */
-export function teardowns(): { teardown(fn: () => unknown): void; end(): Promise<void> } {
+export function teardowns(): Teardown & { end(): Promise<void> } {
   const all: (() => unknown)[] = []
   return {
     teardown: (fn) => void all.unshift(fn),

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { startDemo } from '../../test/fixtures/demo.ts'
 import { startSshd } from '../../test/fixtures/sshd.ts'
+import { agentAgainstDirect } from './ssh-agent.ts'
 import { cpuSeconds, median, pause, percentile, residentKilobytes, round, teardowns } from './measure.ts'
 
 /** One way to the same kind of host. `middle`: the processes whose CPU is counted. */
@@ -94,6 +95,10 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
   say('idle sessions …')
   const idle = await idleSessions(config, workers, quick ? 20 : 100)
   await t.end()
+  say('through an agent …')
+  const tunnel = teardowns()
+  const agent = await agentAgainstDirect(tunnel, say, { megabytes: quick ? 64 : MEGABYTES, rounds })
+  await tunnel.end()
   return {
     bulk_cpu_vs_jump: round(median(bulk.gateway.cpu) / median(bulk.jump.cpu)),
     bulk_wall_vs_jump: round(median(bulk.gateway.wall) / median(bulk.jump.wall)),
@@ -103,6 +108,7 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     echo_p99_beside_bulk_vs_direct: round(percentile(echo.gatewayBulk, 0.99) / percentile(echo.directBulk, 0.99)),
     connects_vs_direct: round(median(rate.gateway) / median(rate.direct)),
     idle_kb_per_session: Math.round(idle),
+    agent_bulk_vs_direct_upstream: round(agent),
     cipher_addon: cipherAddon(),
     rounds,
   }

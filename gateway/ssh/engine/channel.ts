@@ -17,6 +17,8 @@ export type Stream = 0 | 1
 export type ChannelEvents = {
   /** Give the bytes back with {@link Channel.credit} once they are delivered. */
   data(bytes: Buffer, stream: Stream): void
+  /** Data is lent: it holds until the call returns. Left out, each is a copy already. */
+  readonly borrows?: true
   /** The peer sends no more. */
   eof(): void
   /** True: success, when the peer wanted an answer. */
@@ -75,9 +77,15 @@ export class Channel {
     return this.#receivedEof
   }
 
-  /** Bytes queue in order; `sent` runs when the last of them has left for the peer. */
+  /** Bytes queue in order; `sent` runs when the last of them has left for the peer: until then they must hold. */
   send(bytes: Buffer, stream: Stream, sent?: () => void): void {
     if (!this.isOpen || this.#sentEof) return
+    const isNext = this.#waiting.length === 0
+    if (isNext && bytes.length <= this.#sendWindow && bytes.length <= this.#packet && this.#transport.hasRoom) {
+      if (bytes.length > 0) this.#sendPiece(bytes, stream)
+      sent?.()
+      return
+    }
     this.#waiting.push({ bytes, stream, at: 0, sent })
     this.pump()
   }
@@ -170,7 +178,7 @@ export class Channel {
     this.#receiveWindow -= bytes.length
     if (this.#receiveWindow < 0) throw new MalformedMessage('More data than the window allowed.')
     if (this.#over || this.#sentClose) return
-    this.#events.data(bytes, stream)
+    this.#events.data(this.#events.borrows === true ? bytes : Buffer.from(bytes), stream)
   }
 
   receiveWindow(length: number): void {

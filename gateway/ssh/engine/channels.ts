@@ -18,6 +18,9 @@ export const CONNECT_FAILED = 2
 export const UNKNOWN_TYPE = 3
 const SHORTAGE = 4
 
+/** Type, channel, length. */
+const DATA_HEAD = 9
+
 type Opening = { readonly events: ChannelEvents; readonly done: (outcome: Channel | Error) => void }
 
 export class Channels {
@@ -75,6 +78,7 @@ export class Channels {
 
   /** Messages 80 to 100. @throws {MalformedMessage} */
   receive(payload: Buffer): void {
+    if (payload[0] === 94) return this.#data(payload)
     const reader = new Reader(payload)
     const type = reader.byte()
     switch (type) {
@@ -95,18 +99,27 @@ export class Channels {
     }
   }
 
-  #toChannel(type: number, reader: Reader): void {
-    const id = reader.uint32()
+  /** Nearly all messages are of this type. */
+  #data(payload: Buffer): void {
+    const end = payload.length < DATA_HEAD ? 0 : DATA_HEAD + payload.readUInt32BE(5)
+    if (end === 0 || end > payload.length) throw new MalformedMessage('A data message that ends too early.')
+    this.#channel(payload.readUInt32BE(1))?.receiveData(payload.subarray(DATA_HEAD, end), 0)
+  }
+
+  /** Undefined: it is closed. */
+  #channel(id: number): Channel | undefined {
     const channel = this.#channels.get(id)
-    if (channel === undefined) {
-      if (id >= this.#next) throw new MalformedMessage(`A message for a channel that was never opened.`)
-      return undefined
-    }
+    if (channel === undefined && id >= this.#next)
+      throw new MalformedMessage(`A message for a channel that was never opened.`)
+    return channel
+  }
+
+  #toChannel(type: number, reader: Reader): void {
+    const channel = this.#channel(reader.uint32())
+    if (channel === undefined) return undefined
     switch (type) {
       case 93:
         return channel.receiveWindow(reader.uint32())
-      case 94:
-        return channel.receiveData(reader.string(), 0)
       case 95:
         return channel.receiveData(...extended(reader))
       case 96:

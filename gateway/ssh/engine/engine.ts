@@ -59,7 +59,7 @@ export function createEngine(parts: EngineParts): Engine {
   // Clients send `eow@openssh.com`, without which `| head` would hang, only to what looks like OpenSSH.
   const ident = `OpenSSH_compat-Sallyport_${parts.version}`
   const now = () => parts.clock.now()
-  const release = (bytes: Buffer) => ssh2.blocks.release(bytes)
+  const { blocks } = ssh2
   const pool = createPool({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams })
   return {
     server: (onConnection) =>
@@ -73,10 +73,10 @@ export function createEngine(parts: EngineParts): Engine {
         },
         onConnection,
       ),
-    run: (wish) => run({ pool, files: parts.files, judge: parts.judge, release }, wish),
+    run: (wish) => run({ pool, files: parts.files, judge: parts.judge, blocks }, wish),
     command: (wish) => runCommand(pool, wish),
     sit,
-    forward: (wish) => forward(pool, wish),
+    forward: (wish) => forward({ pool, blocks }, wish),
     errand: (target, name) =>
       errand({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams }, target, name),
     account: accountOf,

@@ -2,6 +2,8 @@
 import { Refusal } from '../../model/refusal.ts'
 import { ALLOW, type Verdict } from '../../model/statement.ts'
 import type { Session } from '../../session/session.ts'
+import type { Blocks } from './blocks.ts'
+import { bytesLane } from './bytes-lane.ts'
 import type { Channel } from './channel.ts'
 import { CONNECT_FAILED } from './channels.ts'
 import type { Forward, Outcome } from './contract.ts'
@@ -9,15 +11,17 @@ import { mayForward } from './forward-rule.ts'
 import { mayGoOn } from './go-on.ts'
 import { inTime } from './in-time.ts'
 import type { Pool } from './pool.ts'
-import { bytesLane, type Ends, type Lane, Relay } from './relay.ts'
+import { type Ends, type Lane, Relay } from './relay.ts'
 import { Tcpip } from './tcpip.ts'
 import { string, uint32 } from './wire.ts'
 
-export async function forward(pool: Pool, { connection, request, session }: Forward): Promise<Outcome> {
+export type ForwardParts = { readonly pool: Pool; readonly blocks: Blocks }
+
+export async function forward(parts: ForwardParts, { connection, request, session }: Forward): Promise<Outcome> {
   if (!(request instanceof Tcpip)) throw new TypeError('A request of another engine.')
   try {
     const n = await judge(session, request)
-    return await carry(pool, { connection, request, session }, request, n)
+    return await carry(parts, { connection, request, session }, request, n)
   } catch (failure) {
     if (!request.answered) request.fail(CONNECT_FAILED, failure instanceof Refusal ? failure.message : 'Not possible.')
     throw failure
@@ -51,15 +55,22 @@ function judge(session: Session, { host, port }: Tcpip): Promise<number> {
   })
 }
 
-async function carry(pool: Pool, parts: Forward, request: Tcpip, n: number): Promise<Outcome> {
-  const { connection, session } = parts
+async function carry(
+  { blocks, pool }: ForwardParts,
+  { connection, session }: Forward,
+  request: Tcpip,
+  n: number,
+): Promise<Outcome> {
   const since = performance.now()
   let client: Channel | undefined
   const early: (() => void)[] = []
   let bytes = 0
   const counted = (ends: Ends): Lane => {
-    const lane = bytesLane(session)(ends)
-    const end = () => session.road.outcome({ n, result: 'done', ms: Math.round(performance.now() - since), bytes })
+    const lane = bytesLane(session, blocks)(ends)
+    const end = () => {
+      lane.end()
+      session.road.outcome({ n, result: 'done', ms: Math.round(performance.now() - since), bytes })
+    }
     return {
       fromClient: (chunk) => {
         bytes += chunk.length
@@ -68,10 +79,12 @@ async function carry(pool: Pool, parts: Forward, request: Tcpip, n: number): Pro
       fromTarget: (chunk, stream) => {
         bytes += chunk.length
         // The target may speak before the client knows that the channel is open.
-        const pass = () => lane.fromTarget(chunk, stream)
-        if (client === undefined) early.push(pass)
-        else pass()
+        if (client !== undefined) return lane.fromTarget(chunk, stream)
+        const kept = Buffer.from(chunk)
+        early.push(() => lane.fromTarget(kept, stream))
+        return undefined
       },
+      flush: () => lane.flush?.(),
       end,
     }
   }

@@ -12,10 +12,12 @@ import type { Taker } from './session-channel.ts'
 import { writeSize } from './terminal.ts'
 import { string } from './wire.ts'
 
-/** What is done with the bytes of each direction. {@link bytesLane} records them as they are. */
+/** What is done with the bytes of each direction, which are lent until the call returns. `bytesLane` records them as they are. */
 export type Lane = {
   fromClient(bytes: Buffer): void
   fromTarget(bytes: Buffer, stream: Stream): void
+  /** Something follows that must come after these bytes. */
+  flush?(): void
   /** The last words of the recording. */
   end(): void
 }
@@ -74,9 +76,10 @@ export class Relay {
 
   /** For the channel towards the target. */
   readonly target: ChannelEvents = {
+    borrows: true,
     data: (bytes, stream) => this.#pass(() => this.#lane.fromTarget(bytes, stream)),
     eof: () =>
-      this.#session.road.pass(() => {
+      this.#after(() => {
         const client = this.#client()
         client.eof()
         client.after(() => {
@@ -93,7 +96,7 @@ export class Relay {
       this.#targetClosed = true
       this.#target?.closeNow()
       if (this.#isCut) return
-      if (this.#client().isOpen) this.#session.road.pass(() => this.#goodbye())
+      if (this.#client().isOpen) this.#after(() => this.#goodbye())
       else if (this.#clientClosed) this.#finish()
     },
   }
@@ -101,7 +104,7 @@ export class Relay {
   /** For the client's channel. */
   readonly client: Taker = {
     data: (bytes) => this.#pass(() => this.#lane.fromClient(bytes)),
-    eof: () => this.#session.road.pass(() => this.#target?.eof()),
+    eof: () => this.#after(() => this.#target?.eof()),
     endOfWrite: () => this.#target?.tell('eow@openssh.com'),
     closed: () => {
       this.#clientClosed = true
@@ -119,6 +122,7 @@ export class Relay {
         this.#finish()
       }
       const timer = setTimeout(leave, FAREWELL_MS)
+      this.#lane.flush?.()
       target.after(leave)
       return undefined
     },
@@ -141,12 +145,12 @@ export class Relay {
 
   resize(terminal: Terminal): void {
     this.#take('r', `${terminal.columns}x${terminal.rows}`)
-    this.#session.road.pass(() => this.#target?.tell('window-change', writeSize(terminal)))
+    this.#after(() => this.#target?.tell('window-change', writeSize(terminal)))
   }
 
   signal(name: string): void {
     this.#take('m', `The client sent the signal ${name}.`)
-    this.#session.road.pass(() => this.#target?.tell('signal', string(name)))
+    this.#after(() => this.#target?.tell('signal', string(name)))
   }
 
   #goodbye(): void {
@@ -184,6 +188,12 @@ export class Relay {
       this.#finish(why)
     })
     return undefined
+  }
+
+  /** Once what came before has been passed on. */
+  #after(run: () => void): void {
+    this.#lane.flush?.()
+    this.#session.road.pass(run)
   }
 
   /** A lane throws when a side broke its protocol: nothing of it goes any further. */
@@ -226,6 +236,7 @@ export class Relay {
   }
 
   #take(kind: 'r' | 'm' | 'x', data: string): void {
+    this.#lane.flush?.()
     try {
       this.#session.recording.take(kind, data)
     } catch {
@@ -233,16 +244,3 @@ export class Relay {
     }
   }
 }
-
-/** Keys and output as they are. `release` is told when nobody looks at bytes any more: they were recorded and delivered. */
-export const bytesLane =
-  (session: Session, release: (bytes: Buffer) => void = () => undefined) =>
-  (ends: Ends): Lane => ({
-    fromClient: (bytes) =>
-      session.road.bytes('i', bytes, () => ends.toTarget(bytes, bytes.length, () => release(bytes))),
-    fromTarget: (bytes, stream) =>
-      session.road.bytes(stream === 1 ? 'e' : 'o', bytes, () =>
-        ends.toClient(bytes, stream, bytes.length, () => release(bytes)),
-      ),
-    end: () => undefined,
-  })

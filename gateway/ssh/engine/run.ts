@@ -3,13 +3,15 @@ import { Refusal } from '../../model/refusal.ts'
 import type { Admission, Session } from '../../session/session.ts'
 import type { JudgeOf } from '../readonly/judge.ts'
 import { runReadOnly } from '../readonly/readonly.ts'
+import type { Blocks } from './blocks.ts'
+import { bytesLane } from './bytes-lane.ts'
 import type { Channel } from './channel.ts'
 import type { Client, Outcome, Run, SessionRequest, Terminal } from './contract.ts'
 import { mayGoOn } from './go-on.ts'
 import { inTime } from './in-time.ts'
 import { tellLoss, withLoss } from './lost.ts'
 import { accountOf, type Pool } from './pool.ts'
-import { bytesLane, Relay } from './relay.ts'
+import { Relay } from './relay.ts'
 import { ClientChannel } from './session-channel.ts'
 import { type FileRule, sftpLane } from './sftp-lane.ts'
 import { MARK, sweep } from './sweep.ts'
@@ -22,17 +24,16 @@ export type RunParts = {
   readonly files: ((admission: Admission) => FileRule) | undefined
   /** Left out, roles with a read-only shell have none. */
   readonly judge: JudgeOf | undefined
-  /** Takes back the memory of data that was recorded and delivered. */
-  readonly release: (bytes: Buffer) => void
+  readonly blocks: Blocks
 }
 
 export async function run(parts: RunParts, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
-  const { files, judge, pool, release } = parts
+  const { blocks, files, judge, pool } = parts
   const { request = client.request } = wish
   const { role } = session.admission
   const { terminal } = client
-  const carried = { client, connection, session, request, terminal, files: files?.(session.admission), release }
+  const carried = { client, connection, session, request, terminal, files: files?.(session.admission), blocks }
   if (role.ssh.shell === 'full') return carry(pool, carried)
   if (role.ssh.shell === 'read-only' && judge !== undefined)
     return runReadOnly({
@@ -56,19 +57,19 @@ type Carried = {
   readonly terminal: Terminal | undefined
   readonly files: FileRule | undefined
   readonly where?: 'outside' | undefined
-  readonly release: (bytes: Buffer) => void
+  readonly blocks: Blocks
 }
 
 /** Both legs as one, until one side is done. */
 async function carry(
   pool: Pool,
-  { client, connection, files, release, request, session, terminal: asked, where }: Carried,
+  { blocks, client, connection, files, request, session, terminal: asked, where }: Carried,
 ): Promise<Outcome> {
   const relay = new Relay({
     session,
     client: () => client.channel,
     hasTerminal: asked !== undefined,
-    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, release),
+    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, blocks),
   })
   const upstream = await pool.connect(connection, session, where)
   const lost = upstream.closed

@@ -5,7 +5,7 @@ import type { ClientLeg } from './client-leg.ts'
 import { isSignal, readRequest, readSignal, readSize, readTerminal, readVariable } from './terminal.ts'
 import { type Reader, uint32 } from './wire.ts'
 
-/** What the relay listens to once it has the channel. */
+/** What the relay listens to once it has the channel, its data lent until the call returns. */
 export type Taker = {
   data(bytes: Buffer): void
   eof(): void
@@ -34,6 +34,7 @@ export class ClientChannel implements SessionChannel {
 
   /** To be given to {@link Channels}; then {@link attach}. */
   readonly events: ChannelEvents = {
+    borrows: true,
     data: (bytes, stream) => this.#data(bytes, stream),
     eof: () => {
       this.#taker?.eof()
@@ -144,7 +145,7 @@ export class ClientChannel implements SessionChannel {
     // Clients have no second stream (RFC 4254 §5.2).
     if (stream === 1) return this.channel.credit(bytes.length)
     if (this.#taker !== undefined) return this.#taker.data(bytes)
-    // A copy: what is read here may be kept, while a relay gives its memory back.
+    // A copy: what is read here may be kept.
     this.#input.push(Buffer.from(bytes))
     this.#wake?.()
     return undefined

@@ -55,7 +55,7 @@ class SftpLane implements Lane {
   }
 
   fromClient(bytes: Buffer): void {
-    for (const frame of this.#up.push(bytes)) this.#request(frame)
+    for (const frame of this.#up.push(Buffer.from(bytes))) this.#request(frame)
   }
 
   fromTarget(bytes: Buffer, stream: Stream): void {
@@ -63,7 +63,7 @@ class SftpLane implements Lane {
       this.#session.road.bytes('e', bytes, () => this.#ends.toClient(bytes, 1, bytes.length))
       return
     }
-    for (const frame of this.#down.push(bytes)) this.#response(frame)
+    for (const frame of this.#down.push(Buffer.from(bytes))) this.#response(frame)
   }
 
   end(): void {

@@ -1,14 +1,18 @@
 /** Loads ssh2 1.17.0 as our own copy, with the fixes that must be in place before its key exchange is loaded. Its transport is all we use of it. */
 import { createRequire } from 'node:module'
 import { Blocks } from './blocks.ts'
+import { useCompiledCiphers } from './fixes/compiled-ciphers.ts'
 import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
-import { usePacketBuffers } from './fixes/packet-buffers.ts'
+import { Padding, usePacketBuffers } from './fixes/packet-buffers.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
-import { SharedReads, useOwnPackets } from './fixes/shared-reads.ts'
+import { READ, SharedReads } from './fixes/shared-reads.ts'
 import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
 export const REVIEWED_VERSION = '1.17.0'
+/** One read of the other side, with what encryption adds. */
+const BLOCK = READ + 32 * 1024
+const MOST_BLOCKS = 32
 
 export type Ssh2 = {
   readonly Protocol: ProtocolConstructor
@@ -17,7 +21,7 @@ export type Ssh2 = {
   /** ASN.1 signatures of OpenSSL to those of SSH. */
   readonly convertSignature: (signature: Buffer, keyType: string) => Buffer
   readonly sendPacket: (protocol: Protocol, packet: Buffer) => boolean
-  /** Packets that were written, and data that was passed on, go back there. */
+  /** Memory for what one read of a socket brings, on its way to another. */
   readonly blocks: Blocks
   readonly reads: SharedReads
   /** Resolves when its ciphers can be used. */
@@ -53,9 +57,9 @@ function load(): Ssh2 {
     const crypto = require('ssh2/lib/protocol/crypto.js') as CryptoModule
     const keyParser = require('ssh2/lib/protocol/keyParser.js') as KeyParserModule
     useKeyObjects(crypto)
-    const blocks = new Blocks()
-    usePacketBuffers(crypto, blocks)
-    useOwnPackets(crypto, blocks)
+    const padding = new Padding()
+    useCompiledCiphers(crypto, padding)
+    usePacketBuffers(crypto, padding)
     parseHostCertificates(keyParser)
     const Protocol = require('ssh2/lib/protocol/Protocol.js') as ProtocolConstructor
     const { convertSignature, sendPacket } = require('ssh2/lib/protocol/utils.js') as Pick<
@@ -67,7 +71,7 @@ function load(): Ssh2 {
       parseKey: keyParser.parseKey,
       convertSignature,
       sendPacket,
-      blocks,
+      blocks: new Blocks(BLOCK, MOST_BLOCKS),
       reads: new SharedReads(),
       ready: crypto.init,
       cipherAddon: crypto.bindingAvailable,

@@ -3,7 +3,8 @@
 import type { Duplex } from 'node:stream'
 import { MalformedMessage } from '../../model/refusal.ts'
 import { arm } from './fixes/post-quantum.ts'
-import { ownsInput } from './fixes/shared-reads.ts'
+import { CompiledDecipher } from './fixes/compiled-ciphers.ts'
+import { READ } from './fixes/shared-reads.ts'
 import type { Ssh2 } from './ssh2.ts'
 import type { HostKey, Offer, Protocol } from './ssh2-types.ts'
 import { message, Reader, string, uint32 } from './wire.ts'
@@ -18,7 +19,7 @@ export type TransportParts = {
     | { readonly kind: 'client'; readonly verifyHost: (blob: Buffer, transport: Transport) => boolean }
   /** Keys are agreed for the first time. */
   readonly onReady: () => void
-  /** Messages from 5 to 7 and from 50 on. Those with data (94, 95) may be given back to the blocks. What it throws ends the connection. */
+  /** Messages from 5 to 7 and from 50 on. Those with data (94, 95) are lent: they hold until the call returns. What it throws ends the connection. */
   readonly onMessage: (message: Buffer) => void
   /** The stream has room again. */
   readonly onDrain: () => void
@@ -32,8 +33,7 @@ const MAX_BACKLOG = 1024 * 1024
 const MAX_OWED = 8 * 1024 * 1024
 const MAX_QUEUED = 10_000
 /** A busy socket may fill this much of one turn of the event loop; then the others have theirs. */
-const TURN = 64 * 1024
-const SMALL = 64
+const TURN = READ
 const REKEY_BYTES = 1024 ** 3
 const REKEY_MS = 3_600_000
 const KEEPALIVE_MS = 30_000
@@ -61,7 +61,9 @@ export class Transport {
   #closed = false
   #turn = 0
   #resting = false
-  #corked = false
+  /** Packets that the socket gets at the end of this tick. */
+  #out: Buffer | undefined
+  #waiting = 0
   #bytes = 0
   #silence = 0
 
@@ -163,6 +165,7 @@ export class Transport {
   disconnect(code: number, text: string): void {
     if (this.#closed) return
     if (this.#remoteVersion !== '') this.#urgent(message(DISCONNECT, uint32(code), string(text), string('')))
+    this.#flush()
     this.#stream.end()
     const late = setTimeout(() => this.#stream.destroy(), 1000)
     this.#stream.once('close', () => clearTimeout(late))
@@ -179,8 +182,9 @@ export class Transport {
     this.#protocol.start()
     this.#stream.on('data', (chunk: Buffer) => this.#read(chunk))
     this.#parts.ssh2.reads.take(this.#stream, (view) => {
-      const isDone = this.#ready && this.#protocol._kexinit === undefined && ownsInput(this.#protocol._decipher)
-      this.#read(isDone ? view : Buffer.from(view))
+      const isLent =
+        this.#ready && this.#protocol._kexinit === undefined && this.#protocol._decipher instanceof CompiledDecipher
+      this.#read(isLent ? view : Buffer.from(view))
     })
     this.#every(REKEY_MS, () => this.rekey())
   }
@@ -221,8 +225,8 @@ export class Transport {
       if (this.#closed) return STOP
       const type = packet[0]
       if (packet.length === 0 || type === undefined) return undefined
-      // Whoever passes data on gives its memory back; everything else may be kept for long.
-      const payload = type === DATA || type === EXTENDED_DATA ? packet : this.#parts.ssh2.blocks.keep(packet)
+      // Data is lent; everything else may be kept for long.
+      const payload = type === DATA || type === EXTENDED_DATA ? packet : Buffer.from(packet)
       if (type === 20) return inner(payload)
       if (type === DISCONNECT) {
         this.#end(goodbye(payload))
@@ -276,21 +280,38 @@ export class Transport {
     }
   }
 
-  /** The JS ciphers write three times per packet; one system call takes them all. */
+  /** Copied: ciphers write several times per packet, into memory that they use again; one system call takes all of a tick. */
   #write(bytes: Buffer): void {
     if (this.#closed || !this.#stream.writable) return
     this.#bytes += bytes.length
-    if (!this.#corked) {
-      this.#corked = true
-      this.#stream.cork()
-      process.nextTick(() => {
-        this.#corked = false
-        this.#stream.uncork()
-      })
+    const { blocks } = this.#parts.ssh2
+    if (this.#out !== undefined && this.#waiting + bytes.length > this.#out.length) this.#flush()
+    if (this.#out === undefined) {
+      this.#out = blocks.take()
+      if (bytes.length > this.#out.length) throw new RangeError('A packet larger than any.')
+      process.nextTick(() => this.#flush())
     }
-    // Some of these are views of a packet whose memory is used again at once.
-    if (bytes.length <= SMALL) this.#stream.write(Buffer.from(bytes))
-    else this.#stream.write(bytes, () => this.#parts.ssh2.blocks.release(bytes))
+    this.#out.set(bytes, this.#waiting)
+    this.#waiting += bytes.length
+  }
+
+  #flush(): void {
+    const out = this.#out
+    const length = this.#waiting
+    if (out === undefined) return
+    const { blocks } = this.#parts.ssh2
+    this.#out = undefined
+    this.#waiting = 0
+    // What waits for a slow peer must not hold much more memory than it is long.
+    if (!this.#stream.writable) blocks.release(out)
+    else if (length > out.length / 4)
+      this.#stream.write(out.subarray(0, length), (failure) => {
+        if (!failure) blocks.release(out)
+      })
+    else {
+      this.#stream.write(Buffer.from(out.subarray(0, length)))
+      blocks.release(out)
+    }
   }
 
   #every(ms: number, run: () => void): void {
@@ -305,6 +326,7 @@ export class Transport {
     this.#closed = true
     for (const timer of this.#timers) clearInterval(timer)
     // What was said last must still go out: only a stream that cannot end by itself is destroyed.
+    this.#flush()
     if (!this.#stream.writableEnded) this.#stream.end()
     const late = setTimeout(() => this.#stream.destroy(), 1000)
     this.#stream.once('close', () => clearTimeout(late))

@@ -1,10 +1,9 @@
 /**
  * ssh2 1.17.0 asks the system for random padding and for fresh memory for every packet; together an eighth of the time of a bulk transfer.
- * Padding is taken from a block of random bytes, each used once; ciphers that do not encrypt in place share one buffer, since a packet
- * is filled and encrypted without anything in between; the others go to the socket themselves, in memory that comes back when it has them. Must run before kex.js is loaded.
+ * Padding is taken from a block of random bytes, each used once. The ciphers that are not compiled share one buffer, since a packet
+ * is filled and encrypted without anything in between. Must run before kex.js is loaded.
  */
 import { randomFillSync } from 'node:crypto'
-import type { Blocks } from '../blocks.ts'
 import type { CryptoModule } from '../ssh2-types.ts'
 
 type Shape = { readonly total: number; readonly length: number; readonly padding: number }
@@ -15,28 +14,39 @@ const LARGEST = 40 * 1024
 /** Bulk packets have few lengths; the others are left to ssh2. */
 const SHAPES = 64
 
-/** Packets of ciphers that encrypt in place are to be given back to `blocks` once they are written. */
-export function usePacketBuffers(crypto: CryptoModule, blocks: Blocks): void {
+export class Padding {
+  readonly #random = Buffer.allocUnsafeSlow(RANDOM)
+  #used = RANDOM
+
+  /** At most 255 bytes. */
+  fill(packet: Buffer, at: number, length: number): void {
+    if (this.#used + length > RANDOM) {
+      randomFillSync(this.#random)
+      this.#used = 0
+    }
+    this.#random.copy(packet, at, this.#used, this.#used + length)
+    this.#used += length
+  }
+}
+
+export function usePacketBuffers(crypto: CryptoModule, padding: Padding): void {
   const { createCipher } = crypto
   const shared = Buffer.allocUnsafeSlow(LARGEST)
-  const random = Buffer.allocUnsafeSlow(RANDOM)
-  let used = RANDOM
 
   crypto.createCipher = (config) => {
     const cipher = createCipher(config)
     const allocate: unknown = Reflect.get(cipher, 'allocPacket')
-    if (typeof allocate === 'function')
+    // The compiled ones that are left hand their packet itself on to be written.
+    if (typeof allocate === 'function' && !Reflect.has(cipher, '_instance'))
       Reflect.set(
         cipher,
         'allocPacket',
-        allocator(cipher, (length) => Reflect.apply(allocate, cipher, [length]) as Buffer),
+        allocator((length) => Reflect.apply(allocate, cipher, [length]) as Buffer),
       )
     return cipher
   }
 
-  function allocator(cipher: object, allocate: Allocate): Allocate {
-    // The compiled ciphers encrypt in place, and the packet itself goes to the socket.
-    const isInPlace = Reflect.has(cipher, '_instance')
+  function allocator(allocate: Allocate): Allocate {
     const shapes = new Map<number, Shape>()
     return (payloadLength) => {
       const shape = shapes.get(payloadLength)
@@ -46,20 +56,11 @@ export function usePacketBuffers(crypto: CryptoModule, blocks: Blocks): void {
           shapes.set(payloadLength, { total: packet.length, length: packet.readUInt32BE(), padding: packet[4] ?? 0 })
         return packet
       }
-      const packet = isInPlace ? blocks.take(shape.total) : shared.subarray(0, shape.total)
+      const packet = shared.subarray(0, shape.total)
       packet.writeUInt32BE(shape.length)
       packet[4] = shape.padding
-      pad(packet, 5 + payloadLength, shape.padding)
+      padding.fill(packet, 5 + payloadLength, shape.padding)
       return packet
     }
-  }
-
-  function pad(packet: Buffer, at: number, length: number): void {
-    if (used + length > RANDOM) {
-      randomFillSync(random)
-      used = 0
-    }
-    random.copy(packet, at, used, used + length)
-    used += length
   }
 }
