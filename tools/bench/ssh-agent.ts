@@ -29,18 +29,18 @@ export async function agentAgainstDirect(
   const journal = openJournal({ dir, worker: 'bench', clock: wallClock, log: silent, limits })
   t.teardown(() => journal.close())
   let sshd: Sshd | undefined
-  let line: Connection | undefined
+  const line = Promise.withResolvers<Connection>()
   let road: 'agent' | 'direct' = 'direct'
   const gateway = await startGateway(t, () => sshd, {
     allowAll: true,
     recordWith: journal,
     dial: async () =>
-      road === 'agent' && line !== undefined
-        ? line.openForwarded('prod-db', 22)
+      road === 'agent'
+        ? (await line.promise).openForwarded('prod-db', 22)
         : connect({ port: sshd?.port ?? 0, host: '127.0.0.1', noDelay: true }),
     onConnection: (connection) =>
       connection.onForwardIn(() => {
-        line = connection
+        line.resolve(connection)
         return true
       }),
   })
@@ -54,10 +54,8 @@ export async function agentAgainstDirect(
     offers: readOffers([`prod-db.ssh=127.0.0.1:${sshd.port}`]),
   })
   startAgent(t, data, [])
-  for (let ms = 0; line === undefined; ms += 100) {
-    if (ms > WAIT_MS) throw new Error('the agent never came')
-    await pause(100)
-  }
+  const never = pause(WAIT_MS).then(() => Promise.reject(new Error('the agent never came')))
+  await Promise.race([line.promise, never])
   const client = sshClient(t, gateway.port)
   client.trust(...gateway.knownHosts)
   const args = [...client.options, 'alice%prod-db@127.0.0.1', `head -c ${megabytes}M /dev/zero`]

@@ -3,6 +3,7 @@
  * of a bulk transfer. These are the frames of RFC 4253 §6 around its compiled AES-GCM (RFC 5647) and ChaCha20-Poly1305 (OpenSSH's
  * PROTOCOL.chacha20poly1305): packets are deciphered where they were read, and made in one buffer. Must run before kex.js is loaded.
  */
+/* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import { MalformedMessage } from '../../../model/refusal.ts'
 import { Blocks } from '../blocks.ts'
 import type { CryptoModule, Payload } from '../ssh2-types.ts'
