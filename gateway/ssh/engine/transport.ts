@@ -284,24 +284,30 @@ export class Transport {
   #write(bytes: Buffer): void {
     if (this.#closed || !this.#stream.writable) return
     this.#bytes += bytes.length
-    const { blocks } = this.#parts.ssh2
-    if (this.#out !== undefined && this.#waiting + bytes.length > this.#out.length) this.#flush()
-    if (this.#out === undefined) {
-      this.#out = blocks.take()
-      if (bytes.length > this.#out.length) throw new RangeError('A packet larger than any.')
-      process.nextTick(() => this.#flush())
+    const full = this.#out
+    const length = this.#waiting
+    const isFull = full !== undefined && length + bytes.length > full.length
+    if (full === undefined || isFull) {
+      this.#out = this.#parts.ssh2.blocks.take()
+      this.#waiting = 0
+      if (!isFull) process.nextTick(() => this.#flush())
     }
-    this.#out.set(bytes, this.#waiting)
+    this.#out?.set(bytes, this.#waiting)
     this.#waiting += bytes.length
+    // Only now: a stream inside another connection makes packets of its own at once, in the memory where this one was made.
+    if (isFull) this.#hand(full, length)
   }
 
   #flush(): void {
     const out = this.#out
     const length = this.#waiting
-    if (out === undefined) return
-    const { blocks } = this.#parts.ssh2
     this.#out = undefined
     this.#waiting = 0
+    if (out !== undefined) this.#hand(out, length)
+  }
+
+  #hand(out: Buffer, length: number): void {
+    const { blocks } = this.#parts.ssh2
     // What waits for a slow peer must not hold much more memory than it is long.
     if (!this.#stream.writable) blocks.release(out)
     else if (length > out.length / 4)
