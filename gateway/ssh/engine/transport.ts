@@ -64,6 +64,7 @@ export class Transport {
   /** Packets that the socket gets at the end of this tick. */
   #out: Buffer | undefined
   #waiting = 0
+  readonly #full: { readonly out: Buffer; readonly length: number }[] = []
   #bytes = 0
   #silence = 0
 
@@ -284,26 +285,27 @@ export class Transport {
   #write(bytes: Buffer): void {
     if (this.#closed || !this.#stream.writable) return
     this.#bytes += bytes.length
-    const full = this.#out
-    const length = this.#waiting
-    const isFull = full !== undefined && length + bytes.length > full.length
-    if (full === undefined || isFull) {
+    if (this.#out !== undefined && this.#waiting + bytes.length > this.#out.length) {
+      // Not handed on yet: a stream inside another connection makes packets of its own at once, in the memory where this one is being made.
+      this.#full.push({ out: this.#out, length: this.#waiting })
+      this.#out = undefined
+    }
+    if (this.#out === undefined) {
       this.#out = this.#parts.ssh2.blocks.take()
       this.#waiting = 0
-      if (!isFull) process.nextTick(() => this.#flush())
+      if (this.#full.length === 0) process.nextTick(() => this.#flush())
     }
-    this.#out?.set(bytes, this.#waiting)
+    this.#out.set(bytes, this.#waiting)
     this.#waiting += bytes.length
-    // Only now: a stream inside another connection makes packets of its own at once, in the memory where this one was made.
-    if (isFull) this.#hand(full, length)
   }
 
   #flush(): void {
     const out = this.#out
     const length = this.#waiting
+    if (out === undefined) return
     this.#out = undefined
-    this.#waiting = 0
-    if (out !== undefined) this.#hand(out, length)
+    for (const full of this.#full.splice(0)) this.#hand(full.out, full.length)
+    this.#hand(out, length)
   }
 
   #hand(out: Buffer, length: number): void {
