@@ -81,6 +81,7 @@ await t.test('the configuration of web targets and roles is read whole, and mist
   })
   t.equal(config.web?.domain, 'apps.example')
   const good = "{ url: 'http://x:1' }"
+  t.match(configOf(good, '{}').roles[0], { http: { mode: 'read-only' } }, 'the strictest, unless it says more')
   const wrong: readonly (readonly [string, string, string, RegExp])[] = [
     ["{ url: 'http://x:1/path' }", '{ mode: read-only }', '', /give an origin/],
     ["{ url: 'http://me:pw@x:1' }", '{ mode: read-only }', '', /give an origin/],
@@ -94,7 +95,7 @@ await t.test('the configuration of web targets and roles is read whole, and mist
       /at most one/,
     ],
     ["{ url: 'http://x', request_headers: ['X_A'] }", '{ mode: read-only }', '', /header name/],
-    [good, '{}', '', /mode/],
+    [good, '{ mode: anything }', '', /mode/],
     [good, '{ mode: read-only, paths: [api] }', '', /begins with \//],
     [good, '{ mode: read-only, paths: ["/a%2fb"] }', '', /without escapes/],
     [good, '{ mode: read-only }', "web: { domain: 'https://x' }", /a domain/],
