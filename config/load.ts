@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isNode, LineCounter, parseDocument } from 'yaml'
 import { withEnvironment } from './environment.ts'
+import { machineChecks } from './machines.ts'
 import { type RawConfig, schema } from './schema.ts'
 
 /** `message` holds one complaint a line. */
@@ -121,6 +122,7 @@ function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Co
     for (const target of Object.keys(raw.targets))
       if (host === `${target}.${raw.web.domain}`)
         yield { path: ['web', 'domain'], message: `${host} is the gateway's own name and that of a target` }
+  yield* machineChecks(raw.machines)
   const oauth = raw.postgres_oauth
   if (oauth !== undefined && raw.identity.providers[oauth.provider] === undefined)
     yield { path: ['postgres_oauth', 'provider'], message: `there is no provider "${oauth.provider}"` }

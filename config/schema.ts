@@ -4,6 +4,7 @@ import { holdScope } from './hold.ts'
 import { httpEndpoint, httpScope } from './http.ts'
 import { maskRules } from './mask.ts'
 import { sshScope } from './ssh.ts'
+import { machines } from './machines.ts'
 import { duration, groups, hostPort, name, secretRef } from './words.ts'
 
 const sshEndpoint = z
@@ -225,6 +226,7 @@ export const schema = z.strictObject({
   postgres_oauth: z
     .strictObject({ hostname: z.string().min(1), provider: name, scope: z.string().default('openid') })
     .optional(),
+  machines: machines.optional(),
   admins: groups.default([]),
   auditors: groups.default([]),
   targets: z.record(name, target),

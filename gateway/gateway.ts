@@ -127,6 +127,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     signInWaitMs: i.sign_in_wait,
     sessionIdleMs: i.session_idle,
     sessionMostMs: i.session_most,
+    machines: Object.entries(config.machines?.names ?? {}).map(([name, machine]) => ({ name, ...machine })),
   }
   const hooks: IdentityHooks = {
     secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),

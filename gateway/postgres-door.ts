@@ -1,5 +1,6 @@
 /** Hangs the PostgreSQL door of one worker: its judge, its tokens, the roles it makes, and the way to other workers' cancel keys. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Config } from '../config/load.ts'
 import { birthOf } from './data-directory.ts'
@@ -48,11 +49,14 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
   const { config, worker, rooms, road, notes } = parts
   const { clock } = road.open
   const publicHost = new URL(config().public_url).hostname
+  const machinesFile = config().machines?.ca
+  const machinesCa = machinesFile === undefined ? undefined : readFileSync(machinesFile, 'utf8')
   const filter = await openSqlFilter({ clock })
   const door = createPostgresTerminator({
     access: {
       signIns: rooms.identity,
       tokens: rooms.identity.tokens,
+      machines: rooms.identity.machines,
       leases: rooms.identity.leases,
       ...bearerOf(config(), rooms.identity),
       admit: road.admit,
@@ -73,7 +77,7 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
       audit: notes.audit,
       settings: {
         allowPlaintext: false,
-        clientCa: undefined,
+        clientCa: machinesCa,
         deployment: createHash('sha256').update(parts.ownLine).digest('hex').slice(0, 8),
         holder: holder(),
         worker,

@@ -15,6 +15,7 @@ const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: $
 const masked = (words: string) => example.replace('ssh: { shell: full }', `postgres: { ${words} }`)
 const held = (words: string, hold: string) =>
   example.replace('ssh: { shell: full }', `${words}\n    hold: { ${hold}, approvers: [leads] }`)
+const machines = (names: string, ca = 'package.json') => `${example}\nmachines: { ca: ${ca}, names: { ${names} } }\n`
 const complaint = (text: string, reserved: readonly string[] = []): string => {
   try {
     parse(text, reserved)
@@ -206,3 +207,14 @@ await t.test(
     )
   },
 )
+await t.test('each machine has one certificate of its own', async (t) => {
+  const { machines: given } = parse(machines('reports: { dns: reports.example, groups: [reporting] }'))
+  t.match(given?.names, { reports: { certificate: { kind: 'dns', value: 'reports.example' }, groups: ['reporting'] } })
+  t.match(complaint(machines('a: { groups: [x] }')), /machines\.names\.a: say one of uri, dns, common_name/)
+  t.match(complaint(machines('a: { dns: b, common_name: b, groups: [x] }')), /say one of/)
+  t.match(
+    complaint(machines('a: { dns: b, groups: [x] }, c: { dns: b, groups: [x] }')),
+    /c: has the certificate of "a"/,
+  )
+  t.match(complaint(machines('a: { dns: b, groups: [x] }', '/nowhere.pem')), /nowhere\.pem is not there/)
+})

@@ -8,6 +8,7 @@ import { Asking } from './asking.ts'
 import { type BrowserSession, BrowserSessions } from './browser-sessions.ts'
 import { type BoundKey, Keys } from './keys.ts'
 import { Logout, type LogoutParts } from './logout.ts'
+import { Machines } from './machines.ts'
 import { newsTo } from './news.ts'
 import { type IdentityParts, PATHS } from './parts.ts'
 import { type PasskeyAnswer, Passkeys } from './passkeys.ts'
@@ -93,6 +94,8 @@ export type IdentityRoom = SignIns &
     >
     /** For clients that bring a token of the provider instead of a browser. */
     readonly bearer: Pick<Bearer, 'identity'>
+    /** Programs that come with a certificate. */
+    readonly machines: Pick<Machines, 'identity'>
     /** For postgres/: what one sign-in serves. */
     readonly leases: Pick<Leases, 'get' | 'put'>
     /** For administrators. */
@@ -136,6 +139,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   const signIn = new SignIn({ ...parts, providers, sessions, news })
   const tokens = new Tokens({ ...parts, news })
   const bearer = new Bearer({ ...parts, providers, news })
+  const machines = new Machines({ ...parts, machines: settings.machines ?? [], news })
   const forgetAll: LogoutParts['forgetAll'] = async (who, why) => {
     await tokens.revoke(who)
     await leases.revoke(who)
@@ -182,6 +186,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
     tokens,
     passkeys,
     bearer,
+    machines,
     leases,
     roster,
     health: () =>

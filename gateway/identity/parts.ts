@@ -24,6 +24,13 @@ export type ProviderSettings = {
   readonly insecure_http: boolean
 }
 
+/** One machine, and what its certificate names it. */
+export type MachineSettings = {
+  readonly name: string
+  readonly groups: readonly string[]
+  readonly certificate: { readonly kind: 'uri' | 'dns' | 'common-name'; readonly value: string }
+}
+
 export type IdentitySettings = {
   /** `https://gateway.example`, as people type it. Every redirect goes here, whatever a Host header says. */
   readonly publicUrl: string
@@ -39,6 +46,7 @@ export type IdentitySettings = {
   readonly sessionIdleMs: number
   /** The end of a browser session whatever happens; also how old the provider's own sign-in may be. */
   readonly sessionMostMs: number
+  readonly machines?: readonly MachineSettings[] | undefined
 }
 
 export type IdentityHooks = {

@@ -33,3 +33,16 @@ export function username(text: string): Username | undefined {
 
 export const isMember = (identity: Identity, groups: readonly string[]): boolean =>
   groups.some((group) => identity.groups.includes(group))
+
+/** A TLS client certificate as it was shown. Whoever showed it holds its key; nothing else in it is believed while there is a `fault`. */
+export type ShownCertificate = {
+  /** OpenSSL's word for why it does not verify against the CA for machines (`CERT_HAS_EXPIRED`…); undefined: it does. */
+  readonly fault: string | undefined
+  readonly commonName: string | undefined
+  /** Names of the subject: `DNS:…` and `URI:…`. */
+  readonly alternatives: readonly string[]
+  /** Object ids of its extended key usage. */
+  readonly usages: readonly string[]
+  readonly expiresAt: Moment
+  readonly fingerprint256: string
+}

@@ -12,6 +12,7 @@ import { noteRefused } from './deny.ts'
 import { admitTo, type GrantWaitParts, waitForGrant, withNext } from './grant-wait.ts'
 import type { Greeted } from './greeting.ts'
 import { backendKeyData, parameterStatus, readyForQuery, report } from './message.ts'
+import type { MachineGrants } from './machine-grant.ts'
 import type { PostgresParts } from './parts.ts'
 import type { Account, Provisioner } from './provision.ts'
 import { Closed } from './reader.ts'
@@ -40,6 +41,7 @@ export type ConnectionParts = {
   readonly address: string
   readonly cancels: CancelKeys
   readonly reads: SharedReads
+  readonly machineGrants: MachineGrants
   readonly signIns: SignInDoor
   /** Somebody who signed in elsewhere: a page of ours. */
   readonly known?: KnownClient | undefined
@@ -70,6 +72,8 @@ const CANCEL_MS = 5_000
 export class Connection {
   readonly #has: ConnectionParts
   readonly #gone = new AbortController()
+  /** Fingerprint of the one that signed in. */
+  #certificate: string | undefined
 
   constructor(has: ConnectionParts) {
     this.#has = has
@@ -114,7 +118,8 @@ export class Connection {
       throw new Refusal('NO_GRANT', `No live grant for ${database.slice(0, 80)}.`, {
         next: 'The database names a target: psql -h … -U … TARGET',
       })
-    const admit = async ({ identity, how }: SignedIn): Promise<Admission> => {
+    const admit = async ({ identity, how, fingerprint256 }: SignedIn): Promise<Admission> => {
+      this.#certificate = fingerprint256
       const role = name.role === undefined ? {} : { role: name.role }
       const wish: Wish = { identity, target: name.target, protocol: 'postgres', passkey: known?.passkey, ...role }
       const waiting = this.#waiting()
@@ -124,7 +129,10 @@ export class Connection {
           : admitTo(parts.access.admit, wanted, name)
       try {
         return await enter(wish).catch(async (why: unknown) => {
-          if (!(why instanceof Refusal) || why.code !== 'PASSKEY_MISSING' || !this.#isPsql()) throw why
+          if (fingerprint256 !== undefined && why instanceof Refusal && why.code === 'NO_GRANT')
+            return this.#enterMachine(wish, fingerprint256, enter)
+          if (!(why instanceof Refusal) || why.code !== 'PASSKEY_MISSING' || how === 'certificate' || !this.#isPsql())
+            throw why
           return enter({ ...wish, passkey: await signIns.touch(asking, wish, say, this.#gone.signal) })
         })
       } catch (why) {
@@ -175,7 +183,7 @@ export class Connection {
       channel: 'query',
       command: database,
       clientAddress: address,
-      clientVersion: (client.parameters.get('application_name') ?? '').slice(0, 200),
+      clientVersion: this.#clientVersion(),
       terminal: undefined,
     })
     let end: RelayEnd = { cause: 'failed', detail: 'The session could not begin.', exitCode: undefined }
@@ -196,6 +204,23 @@ export class Connection {
     } finally {
       await session.close(end)
     }
+  }
+
+  #clientVersion(): string {
+    const said = (this.#has.client.parameters.get('application_name') ?? '').slice(0, 200)
+    return this.#certificate === undefined ? said : `${said} (certificate ${this.#certificate})`.trimStart()
+  }
+
+  /** @throws {Refusal} NO_GRANT where the rule of its role asks people. */
+  async #enterMachine(
+    wish: Wish,
+    fingerprint256: string,
+    enter: (wanted: Wish) => Promise<Admission>,
+  ): Promise<Admission> {
+    if (await this.#has.machineGrants.ask(wish, fingerprint256)) return enter(wish)
+    throw new Refusal('NO_GRANT', `No live grant for ${wish.target}.`, {
+      next: `A machine comes in by a role whose rule is auto; where it has several, TARGET%ROLE names one.`,
+    })
   }
 
   async #dial(session: Session): Promise<Duplex> {

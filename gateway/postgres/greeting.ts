@@ -1,7 +1,6 @@
 /** The start of a connection, up to the start-up message: TLS in its three ways, GSSAPI declined, cancel requests. */
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import { negotiateProtocolVersion } from './message.ts'
 import { ByteReader } from './reader.ts'
@@ -68,14 +67,4 @@ async function nextPacket(reader: ByteReader): Promise<StartupPacket> {
   const length = (await reader.take(4)).readInt32BE()
   if (length < 8 || length > MAX_STARTUP) throw new MalformedMessage('start-up packet length')
   return readStartupPacket(await reader.take(length - 4))
-}
-
-/** Common name and fingerprint of a client certificate that our CA signed. */
-export function verifiedCertificate(
-  stream: TLSSocket | undefined,
-): { readonly name: string; readonly fingerprint256: string } | undefined {
-  if (stream?.authorized !== true) return undefined
-  const { subject, fingerprint256 } = stream.getPeerCertificate()
-  const name: unknown = subject?.CN
-  return typeof name === 'string' ? { name, fingerprint256 } : undefined
 }

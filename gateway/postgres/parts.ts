@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
-import type { Identity, Username } from '../model/identity.ts'
+import type { Identity, ShownCertificate, Username } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Moment } from '../model/moment.ts'
 import type { SecretRef, Target } from '../model/target.ts'
@@ -22,8 +22,12 @@ export type LiveToken = {
 export type DatabaseTokens = {
   /** The one live token of that person. @throws {Refusal} LOCKED. */
   live(username: Username): Promise<LiveToken | undefined>
-  /** Who is behind a client certificate that our CA signed; its common name is the user name. @throws {Refusal} LOCKED. */
-  certificate?(username: Username, fingerprint256: string): Promise<Identity | undefined>
+}
+
+/** identity/ fits. */
+export type Machines = {
+  /** Undefined: a person, who signs in in another way. @throws {Refusal} NOT_SIGNED_IN, LOCKED. */
+  identity(username: Username, shown: ShownCertificate | undefined): Promise<Identity | undefined>
 }
 
 /**
@@ -57,7 +61,7 @@ export type RoleIntents = {
 export type PostgresSettings = {
   /** Plaintext is taken from loopback addresses only, and only then. */
   readonly allowPlaintext: boolean
-  /** PEM of the CA that signs client certificates; undefined: none are asked for. */
+  /** PEM of the CAs that sign certificates of machines; undefined: none are asked for. */
   readonly clientCa: string | undefined
   /** Part of the names of roles made on targets: two deployments never touch each other's. `[a-z0-9]{1,12}`. */
   readonly deployment: string
@@ -80,8 +84,9 @@ export type PostgresParts = {
     readonly tokens: DatabaseTokens
     readonly leases?: SignInLeases
     readonly bearer?: BearerTokens
+    readonly machines?: Machines
     readonly admit: AdmitParts
-    readonly desk: Pick<AccessDesk, 'onChange' | 'requests'>
+    readonly desk: Pick<AccessDesk, 'onChange' | 'requests' | 'roles' | 'request'>
   }
   readonly open: OpenParts
   readonly createJudge: CreateJudge

@@ -1,13 +1,13 @@
 /** Who is this: a client certificate, a token as the password, or a sign-in in the browser while the connection waits. */
 import type { GrantId } from '../model/grant.ts'
-import { type Identity, type Username, username as readUsername } from '../model/identity.ts'
+import type { Identity, Username } from '../model/identity.ts'
 import { after, type Clock, minutesToMs } from '../model/moment.ts'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { PasskeyProof } from '../model/passkey.ts'
 import type { SignIns, WaitingSignIn, Wish } from '../session/session.ts'
 import { type BearerTokens, checkBearer } from './bearer.ts'
+import { shownCertificate } from './certificate.ts'
 import type { Greeted } from './greeting.ts'
-import { verifiedCertificate } from './greeting.ts'
 import {
   AUTHENTICATION_OK,
   authenticationSasl,
@@ -15,7 +15,7 @@ import {
   authenticationSaslFinal,
   FieldReader,
 } from './message.ts'
-import type { DatabaseTokens, LiveToken, SignInLeases } from './parts.ts'
+import type { DatabaseTokens, LiveToken, Machines, SignInLeases } from './parts.ts'
 import { ScramServer } from './scram.ts'
 
 type Client = Extract<Greeted, { type: 'client' }>
@@ -34,6 +34,8 @@ export type Say = (text: string, hint: string) => void
 export type SignedIn = {
   readonly identity: Identity
   readonly how: 'certificate' | 'bearer' | 'token' | 'browser' | 'lease' | 'page'
+  /** Of the certificate. */
+  readonly fingerprint256?: string | undefined
 }
 
 export type SignInParts = {
@@ -41,6 +43,7 @@ export type SignInParts = {
   readonly tokens: DatabaseTokens
   readonly leases: SignInLeases
   readonly bearer: BearerTokens | undefined
+  readonly machines: Machines | undefined
   readonly clock: Clock
   readonly leaseMinutes: number
 }
@@ -79,16 +82,11 @@ export class SignInDoor {
     options: { readonly fresh?: boolean } = {},
   ): Promise<SignedIn> {
     if (options.fresh) return { identity: await this.#browser(asking, say, gone), how: 'browser' }
-    const certificate = verifiedCertificate(client.secure?.stream)
-    if (certificate !== undefined && this.#parts.tokens.certificate !== undefined) {
-      const identity =
-        readUsername(certificate.name) === asking.username
-          ? await this.#parts.tokens.certificate(asking.username, certificate.fingerprint256)
-          : undefined
-      if (identity === undefined)
-        throw new Refusal('NOT_SIGNED_IN', `This certificate does not belong to ${asking.username}.`)
+    const certificate = shownCertificate(client.secure?.stream)
+    const machine = await this.#parts.machines?.identity(asking.username, certificate)
+    if (machine !== undefined) {
       client.stream.write(AUTHENTICATION_OK)
-      return { identity, how: 'certificate' }
+      return { identity: machine, how: 'certificate', fingerprint256: certificate?.fingerprint256 }
     }
     const { bearer } = this.#parts
     if (bearer !== undefined && client.secure?.stream.servername === bearer.hostname)

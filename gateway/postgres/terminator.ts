@@ -8,6 +8,7 @@ import { CancelKeys } from './cancel.ts'
 import { Connection, type ConnectionParts } from './connection.ts'
 import { fatal } from './deny.ts'
 import { greet, type Line } from './greeting.ts'
+import { MachineGrants } from './machine-grant.ts'
 import type { PostgresParts, RoleIntent } from './parts.ts'
 import { PageSession } from './page/page-session.ts'
 import { Provisioner } from './provision.ts'
@@ -51,6 +52,7 @@ class Terminator implements PostgresTerminator {
   readonly #tls: TlsDoor
   readonly #cancels: CancelKeys
   readonly #reads = new SharedReads()
+  readonly #machineGrants: MachineGrants
   readonly #signIns: SignInDoor
   readonly #provisioner: Provisioner
   readonly #closing = new AbortController()
@@ -66,9 +68,18 @@ class Terminator implements PostgresTerminator {
     this.#tls = new TlsDoor(() => edge.tls(), settings.clientCa)
     this.#cancels = new CancelKeys(settings.worker)
     const leases = access.leases ?? ownLeases(open.clock)
-    const { signIns, tokens, bearer } = access
+    const { signIns, tokens, bearer, machines } = access
     const { clock } = open
-    this.#signIns = new SignInDoor({ signIns, tokens, leases, bearer, clock, leaseMinutes: settings.leaseMinutes })
+    this.#signIns = new SignInDoor({
+      signIns,
+      tokens,
+      leases,
+      bearer,
+      machines,
+      clock,
+      leaseMinutes: settings.leaseMinutes,
+    })
+    this.#machineGrants = new MachineGrants({ desk: access.desk, target: access.admit.target })
     this.#provisioner = new Provisioner({ upstream, clock: open.clock, log, audit, settings })
   }
 
@@ -210,6 +221,7 @@ class Terminator implements PostgresTerminator {
       parts: this.#parts,
       cancels: this.#cancels,
       reads: this.#reads,
+      machineGrants: this.#machineGrants,
       signIns: this.#signIns,
       provisioner: this.#provisioner,
       closing: this.#closing.signal,

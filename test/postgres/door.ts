@@ -247,6 +247,7 @@ export type DoorOptions = {
   readonly endpoints?: ReadonlyMap<string, PostgresEndpoint>
   readonly settings?: Partial<PostgresSettings>
   readonly bearer?: BearerTokens
+  readonly machines?: PostgresParts['access']['machines']
   readonly dial?: PostgresParts['upstream']['dial']
   readonly cancelElsewhere?: PostgresParts['edge']['cancelElsewhere']
   /** Real ones, in place of those in memory. */
@@ -334,11 +335,16 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
           const verifier = verifiers.get(username)
           return verifier === undefined ? undefined : { verifier, identity: person(username) }
         },
-        certificate: async (username) => person(username),
       },
       ...(options.bearer === undefined ? {} : { bearer: options.bearer }),
+      ...(options.machines === undefined ? {} : { machines: options.machines }),
       admit: { grants: options.house ?? grants, target, role: (name) => roles.get(name), clock: wallClock },
-      desk: options.house ?? { onChange: grants.onChange, requests: async () => [] },
+      desk: options.house ?? {
+        onChange: grants.onChange,
+        requests: async () => [],
+        roles: async () => [],
+        request: () => Promise.reject(new Error('nobody here')),
+      },
     },
     open: {
       recorder,

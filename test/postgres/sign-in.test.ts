@@ -1,6 +1,6 @@
 /** How people come in by psql: by browser, token or certificate; and what they are told when they may not. */
 import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -147,87 +147,6 @@ t.test('a token is the password, over SCRAM with channel binding; a wrong one is
   await client.end()
   t.equal(door.asked.length, 0)
 })
-
-t.test(
-  'a client certificate of our CA is a sign-in; of another CA, or for another name, it is none',
-  { skip },
-  async (t) => {
-    if (demo === undefined) return
-    const at = (name: string) => join(demo.server.directory, name)
-    const ca = await authority(at('people'))
-    const alice = await issue(at('alice'), at('people'), 'alice')
-    const stranger = await authority(at('strangers')).then(() => issue(at('eve'), at('strangers'), 'alice'))
-    const door = await opened(t, { settings: { clientCa: ca } })
-    door.grants.give('alice', 'prod-db', 'readonly')
-    door.onAsk = () => undefined
-    const socket = await tls(door, alice)
-    const reading = new Reading(socket)
-    socket.write(startup('alice', 'prod-db'))
-    t.ok(await reading.next('Z'))
-    t.equal(door.asked.length, 0)
-    socket.destroy()
-    const other = await tls(door, alice)
-    const refused = new Reading(other)
-    other.write(startup('bob', 'prod-db'))
-    t.match(await refused.error(), /FATAL 28000 This certificate does not belong to bob/)
-    const eve = await tls(door, stranger)
-    const asked = new Reading(eve)
-    eve.write(startup('alice', 'prod-db'))
-    await asked.next('N')
-    t.equal(door.asked.length, 1, 'asked to sign in like everybody')
-    eve.destroy()
-  },
-)
-
-async function authority(path: string): Promise<string> {
-  await run('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=CA',
-    '-keyout',
-    `${path}.key`,
-    '-out',
-    `${path}.crt`,
-  ])
-  return readFile(`${path}.crt`, 'utf8')
-}
-
-async function issue(path: string, ca: string, name: string): Promise<{ key: string; cert: string }> {
-  await run('openssl', [
-    'req',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-subj',
-    `/CN=${name}`,
-    '-keyout',
-    `${path}.key`,
-    '-out',
-    `${path}.csr`,
-  ])
-  await run('openssl', [
-    'x509',
-    '-req',
-    '-in',
-    `${path}.csr`,
-    '-CA',
-    `${ca}.crt`,
-    '-CAkey',
-    `${ca}.key`,
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-out',
-    `${path}.crt`,
-  ])
-  return { key: await readFile(`${path}.key`, 'utf8'), cert: await readFile(`${path}.crt`, 'utf8') }
-}
 
 /** libpq 18 with a token at hand, as an application has it. */
 const OAUTH = `
