@@ -47,12 +47,12 @@ export class Verdicts {
     this.#config = config
     this.#role = role
     this.#sql = new SqlVerdicts(filter, role)
-    this.#shell = shellJudge(role.ssh)
+    this.#shell = shellJudge(role.ssh, role.hold?.commands)
   }
 
   async *of(session: StatedSession): AsyncGenerator<Judged> {
     const { start } = session
-    const statements = session.statements.length > 0 ? session.statements : unjudged(session)
+    const statements = session.statements.length > 0 ? withoutLetThrough(session.statements) : unjudged(session)
     if (statements.length === 0) return
     const target = this.#config.targets.find(({ name }) => name === start.target)
     const closed = this.#closed(target, session)
@@ -157,6 +157,15 @@ export class Verdicts {
     const asked = { method, url, path, query, fields: record.headers ?? [], body }
     return answer(judgeHttp(this.#role.http, asked, outcome?.frames === undefined ? 'request' : 'websocket').verdict)
   }
+}
+
+/** What a second person let through is recorded twice: as it waited, which is judged here, and as it ran, which is their decision. */
+function withoutLetThrough(statements: readonly RecordedStatement[]): readonly RecordedStatement[] {
+  const ran = statements.flatMap(
+    ({ outcome }) => /^let through as statement (\d+) /.exec(outcome?.error ?? '')?.[1] ?? [],
+  )
+  const numbers = new Set(ran.map(Number))
+  return statements.filter(({ record }) => !numbers.has(record.n))
 }
 
 /** A full shell judges nothing: the command that was asked for is what there is, and a shell that was typed into is only counted. */
