@@ -249,7 +249,7 @@ export class Connection {
   async #relay(session: Session, upstream: Upstream, place: Place, workspace?: Workspace): Promise<RelayEnd> {
     const { parts, client, cancels, reads, closing } = this.#has
     const { role, target } = session.admission
-    const unsafe = role.postgres.mode === 'read-only' ? Tripwire.unsafe(upstream.parameters) : undefined
+    const unsafe = Tripwire.unsafe(upstream.parameters, role)
     const judge = await this.#judge(session, upstream, place, unsafe).catch((failure: unknown) => {
       upstream.stream.destroy()
       throw failure

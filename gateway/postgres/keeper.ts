@@ -1,10 +1,12 @@
 /** A COMMIT in a workspace that a second person let through: what was done so far stays after all. */
-import type { Refusal } from '../model/refusal.ts'
+import { Refusal } from '../model/refusal.ts'
 import { isPermit, type Permit } from '../session/session.ts'
 import { cstring, message } from './message.ts'
-import { totalOf } from './touched.ts'
+import { totalOf, type Touched } from './touched.ts'
 import type { Workspace } from './workspace.ts'
-import { notRun, type Ran, type Runner, type Wanted } from './writer.ts'
+import { NotRun, notRun, type Ran, type Runner, type Wanted } from './writer.ts'
+
+const TOO_MUCH = 'this session has run more than a second person can read: connect again, and do only what is to stay'
 
 export class Keeper implements Runner {
   readonly #workspace: Workspace
@@ -17,12 +19,14 @@ export class Keeper implements Runner {
 
   /** In place of a plan: what was touched, and by which texts. */
   async explain(): Promise<{ readonly plan: string; readonly rows: number }> {
-    const touched = await this.#workspace.touched()
+    const { texts } = this.#workspace
+    if (texts === undefined) throw notRun('54000', TOO_MUCH)
+    const touched = await this.#touched()
     const plan = [
       'Rows touched so far, what was undone in between included:',
       ...touched.map(([table, i, u, d]) => `  ${table}: ${i} inserted, ${u} updated, ${d} deleted`),
-      'By (values of parameters are in the recording):',
-      ...this.#workspace.texts.map((text) => `  ${text}`),
+      'Run since the session began (values of parameters are in the recording):',
+      ...texts.map((text) => `  ${text}`),
     ]
     return { plan: plan.join('\n'), rows: totalOf(touched) }
   }
@@ -30,21 +34,33 @@ export class Keeper implements Runner {
   async run(permit: Permit, { mostRows }: Wanted, over: () => Refusal | undefined): Promise<Ran> {
     if (!isPermit(permit)) throw new TypeError('a permit that nobody gave')
     await this.#workspace.endStep()
-    const touched = await this.#workspace.touched()
-    const total = totalOf(touched)
-    if (total > mostRows)
-      throw notRun('54000', `COMMIT would keep ${total} touched rows, and ${mostRows} is the most: nothing was kept`)
-    const ended = over()
-    if (ended !== undefined) throw ended
+    let kept: Touched = []
+    const look = (touched: Touched) => {
+      const total = totalOf(touched)
+      if (total > mostRows)
+        throw notRun('54000', `COMMIT would keep ${total} touched rows, and ${mostRows} is the most: nothing was kept`)
+      const ended = over()
+      if (ended !== undefined) throw ended
+      kept = touched
+    }
     try {
-      await this.#workspace.keep()
+      await this.#workspace.keep(look)
     } catch (failure) {
+      if (failure instanceof NotRun || failure instanceof Refusal) throw failure
       throw notRun('25P02', failure instanceof Error ? failure.message : 'the target did not commit')
     }
     return {
       answer: [message('C', cstring('COMMIT'))],
       tag: 'COMMIT',
-      rows: touched.map(([table, i, u, d]) => [table, i + u + d] as const),
+      rows: kept.map(([table, i, u, d]) => [table, i + u + d] as const),
+    }
+  }
+
+  async #touched(): Promise<Touched> {
+    try {
+      return await this.#workspace.touched()
+    } catch {
+      throw notRun('54000', 'it cannot be told what this session has touched, so nobody can let it stay')
     }
   }
 

@@ -20,7 +20,7 @@ import { Outcomes } from './outcomes.ts'
 import { Pipeline } from './pipeline.ts'
 import { Settling, SYNC } from './settling.ts'
 import { Statements } from './statements.ts'
-import { Tripwire } from './tripwire.ts'
+import { isBound, Tripwire } from './tripwire.ts'
 import type { Upstream } from './upstream.ts'
 import type { Runner } from './writer.ts'
 
@@ -49,7 +49,6 @@ const LEFT_BEHIND_MS = 5_000
 
 export class Relay {
   readonly #parts: RelayParts
-  readonly #readOnly: boolean
   readonly #isOneByOne: boolean
   readonly #splitter = new FrontendSplitter()
   readonly #scanner: BackendScanner
@@ -77,10 +76,10 @@ export class Relay {
   constructor(parts: RelayParts) {
     const { session, judge, upstream, clock } = parts
     this.#parts = parts
-    const { mode, sampleRows, workspace } = session.admission.role.postgres
-    this.#readOnly = mode === 'read-only'
-    this.#isOneByOne = this.#readOnly || workspace !== undefined
-    this.#tripwire = new Tripwire(upstream.parameters)
+    const { role } = session.admission
+    const { sampleRows } = role.postgres
+    this.#isOneByOne = isBound(role)
+    this.#tripwire = new Tripwire(upstream.parameters, role)
     this.#outcomes = new Outcomes((outcome) => session.road.outcome(outcome))
     this.#pipeline = new Pipeline(clock, (outcome) => this.#outcomes.add(outcome), sampleRows)
     this.#gates = new Gates(upstream.stream, () => parts.client.pause())
@@ -293,11 +292,11 @@ export class Relay {
   }
 
   #passed(type: number, body: Buffer): void {
-    if (type === 0x53 && this.#readOnly) {
+    if (type === 0x53 && this.#isOneByOne) {
       const [name, value] = readParameterStatus(body)
       this.#parts.upstream.parameters.set(name, value)
       const why = this.#tripwire.changed(name, value)
-      if (why !== undefined) this.#tripped = new Refusal('GRANT_ENDED', `This read-only session was ended: ${why}.`)
+      if (why !== undefined) this.#tripped = new Refusal('GRANT_ENDED', `This session was ended: ${why}.`)
     }
     if (type === 0x45) {
       this.#settling.failed()

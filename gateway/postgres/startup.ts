@@ -5,6 +5,7 @@
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { Role } from '../model/role.ts'
 import { cstring, FieldReader, int32 } from './message.ts'
+import { isBound } from './tripwire.ts'
 
 /** PostgreSQL's own limit (MAX_STARTUP_PACKET_LENGTH). */
 export const MAX_STARTUP = 10_000
@@ -94,17 +95,15 @@ export function targetParameters(client: ReadonlyMap<string, string>, role: Role
     else wanted.set(name, value)
   }
   for (const [name, value] of wanted)
-    if (!isPermitted(name, value, mode))
+    if (!isPermitted(name, value, mode) || (isBound(role) && name === 'standard_conforming_strings' && value !== 'on'))
       throw new Refusal('BAD_INPUT', `The start-up parameter "${name}" is not permitted here.`, {
         next: mode === 'read-only' ? 'Leave it out; a read-only session keeps its settings.' : 'Leave it out.',
       })
   wanted.set('client_encoding', 'UTF8')
   if (statementTimeoutMs > 0 && !isShorter(wanted.get('statement_timeout'), statementTimeoutMs))
     wanted.set('statement_timeout', `${statementTimeoutMs}`)
-  if (mode === 'read-only') {
-    wanted.set('default_transaction_read_only', 'on')
-    wanted.set('standard_conforming_strings', 'on')
-  }
+  if (mode === 'read-only') wanted.set('default_transaction_read_only', 'on')
+  if (isBound(role)) wanted.set('standard_conforming_strings', 'on')
   return wanted
 }
 

@@ -18,6 +18,7 @@ import { Names, type Portal, type Prepared } from './names.ts'
 import type { Outcomes } from './outcomes.ts'
 import { withoutPasswords } from './passwords.ts'
 import type { Owed, Pill, Pipeline } from './pipeline.ts'
+import { isBound } from './tripwire.ts'
 
 export type StatementParts = {
   readonly road: Road
@@ -45,6 +46,7 @@ export class Statements {
   readonly #parts: StatementParts
   readonly #names = new Names()
   readonly #readOnly: boolean
+  readonly #isBound: boolean
   /** Forwarding of these waits: each is recorded with its first Execute, or by itself at the next Sync. */
   #unrecorded: { readonly prepared: Prepared; readonly owed: Owed | undefined }[] = []
   /** A refusal is on its way to the target. */
@@ -53,6 +55,7 @@ export class Statements {
   constructor(parts: StatementParts) {
     this.#parts = parts
     this.#readOnly = parts.role.postgres.mode === 'read-only'
+    this.#isBound = isBound(parts.role)
   }
 
   /** All groups are answered and no transaction is open. */
@@ -133,7 +136,7 @@ export class Statements {
 
   /** What is judged as text must be text. */
   #isReadable({ valid }: { readonly valid: boolean }): boolean {
-    return valid || !this.#readOnly
+    return valid || !this.#isBound
   }
 
   #prepare(name: string, text: string, judgement: Judgement, message: Whole): void {

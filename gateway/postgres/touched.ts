@@ -3,11 +3,14 @@
 /** Per table: inserted, updated, deleted; what was undone in between is counted, too. */
 export type Touched = readonly (readonly [table: string, inserted: number, updated: number, deleted: number])[]
 
+/** Nothing in it is looked up by the path of the session, which may have operators of its own. */
 export const TOUCHED =
-  "SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 ORDER BY 1"
+  'SELECT pg_catalog.concat(schemaname, $$.$$, relname), n_tup_ins, n_tup_upd, n_tup_del FROM pg_catalog.pg_stat_xact_user_tables ORDER BY 1'
 
 export const touchedOf = (rows: readonly (readonly (string | null)[])[]): Touched =>
-  rows.map(([table, inserted, updated, deleted]) => [table ?? '', Number(inserted), Number(updated), Number(deleted)])
+  rows
+    .map(([table, i, u, d]) => [table ?? '', Number(i), Number(u), Number(d)] as const)
+    .filter(([, i, u, d]) => i + u + d > 0)
 
 /** What has come since `before`; the counters of one connection are not set back by a COMMIT in its middle. */
 export function since(before: Touched, now: Touched): Touched {

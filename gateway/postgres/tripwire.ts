@@ -1,34 +1,57 @@
 /**
- * Watches what a target reports about a read-only session. A function that the judge could not look into may have changed a setting
- * that the next statement would profit from; with one group of messages outstanding, that statement has not been sent yet.
+ * Watches what a target reports about a session whose texts have to be read as the judge reads them. A statement, or a function that
+ * the judge could not look into, may have changed a setting that the next statement would profit from; with one group of messages
+ * outstanding, that statement has not been sent yet.
  */
+import type { Role } from '../model/role.ts'
 
-const MUST_BE: Readonly<Record<string, string>> = {
-  default_transaction_read_only: 'on',
+/** How texts are read: otherwise a COMMIT stands where the judge saw the inside of a string. */
+const READING: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
   client_encoding: 'UTF8',
 }
+const READ_ONLY: Readonly<Record<string, string>> = { ...READING, default_transaction_read_only: 'on' }
+
+/** Whether more than the recording depends on how its sessions' texts are read. */
+export const isBound = ({ postgres }: Role): boolean =>
+  postgres.mode === 'read-only' || postgres.workspace !== undefined
+
+/** Why a text may not follow what the target has reported, or undefined. */
+export const misread = (name: string, value: string): string | undefined =>
+  (READING[name] ?? value) === value ? undefined : changed(name)
+
+const changed = (name: string): string => `the session's ${name} was changed`
 
 export class Tripwire {
+  readonly #isReadOnly: boolean
   readonly #authorization: string | undefined
   readonly #superuser: string | undefined
 
   /** @param reported at the start of the session. */
-  constructor(reported: ReadonlyMap<string, string>) {
+  constructor(reported: ReadonlyMap<string, string>, { postgres }: Role) {
+    this.#isReadOnly = postgres.mode === 'read-only'
     this.#authorization = reported.get('session_authorization')
     this.#superuser = reported.get('is_superuser')
   }
 
   /** Why the session must end, or undefined. */
   changed(name: string, value: string): string | undefined {
+    if (!this.#isReadOnly) return misread(name, value)
     const must =
-      name === 'session_authorization' ? this.#authorization : name === 'is_superuser' ? this.#superuser : MUST_BE[name]
-    return must === undefined || value === must ? undefined : `the session's ${name} was changed`
+      name === 'session_authorization'
+        ? this.#authorization
+        : name === 'is_superuser'
+          ? this.#superuser
+          : READ_ONLY[name]
+    return must === undefined || value === must ? undefined : changed(name)
   }
 
   /** What a server reports at the start must be right already. */
-  static unsafe(reported: ReadonlyMap<string, string>): string | undefined {
-    const wrong = Object.entries(MUST_BE).find(([name, value]) => (reported.get(name) ?? value) !== value)
+  static unsafe(reported: ReadonlyMap<string, string>, role: Role): string | undefined {
+    if (!isBound(role)) return undefined
+    const wrong = Object.entries(role.postgres.mode === 'read-only' ? READ_ONLY : READING).find(
+      ([name, value]) => (reported.get(name) ?? value) !== value,
+    )
     return wrong === undefined ? undefined : `the target's ${wrong[0]} is not ${wrong[1]}`
   }
 }

@@ -9,15 +9,15 @@ import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import { transactionStep, type TransactionStep } from '../model/transaction.ts'
 import { Frames } from './frames.ts'
 import { bytesOf, type FrontendMessage, FrontendSplitter } from './frontend.ts'
-import { cstring, FieldReader, int16, int32, message, readyForQuery, readReport, report, TERMINATE } from './message.ts'
+import { cstring, int16, int32, message, readParameterStatus, readyForQuery, report, TERMINATE } from './message.ts'
 import { since, type Touched, TOUCHED, touchedOf } from './touched.ts'
+import { misread } from './tripwire.ts'
 import type { Upstream } from './upstream.ts'
+import { keepAnswer, type Own, type Status, statusOf } from './workspace-answers.ts'
+import { WorkspaceTexts } from './workspace-texts.ts'
 
-type Status = 'I' | 'T' | 'E'
 /** Savepoints of the client's own go their way. */
 type Step = Exclude<TransactionStep, 'inner'>
-/** A question of our own: its answer stays here. */
-type Own = { readonly rows: (readonly (string | null)[])[]; failure: string | undefined }
 
 const IDLE = '15min'
 const PARSED = message('1')
@@ -25,9 +25,6 @@ const BOUND = message('2')
 const CLOSED = message('3')
 const NO_DATA = message('n')
 const NO_PARAMETERS = Buffer.concat([message('t', int16(0)), NO_DATA])
-/** Enough for a second person to know what it was; all of it is in the recording. */
-const MOST_TEXTS = 100
-const MOST_CHARACTERS = 300
 const KEPT = 'Nothing of this session stays: it is rolled back at its end.'
 const TAGS = { begin: 'BEGIN', commit: 'COMMIT', rollback: 'ROLLBACK' } as const
 
@@ -43,7 +40,7 @@ export class Workspace extends Duplex {
   #queue: Promise<void> = Promise.resolve()
   /** What the client believes. */
   #client: Status = 'I'
-  #texts: string[] = []
+  readonly #texts = new WorkspaceTexts()
   #kept: Touched = []
   #hasMark = false
   #own: Own | undefined
@@ -54,6 +51,8 @@ export class Workspace extends Duplex {
   #isOwed = false
   #hasFailed = false
   #skips = false
+  /** Why no text may follow: the target would read it otherwise than its judge did. */
+  #misread: string | undefined
 
   private constructor(target: Duplex) {
     super()
@@ -84,9 +83,9 @@ export class Workspace extends Duplex {
     return this.#over.promise
   }
 
-  /** What the session has run since its beginning, or since something of it was kept. */
-  get texts(): readonly string[] {
-    return this.#texts
+  /** What the session has run: also before something was kept, since what was prepared or made then can run again. */
+  get texts(): readonly string[] | undefined {
+    return this.#texts.lines
   }
 
   /** The client's transaction is over for the client; what it did is in the workspace. Nothing else may be under way. */
@@ -101,8 +100,12 @@ export class Workspace extends Duplex {
     return since(this.#kept, touchedOf(await this.#run(TOUCHED)))
   }
 
-  /** Keeps all that was done so far, and begins anew. @throws {Error} in the target's words; nothing is kept then. */
-  async keep(): Promise<void> {
+  /**
+   * Keeps all that was done so far, and begins anew.
+   * @param look asked right before, with all that was touched, deferred triggers included; nothing is kept when it throws.
+   * @throws {Error} in the target's words; nothing is kept then.
+   */
+  async keep(look: (touched: Touched) => void): Promise<void> {
     await this.#cover()
     try {
       await this.#run('SET CONSTRAINTS ALL IMMEDIATE')
@@ -112,9 +115,9 @@ export class Workspace extends Duplex {
     }
     await this.#endMark(false)
     const all = touchedOf(await this.#run(TOUCHED))
+    look(since(this.#kept, all))
     await this.#run('COMMIT AND CHAIN')
     this.#kept = all
-    this.#texts = []
     await this.#run(`SET LOCAL idle_in_transaction_session_timeout = '${IDLE}'`)
   }
 
@@ -181,7 +184,7 @@ export class Workspace extends Duplex {
         return
       case 'query': {
         const step = stepOf(next.text)
-        if (step === undefined) this.#note(next.text)
+        if (step === undefined) this.#texts.add(next.text)
         if (step === undefined || (step === 'begin' && this.#client !== 'I')) return this.#query(bytesOf(next))
         await this.#step(step)
         return this.#sayReady()
@@ -191,8 +194,10 @@ export class Workspace extends Duplex {
       case 'parse': {
         const step = stepOf(next.text)
         this.#statements.delete(next.name)
-        if (step === undefined) this.#note(next.text)
-        if (step === undefined) return this.#forward(bytesOf(next))
+        if (step === undefined) {
+          this.#texts.add(next.text)
+          return this.#forward(bytesOf(next))
+        }
         this.#statements.set(next.name, step)
         return this.#answer(PARSED)
       }
@@ -226,13 +231,12 @@ export class Workspace extends Duplex {
     }
   }
 
-  #note(text: string): void {
-    if (this.#texts.length < MOST_TEXTS) this.#texts.push(text.slice(0, MOST_CHARACTERS))
-  }
-
   #named = (what: 'S' | 'P'): Map<string, Step> => (what === 'S' ? this.#statements : this.#portals)
 
+  /** What came before it in the same group may have changed how texts are read; the target says so where a group ends. */
   async #query(bytes: Buffer): Promise<void> {
+    if (!(await this.#drained())) return
+    if (this.#misread !== undefined) throw new MalformedMessage(this.#misread)
     await this.#cover()
     this.#inQuery = true
     const status = await this.#answered(() => void this.#target.write(bytes))
@@ -353,9 +357,10 @@ export class Workspace extends Duplex {
     try {
       for (const { type, bytes } of this.#frames.push(chunk)) {
         if (type === 'Z') this.#ready?.(statusOf(bytes))
-        else if (this.#own !== undefined && !'SA'.includes(type)) keep(this.#own, type, bytes)
+        else if (this.#own !== undefined && !'SA'.includes(type)) keepAnswer(this.#own, type, bytes)
         else {
           if (type === 'E') this.#hasFailed = true
+          if (type === 'S') this.#misread ??= misread(...readParameterStatus(bytes.subarray(5)))
           passing.push(bytes)
         }
       }
@@ -371,19 +376,6 @@ export class Workspace extends Duplex {
 function stepOf(text: string): Step | undefined {
   const step = transactionStep(text)
   return step === 'inner' ? undefined : step
-}
-
-function keep(own: Own, type: string, bytes: Buffer): void {
-  if (type === 'E') own.failure ??= readReport(bytes.subarray(5)).get('M') ?? 'refused'
-  if (type !== 'D') return
-  const fields = new FieldReader(bytes, 5)
-  own.rows.push(Array.from({ length: fields.int16() }, () => fields.value()?.toString('utf8') ?? null))
-}
-
-function statusOf(bytes: Buffer): Status {
-  const status = String.fromCharCode(bytes[5] ?? 0)
-  if (status === 'T' || status === 'E') return status
-  throw new MalformedMessage('the transaction is over')
 }
 
 const notice = (text: string): Buffer => report({ severity: 'NOTICE', code: '00000', message: text })

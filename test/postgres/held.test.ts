@@ -507,3 +507,60 @@ t.test('a COMMIT in a workspace waits: let through, all so far stays; denied, it
   t.equal(await count("status in ('denied', 'many')"), 0)
   t.same(await w.there.requests(bob), [])
 })
+
+t.test('who lets a COMMIT through has seen all that ran, and what it touches is what counts', { skip }, async (t) => {
+  await root(`create table evidence (id int);
+    insert into evidence values (1);
+    create function slip() returns trigger language plpgsql as
+      $$begin if new.status = 'late' then update orders set total = total where id < 30; end if; return null; end$$;
+    create constraint trigger late after update on orders deferrable initially deferred for each row
+      when (new.status = 'late') execute function slip();
+    create schema own;
+    create function own.no(bigint, int) returns boolean language sql immutable as 'select false';
+    create operator own.> (leftarg = bigint, rightarg = int, function = own.no);
+    grant usage on schema own to public;
+    grant all on evidence to app_readwrite`)
+  t.teardown(() =>
+    root('drop trigger late on orders; drop function slip; drop table evidence; drop schema own cascade'),
+  )
+  const w = await world(t, { postgres: ['commit'] }, alice, REHEARSAL)
+  const client = await node(w)
+  t.teardown(() => client.end())
+
+  await client.query(`/* ${'harmless '.repeat(60)} */ TRUNCATE evidence`)
+  for (let n = 0; n < 120; n++) await client.query(`SELECT ${n}`)
+  const prepared = { name: 'again', text: 'DELETE FROM evidence WHERE id = $1' }
+  await client.query({ ...prepared, values: [7] })
+  const first = client.query('COMMIT')
+  const request = await parked(w)
+  t.match(request.held?.plan, /TRUNCATE evidence\n/, 'behind a long comment')
+  t.match(request.held?.plan, /SELECT 119\n/, 'after many others')
+  await w.there.approve(bob, request.id, {})
+  await first
+  await client.query({ ...prepared, values: [8] })
+  const second = client.query('COMMIT')
+  const next = await parked(w)
+  t.match(next.held?.plan, /DELETE FROM evidence/, 'what was prepared before the last COMMIT ran after it')
+  await w.there.deny(bob, next.id, 'enough')
+  await t.rejects(second, /denied/)
+
+  await client.query('SET search_path = own, pg_catalog, public')
+  await client.query("UPDATE orders SET status = 'own' WHERE id < 20")
+  const third = client.query('COMMIT')
+  const seen = await parked(w)
+  t.match(seen.held?.plan, /public\.orders: 0 inserted, 19 updated/, 'operators of its own hide nothing')
+  await w.there.approve(bob, seen.id, {})
+  await t.rejects(third, /and 5 is the most/)
+  await client.end()
+
+  const late = await node(w)
+  t.teardown(() => late.end())
+  await late.query("UPDATE orders SET status = 'late' WHERE id = 40")
+  const fourth = late.query('COMMIT')
+  await w.there.approve(bob, (await parked(w)).id, {})
+  await t.rejects(fourth, /would keep 30 touched rows, and 5 is the most/, 'what triggers have put off counts')
+  t.equal(await count("status in ('late', 'own')"), 0)
+  await late.query(`SELECT '${'x'.repeat(70_000)}'`)
+  await t.rejects(late.query('COMMIT'), /more than a second person can read/)
+  t.same(await w.there.requests(bob), [])
+})

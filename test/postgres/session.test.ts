@@ -205,7 +205,7 @@ t.test('a function that switches the guard off ends the session before its next 
   socket.write(Buffer.concat([query('select innocent()'), query('select 2')]))
   t.match(
     await reading.error(),
-    /FATAL 57P01 This read-only session was ended: the session's default_transaction_read_only was changed/,
+    /FATAL 57P01 This session was ended: the session's default_transaction_read_only was changed/,
   )
   await reading.end()
   t.same(

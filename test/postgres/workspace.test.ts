@@ -10,7 +10,7 @@ import { wallClock } from '../../gateway/model/moment.ts'
 import { cstring, int16, int32, message } from '../../gateway/postgres/message.ts'
 import { scramVerifier } from '../../gateway/postgres/scram.ts'
 import { demoServer, type Door, openDoor, roleNamed, scope } from './door.ts'
-import { session } from './wire.ts'
+import { Reading, session, startup, tls } from './wire.ts'
 
 const run = promisify(execFile)
 const demo = await demoServer(t)
@@ -248,6 +248,42 @@ t.test('steps by the extended protocol, as JDBC sends them; the target never has
   socket.end(message('X'))
   await until('it is over', () => ends(door).length > 0)
   t.equal(await fingerprint(), before)
+})
+
+/** What the server reads as an end of the transaction, and the grammar as one text, once strings are read otherwise. */
+const HIDDEN = {
+  backslashes: { set: 'SET standard_conforming_strings = off', text: "SELECT '\\''; COMMIT; --'" },
+  characters: { set: "SET client_encoding = 'SJIS'", text: "SELECT E'ぁ\\'; COMMIT; --'" },
+} as const
+
+for (const [what, { set, text }] of Object.entries(HIDDEN))
+  for (const ways of ['a message for each', 'one group'] as const)
+    t.test(`a COMMIT behind ${what} that the server reads otherwise, ${ways}`, { skip }, async (t) => {
+      const door = await world(t)
+      door.verifiers.clear()
+      const before = await fingerprint()
+      const { reading, socket } = await session(door)
+      t.teardown(() => socket.destroy())
+      const write = query("UPDATE orders SET status = 'smuggled' WHERE id = 9")
+      const change = ways === 'one group' ? Buffer.concat([parse('', set), bind('', ''), execute('')]) : query(set)
+      socket.write(Buffer.concat([write, change, query(text)]))
+      await reading.end()
+      t.match(await reading.error(), /was changed/)
+      t.equal(await fingerprint(), before)
+    })
+
+t.test('strings are read as the judge reads them, whatever the client asks for at its start', { skip }, async (t) => {
+  const door = await world(t)
+  door.verifiers.clear()
+  const socket = await tls(door)
+  const reading = new Reading(socket)
+  t.teardown(() => socket.destroy())
+  socket.write(startup('alice', 'prod-db', { standard_conforming_strings: 'off' }))
+  t.match(await reading.error(), /standard_conforming_strings/)
+  const second = await session(door)
+  t.teardown(() => second.socket.destroy())
+  second.socket.write(message('Q', Buffer.from("SELECT '\x95'\0", 'latin1')))
+  t.match(await second.reading.error(), /UTF-8/)
 })
 
 t.test('a client that is gone, a grant that is revoked: nothing stays either', { skip }, async (t) => {
