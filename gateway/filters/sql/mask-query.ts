@@ -154,11 +154,16 @@ class QueryWalk implements FromParts {
       const fields = list(child(value, 'ColumnRef', 'fields'))
       if (fields.length === 0) {
         this.expression(value, level, queries, 'an expression')
+        // `(row).*` is as many columns as the row has.
+        if (list(child(value, 'A_Indirection', 'indirection')).some((step) => child(step, 'A_Star') !== undefined))
+          isExact = false
         outputs.push({ name: text(child(body, 'name')), mask: undefined })
       } else if (child(fields.at(-1), 'A_Star') !== undefined) {
         const sources = fields.length === 1 ? level.sources : level.aliased(word(fields.at(-2)))
         if (sources.length === 0) this.#starElsewhere(fields, level)
-        isExact &&= sources.every((source) => source.isExact) && !(fields.length === 1 && level.isMerged)
+        // `a.t.*` is one of two tables of that name.
+        const isOne = fields.length === 1 ? !level.isMerged : sources.length === 1
+        isExact &&= isOne && sources.every((source) => source.isExact)
         for (const source of sources) outputs.push(...source.outputs)
       } else outputs.push(this.#target(fields, text(child(body, 'name')), level))
     }
