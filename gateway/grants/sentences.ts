@@ -37,7 +37,13 @@ export const lockedRefusal = (lock: { readonly by: string; readonly note: string
   })
 
 export const notFound = (id: GrantId): Refusal =>
-  new Refusal('NOT_FOUND', /^\d{1,15}$/.test(id) ? `There is no grant ${id} for you.` : 'There is no such grant.')
+  new Refusal(
+    'NOT_FOUND',
+    /^\d{1,15}$/.test(id) ? `There is no grant or request ${id} for you.` : 'There is no such grant.',
+    {
+      next: 'Look at what there is under requests and grants.',
+    },
+  )
 
 /** The state does not permit the step. */
 export function conflict(grant: Grant, now: Moment): Refusal {

@@ -103,7 +103,7 @@ export class Approval {
     }
     news('identity.signed-in', {
       actor: identity.username,
-      text: `${identity.username} let a ${waiting.kind} sign-in through.`,
+      text: `${identity.username} let a sign-in by ${waiting.kind} through.`,
       target: waiting.target,
       details: {
         via: waiting.kind,

@@ -107,7 +107,17 @@ export function targetView(
 ): TargetView {
   const { target, roles, grants } = view
   const protocols = protocolsOf(target)
-  const mine = { name: target.name, username: visitor.identity.username }
+  const { username } = visitor.identity
+  const held = [...new Set(grants.filter(({ state }) => state === 'live').map(({ role }) => role))]
+  const ways = [null, ...(held.length > 1 ? held : [])]
+  const linesOf = <E extends 'ssh' | 'postgres'>(
+    endpoint: E,
+    door: Door | undefined,
+    line: (door: Door, role: string | null) => string,
+  ) =>
+    door === undefined || !protocols.includes(endpoint)
+      ? []
+      : ways.map((role) => ({ endpoint, role, command: line(door, role) }))
   return {
     name: target.name,
     description: target.description,
@@ -116,12 +126,8 @@ export function targetView(
     roles: roles.map((role) => roleView(role, target)),
     grants: grants.map((grant) => grantView(grant, visitor, new Set())),
     commands: [
-      ...(doors.ssh !== undefined && protocols.includes('ssh')
-        ? [{ endpoint: 'ssh' as const, command: sshLine(doors.ssh, mine) }]
-        : []),
-      ...(doors.postgres !== undefined && protocols.includes('postgres')
-        ? [{ endpoint: 'postgres' as const, command: psqlLine(doors.postgres, mine) }]
-        : []),
+      ...linesOf('ssh', doors.ssh, (door, role) => sshLine(door, { name: target.name, username, role })),
+      ...linesOf('postgres', doors.postgres, (door, role) => psqlLine(door, { name: target.name, username, role })),
     ],
     url: protocols.includes('http') ? (webUrl(target.name) ?? null) : null,
   }
@@ -139,12 +145,14 @@ export const pastView = (row: SessionRow): PastList['sessions'][number] => ({
 })
 
 type Door = { readonly host: string; readonly port: number }
-type Mine = { readonly name: string; readonly username: string }
+type Mine = { readonly name: string; readonly username: string; readonly role: string | null }
 
-const sshLine = ({ host, port }: Door, { name, username }: Mine): string =>
-  `ssh -t ${port === 22 ? '' : `-p ${port} `}${username}@${host} ${name}`
-const psqlLine = ({ host, port }: Door, { name, username }: Mine): string =>
-  `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}`
+const sshLine = ({ host, port }: Door, { name, username, role }: Mine): string => {
+  const ssh = `ssh -t ${port === 22 ? '' : `-p ${port} `}`
+  return role === null ? `${ssh}${username}@${host} ${name}` : `${ssh}${username}%${name}%${role}@${host}`
+}
+const psqlLine = ({ host, port }: Door, { name, username, role }: Mine): string =>
+  `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}${role === null ? '' : `%${role}`}`
 
 export function sessionEndView(end: SessionRow['end']): SessionEndView | null {
   if (end === undefined) return null

@@ -76,6 +76,8 @@ function contextOf(parts: SshParts, person: Person, channel: SessionChannel): Co
       target: parts.road.admit.target,
     }),
     library: people.library,
+    role: parts.road.admit.role,
+    target: parts.road.admit.target,
     signIns: people.signIns,
     tokens: people.tokens,
     audit: notes.audit,

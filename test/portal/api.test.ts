@@ -21,8 +21,8 @@ t.test('a request becomes a grant, and the grant can tell its story', async (t) 
     name: 'prod-db',
     endpoints: ['ssh', 'postgres'],
     commands: [
-      { endpoint: 'ssh', command: 'ssh -t -p 2222 alice@gateway.example prod-db' },
-      { endpoint: 'postgres', command: 'psql -h gateway.example -U alice prod-db' },
+      { endpoint: 'ssh', role: null, command: 'ssh -t -p 2222 alice@gateway.example prod-db' },
+      { endpoint: 'postgres', role: null, command: 'psql -h gateway.example -U alice prod-db' },
     ],
     roles: [
       { name: 'logs', approval: 'By rule, at once.', needsApproval: false },

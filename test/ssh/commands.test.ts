@@ -240,6 +240,7 @@ await t.test('a person asks, somebody else says yes, and both read what to do ne
   t.match(list.out, /1 +alice +operator +prod-db +15m .*you decide +INC-42 disk full/)
   t.match((await his.type('requests --json')).json, [{ id: '1', state: 'requested', mayApprove: true, minutes: 15 }])
   t.match((await hers.type('approve 1')).code, 1, 'nobody approves their own request')
+  t.match((await his.type('requests 7')).errors, 'Request 7 does not wait, or not for you.')
   const allowed = await his.type('approve 1 --for 5m')
   t.equal(allowed.code, 0)
   t.match(allowed.out, 'Grant 1: operator on prod-db for alice, until ')
@@ -250,6 +251,9 @@ await t.test('a person asks, somebody else says yes, and both read what to do ne
   t.equal((await hers.type('release 1')).code, 0)
   t.match((await hers.type('grants')).errors, 'No grant.')
   t.match((await hers.type('grants --all')).out, /released by alice/)
+  await hers.type('request prod-db --role operator --reason INC-43 a look')
+  t.match((await his.type('approve 2 --read-only')).out, 'Grant 2: operator (looking only) on prod-db for alice')
+  t.match((await hers.type('grants')).out, /operator \(looking only\) until/)
 })
 
 await t.test('a role by rule is live at once and says how to get in', async (t) => {
@@ -406,7 +410,11 @@ await t.test(
     t.match(desk.audited.at(-1), { kind: 'session.exported', actor: 'carol' })
     const { id: number } = await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-42' })
     const file = await auditor.type(`evidence ${number}`)
-    t.match(JSON.parse(file.out), { grant: number, by: 'carol' })
+    t.match(
+      JSON.parse(file.out),
+      { grant: number, role: 'logs', by: 'carol' },
+      'with the role, which an auditor may not ask for',
+    )
     t.match(desk.audited.at(-1), { kind: 'grant.exported', actor: 'carol', grant: number })
     t.match(await commandLine(desk, erin, library).type(`evidence ${number}`), { code: 1, errors: /no grant/ })
     const web = recorded('erin', [['s', JSON.stringify({ n: 1, kind: 'http', text: 'GET /', verdict: {} })]], {

@@ -112,7 +112,6 @@ export const agentToken: Command = {
           .filter((target) => target !== ''),
       ),
     ]
-    const known = (await context.desk.targets(context.identity)).map(({ target }) => target.name)
     const odd = targets.find((target) => !/^[a-z][a-z0-9-]{0,62}$/.test(target))
     if (odd !== undefined) throw new WrongUsage(`${plain(odd, 64)} cannot be the name of a target.`)
     const secret = await desk.issue(context.identity.username, {
@@ -130,12 +129,14 @@ export const agentToken: Command = {
     })
     if (given.flag('json')) return printJson(context, { agent: name, targets, token })
     await context.console.print(`${token}\n`)
-    const away = targets.filter((target) => !known.includes(target))
+    const away = targets.filter((target) => context.target(target) === undefined)
     await context.console.note(
       [
         `It works once. On the host: npm run agent -- --enroll TOKEN --data DIRECTORY`,
         `Then write \`agent: ${name}\` into the target's ssh endpoint in the configuration.`,
-        ...(away.length === 0 ? [] : [`You see no target ${plain(away.join(', '), 200)}; is the name right?`]),
+        ...(away.length === 0
+          ? []
+          : [`The configuration has no target ${plain(away.join(', '), 200)} yet; is the name right?`]),
         '',
       ].join('\n'),
     )

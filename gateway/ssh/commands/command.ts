@@ -4,6 +4,8 @@ import type { Audit } from '../../model/event.ts'
 import type { GrantId } from '../../model/grant.ts'
 import type { Identity } from '../../model/identity.ts'
 import type { Clock, Moment } from '../../model/moment.ts'
+import type { Role } from '../../model/role.ts'
+import type { Target } from '../../model/target.ts'
 import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
 import type { Console } from '../screen/console.ts'
 import type { KeptDesk } from '../kept-changes.ts'
@@ -23,6 +25,9 @@ export type CommandParts = {
   readonly kept?: KeptDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
+  /** As the configuration has it, whoever may ask for it. */
+  readonly role: (name: string) => Role | undefined
+  readonly target: (name: string) => Target | undefined
   readonly signIns: Pick<SignIns, 'forget'>
   /** Undefined where the gateway has no database door. */
   readonly tokens?: DatabaseTokenDesk | undefined

@@ -10,7 +10,7 @@ export const evidence: Command = {
   options: {},
   words: [1, 1],
   async run(context, given) {
-    const { audit, clock, console, desk, identity, library } = context
+    const { audit, clock, console, desk, identity, library, role } = context
     if (console.hasTerminal)
       throw new WrongUsage('Send it to a file, and use no terminal: ssh gateway evidence NUMBER > FILE')
     const grant = await desk.grant(identity, given.grantId(0))
@@ -18,7 +18,6 @@ export const evidence: Command = {
       throw new Refusal('NOT_ALLOWED', 'Evidence holds recordings, which are for auditors to see.', {
         next: 'Ask an auditor for it.',
       })
-    const role = (await desk.roles(identity)).find(({ name }) => name === grant.role)
     audit({
       id: crypto.randomUUID(),
       at: clock.now(),
@@ -30,7 +29,12 @@ export const evidence: Command = {
       text: `${identity.username} took the evidence about grant ${grant.id} of ${grant.username}.`,
       details: { by: 'ssh' },
     })
-    for await (const line of library.evidence({ grant, role, by: identity.username, at: clock.now() })) {
+    for await (const line of library.evidence({
+      grant,
+      role: role(grant.role),
+      by: identity.username,
+      at: clock.now(),
+    })) {
       console.closed.throwIfAborted()
       await console.print(line)
     }

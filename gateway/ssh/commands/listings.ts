@@ -74,7 +74,11 @@ export const requests: Command = {
         context,
         waiting.map(({ grant, mayApprove }) => ({ ...grantJson(grant), mayApprove })),
       )
-    if (waiting.length === 0) return nothing(context, 'No request is waiting.')
+    if (waiting.length === 0)
+      return nothing(
+        context,
+        one === undefined ? 'No request is waiting.' : `Request ${one} does not wait, or not for you.`,
+      )
     const only = one === undefined ? undefined : waiting[0]?.grant
     if (only?.held !== undefined) await context.console.print(heldText(only, only.held))
     if (only?.held !== undefined) return 0
@@ -127,6 +131,9 @@ export const grants: Command = {
 /** The ticket and the reason. */
 export const whyOf = ({ ticket, reason }: Grant): string => (ticket === undefined ? reason : `${ticket}: ${reason}`)
 
+/** Its role, and whether an approver cut it down. */
+export const roleOf = ({ role, readOnly }: Grant): string => (readOnly === true ? `${role} (looking only)` : role)
+
 /** Where a grant stands, in a few words. */
 export function standing({ clock }: Pick<Context, 'clock'>, grant: Grant): string {
   const now = clock.now()
@@ -136,7 +143,7 @@ export function standing({ clock }: Pick<Context, 'clock'>, grant: Grant): strin
     case 'approved':
       return 'approved'
     case 'live':
-      return `${grant.role} until ${clockTime(grant.expiresAt, now)} (${spanOf(grant.expiresAt - now)})`
+      return `${roleOf(grant)} until ${clockTime(grant.expiresAt, now)} (${spanOf(grant.expiresAt - now)})`
     case 'ended':
       return `${grant.endReason}${grant.endedBy === undefined ? '' : ` by ${grant.endedBy}`} ${clockTime(grant.endedAt, now)}`
   }

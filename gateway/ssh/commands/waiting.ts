@@ -3,7 +3,7 @@ import type { Grant } from '../../model/grant.ts'
 import { Refusal } from '../../model/refusal.ts'
 import type { Context } from './command.ts'
 import { typed } from './command.ts'
-import { approvers } from './listings.ts'
+import { approvers, roleOf } from './listings.ts'
 import { clockTime, spanOf } from './spans.ts'
 
 /** A grant that was approved but is not live after this time waits for something that went wrong. */
@@ -102,7 +102,7 @@ export async function saidOf(context: Context, grant: Grant): Promise<string> {
       const until = clockTime(grant.expiresAt, context.clock.now())
       const mine = grant.subject === context.identity.subject
       const next = mine && grant.endpoints.includes('ssh') ? `\n${typed(context, grant.target, ' -t')}` : ''
-      return `Grant ${grant.id}: ${grant.role} on ${grant.target} for ${grant.username}, until ${until} (${left}).${next}\n`
+      return `Grant ${grant.id}: ${roleOf(grant)} on ${grant.target} for ${grant.username}, until ${until} (${left}).${next}\n`
     }
     case 'approved':
       if (grant.held !== undefined) return `Request ${grant.id} is approved: ${grant.held.verb} runs once.\n`

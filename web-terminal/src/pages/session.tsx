@@ -61,7 +61,7 @@ function Shown({ session }: { readonly session: SessionView }): React.JSX.Elemen
           {session.may.kill && end === null && <Kill session={session} />}
         </Group>
       </Group>
-      {(wasLive ? session.may.watch : session.may.replay) ? (
+      {(end === null ? session.may.watch : session.may.replay) ? (
         <Recorded session={session} isLive={wasLive} />
       ) : (
         <Empty title={words.session.noReplay} />

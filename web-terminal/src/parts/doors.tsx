@@ -16,7 +16,8 @@ export function Doors(props: {
   return (
     <ul className="doors">
       {grant.endpoints.map((endpoint) => {
-        const line = target.commands.find((command) => command.endpoint === endpoint)
+        const lines = target.commands.filter((command) => command.endpoint === endpoint)
+        const line = lines.find((command) => command.role === grant.role) ?? lines[0]
         const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows[0] ?? ''
         return (
           <li key={endpoint}>
