@@ -10,8 +10,8 @@ export type AlertFinder = (line: string, source: 'typed' | 'shown') => readonly 
 
 /** More of one rule in one session say nothing new. */
 const MAX_HITS = 20
-/** Of what is shown in a second; more went by too fast to be read. */
-const MAX_SHOWN_BYTES = 256 * 1024
+/** In a second and a direction; more is nobody's typing, and went by too fast to be read. */
+const MAX_BYTES = 256 * 1024
 /** Of a line, in the recording and the audit log. */
 const MAX_SHOWN_LINE = 400
 
@@ -23,8 +23,8 @@ export class Alarm {
   readonly #hits = new Map<string, number>()
   /** Typed lines that rang: each is shown as well. */
   readonly #echoes = new Map<string, string>()
-  #second = 0
-  #bytes = 0
+  readonly #typedPace = new Pace()
+  readonly #shownPace = new Pace()
 
   constructor(find: AlertFinder, start: SessionStart, hit: (hit: AlertHit) => void) {
     this.#find = find
@@ -37,19 +37,12 @@ export class Alarm {
     for (const line of command.split('\n')) if (line !== '') this.#look(line, 'typed')
   }
 
-  typed(bytes: Uint8Array): void {
-    this.#typed.write(bytes)
+  typed(bytes: Uint8Array, at: Moment): void {
+    if (this.#typedPace.takes(bytes.length, at)) this.#typed.write(bytes)
   }
 
   shown(bytes: Uint8Array, at: Moment): void {
-    const second = Math.floor(at / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#bytes = 0
-    }
-    if (this.#bytes > MAX_SHOWN_BYTES) return
-    this.#bytes += bytes.length
-    this.#shown.write(bytes)
+    if (this.#shownPace.takes(bytes.length, at)) this.#shown.write(bytes)
   }
 
   resized(columns: number): void {
@@ -67,5 +60,21 @@ export class Alarm {
       if (hits <= MAX_HITS)
         this.#hit({ rule, line: line.length > MAX_SHOWN_LINE ? `${line.slice(0, MAX_SHOWN_LINE)}…` : line })
     }
+  }
+}
+
+class Pace {
+  #second = 0
+  #bytes = 0
+
+  takes(bytes: number, at: Moment): boolean {
+    const second = Math.floor(at / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#bytes = 0
+    }
+    if (this.#bytes > MAX_BYTES) return false
+    this.#bytes += bytes
+    return true
   }
 }

@@ -228,7 +228,7 @@ export class SessionRecording implements Recording {
   }
 
   #watch(alarm: Alarm, kind: EventKind, data: Uint8Array | string, at: Moment): void {
-    if (kind === 'i') alarm.typed(asBuffer(data))
+    if (kind === 'i') alarm.typed(asBuffer(data), at)
     else if (kind === 'o' || kind === 'e') alarm.shown(asBuffer(data), at)
     else if (kind === 'r') alarm.resized(Number.parseInt(asText(data), 10) || 80)
   }
