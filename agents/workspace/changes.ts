@@ -5,6 +5,7 @@
 import type { Stats } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { createTwoFilesPatch } from 'diff'
+import type { Account } from '../account.ts'
 import { type Content, contentOf } from './content.ts'
 
 export type Kind = 'file' | 'directory' | 'link' | 'other'
@@ -46,18 +47,28 @@ export type Layer = {
   /** The root as it was seen in the workspace. */
   readonly merged: string
   readonly covered: readonly string[]
+  /** Who used it. */
+  readonly account: Reader
 }
+
+export type Reader = Pick<Account, 'uid' | 'groups'>
 
 const MOST_ENTRIES = 1000
 const MOST_DEPTH = 64
 const DIFF_BUDGET = 512 * 1024
 const DIFF_MS = 500
 const MOST_EDITS = 4000
+/** Of one session in all: comparing is not done beside other work. */
+const ALL_DIFFS_MS = 2000
+/** Of one session in all. What is written sparsely, or linked often, is no larger than its layer and takes hours to read. */
+const MOST_READ = 2 ** 30
 
-export async function changesOf({ covered, layer, merged }: Layer): Promise<Changes> {
+export async function changesOf({ account, covered, layer, merged }: Layer): Promise<Changes> {
   const entries: Change[] = []
   let left = 0
   let budget = DIFF_BUDGET
+  let patience = ALL_DIFFS_MS
+  let unread = MOST_READ
   const note = (change: Change) => {
     if (entries.length >= MOST_ENTRIES) left += 1
     else entries.push(change)
@@ -87,7 +98,8 @@ export async function changesOf({ covered, layer, merged }: Layer): Promise<Chan
       if (names === undefined) left += 1
       for (const name of names ?? []) await gone(below(path, name), depth + 1)
     }
-    const was = await faceOf(path, stat, true)
+    if (entries.length >= MOST_ENTRIES) return void (left += 1)
+    const was = await seen(path, stat, true)
     const diff = diffOf(was.content, { text: '' })
     note({ path: shown(path), change: 'deleted', was: was.face, ...diff, raw: { path, stored: path } })
   }
@@ -98,8 +110,9 @@ export async function changesOf({ covered, layer, merged }: Layer): Promise<Chan
     const lower = hasLower ? await statOf(path) : undefined
     const isDirectory = stat.isDirectory()
     const both = isDirectory && lower?.isDirectory() === true
-    const is = await faceOf(stored, stat, false)
-    const was = lower === undefined ? undefined : await faceOf(path, lower, true)
+    if (entries.length >= MOST_ENTRIES && !isDirectory) return void (left += 1)
+    const is = await seen(stored, stat, false)
+    const was = lower === undefined ? undefined : await seen(path, lower, true)
     if (!isSame(was?.face, is.face)) {
       const diff = diffOf(was?.content ?? { text: '' }, is.content)
       const change = was === undefined ? 'added' : 'changed'
@@ -108,10 +121,20 @@ export async function changesOf({ covered, layer, merged }: Layer): Promise<Chan
     if (isDirectory) await walk(stored, path, both, depth + 1)
   }
 
+  /** With its text only where the account could have read it: whoever may delete a file need not know what is in it. */
+  async function seen(path: Buffer, stat: Stats, isOfHost: boolean): ReturnType<typeof faceOf> {
+    const { face, content } = await faceOf(path, stat, isOfHost, unread)
+    unread -= content?.sha256 === undefined ? 0 : content.size
+    return { face, ...(content && mayRead(account, stat) && { content }) }
+  }
+
   function diffOf(was: Pick<Content, 'text'> | undefined, is: Pick<Content, 'text'> | undefined): { diff?: string } {
-    if (was?.text === undefined || is?.text === undefined || was.text === is.text || budget <= 0) return {}
+    if (was?.text === undefined || is?.text === undefined || was.text === is.text) return {}
+    if (budget <= 0 || patience <= 0) return {}
     const options = { context: 3, timeout: DIFF_MS, maxEditLength: MOST_EDITS } as const
+    const begun = performance.now()
     const patch = createTwoFilesPatch('', '', was.text, is.text, undefined, undefined, options)
+    patience -= performance.now() - begun
     const diff = patch?.replace(/^(?!@@)[^\n]*\n(?:(?!@@)[^\n]*\n)*/, '')
     if (diff === undefined || diff.length > budget) return {}
     budget -= diff.length
@@ -141,17 +164,30 @@ async function statOf(path: Buffer): Promise<Stats | undefined> {
   }
 }
 
+/** As the kernel decides it by mode. */
+function mayRead({ groups, uid }: Reader, stat: Stats): boolean {
+  if (uid === 0) return true
+  if (stat.uid === uid) return (stat.mode & 0o400) !== 0
+  return (stat.mode & (groups.includes(stat.gid) ? 0o040 : 0o004)) !== 0
+}
+
 const kindOf = (stat: Stats): Kind =>
   stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'other'
 
-export async function faceOf(path: Buffer, stat: Stats, isOfHost: boolean): Promise<{ face: Face; content?: Content }> {
+/** @param most larger files are not read. */
+export async function faceOf(
+  path: Buffer,
+  stat: Stats,
+  isOfHost: boolean,
+  most = Number.POSITIVE_INFINITY,
+): Promise<{ face: Face; content?: Content }> {
   const { gid, mode, size, uid } = stat
   const kind = kindOf(stat)
   const face = { kind, mode: mode & 0o7777, uid, gid }
   if (kind === 'link')
     return { face: { ...face, to: shown(await readlink(path, { encoding: 'buffer' }).catch(() => Buffer.alloc(0))) } }
   if (kind !== 'file') return { face }
-  const content = await contentOf(path, { isOfHost })
+  const content = size > most ? undefined : await contentOf(path, { isOfHost })
   if (content === undefined) return { face: { ...face, size } }
   return { face: { ...face, size: content.size, ...(content.sha256 && { sha256: content.sha256 }) }, content }
 }

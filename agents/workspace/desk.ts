@@ -93,7 +93,7 @@ async function finished({ kept, session, wish, workspace }: Finishing): Promise<
     const minutes = wish.keepMinutes
     if (minutes === 0 || changes.entries.length === 0) return { changes, kept: undefined }
     try {
-      return { changes, kept: { ...(await kept.keep(session, changes, minutes)), minutes } }
+      return { changes, kept: { ...(await kept.keep(session, changes, wish)), minutes } }
     } catch (failure) {
       return { changes, kept: { failed: failure instanceof Error ? failure.message : 'It could not be kept.' } }
     }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { applyChanges } from './applying.ts'
 import { type Change, type Changes, type Face, shown } from './changes.ts'
 import { contentOf } from './content.ts'
+import type { WorkspaceWish } from './wish.ts'
 
 export type KeptChange = {
   readonly path: Buffer
@@ -18,9 +19,11 @@ export type KeptChange = {
   readonly to: Buffer | undefined
 }
 
+export type KeepWish = Pick<WorkspaceWish, 'keepMinutes' | 'changesMegabytes'>
+
 export type Kept = {
   /** @throws {Error} with a sentence: these changes cannot be kept. */
-  keep(session: string, changes: Changes, minutes: number): Promise<{ readonly digest: string }>
+  keep(session: string, changes: Changes, wish: KeepWish): Promise<{ readonly digest: string }>
   /** What would be done. Undefined: nothing is kept of that session. */
   show(session: string): Promise<Shown | undefined>
   /** Only what was seen: the digest is that of all that would be done. Each is applied once. */
@@ -58,14 +61,14 @@ export function openKept(directory: string): Kept {
   sweep()
   setInterval(sweep, SWEEP_MS).unref()
   return {
-    keep: async (session, changes, minutes) => {
-      const why = whyNot(changes)
+    keep: async (session, changes, { changesMegabytes, keepMinutes }) => {
+      const why = whyNot(changes, changesMegabytes * 2 ** 20)
       if (why !== undefined) throw new Error(why)
       const place = at(session)
       try {
         await mkdir(place, { recursive: true, mode: 0o700 })
         const written: Written = {
-          expiresAt: Date.now() + minutes * 60_000,
+          expiresAt: Date.now() + keepMinutes * 60_000,
           changes: await Promise.all(changes.entries.map((entry, n) => copied(entry, join(place, String(n))))),
         }
         const text = JSON.stringify(written)
@@ -116,7 +119,8 @@ export function openKept(directory: string): Kept {
   }
 }
 
-function whyNot({ entries, left }: Changes): string | undefined {
+/** @param most bytes that the workspace could hold: only what is sparse, or linked many times, is larger, and would fill our disk. */
+function whyNot({ entries, left }: Changes, most: number): string | undefined {
   if (left > 0) return 'There are too many changes to keep.'
   for (const { is, path, was } of entries) {
     if (is?.kind === 'other') return `${path} is a device, a pipe or a socket.`
@@ -126,6 +130,8 @@ function whyNot({ entries, left }: Changes): string | undefined {
     if (is !== undefined && is.kind !== 'link' && (is.mode & SETID) !== 0 && is.kind === 'file')
       return `${path} would be a setuid or setgid program.`
   }
+  const bytes = entries.reduce((sum, { is }) => sum + (is?.size ?? 0), 0)
+  if (bytes > most) return 'The files are larger than their workspace: sparse ones, or one under many names.'
   return undefined
 }
 

@@ -128,7 +128,12 @@ async function open(
     finish: async () => {
       await holder.killAll()
       return wish.mode === 'overlay'
-        ? changesOf({ layer: `/proc/self/fd/${layer}`, merged: `/proc/${holder.pid}/root`, covered: plan.covered })
+        ? changesOf({
+            layer: `/proc/self/fd/${layer}`,
+            merged: `/proc/${holder.pid}/root`,
+            covered: plan.covered,
+            account,
+          })
         : undefined
     },
     end,

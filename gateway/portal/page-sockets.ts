@@ -14,6 +14,8 @@ const HELLO_MS = 10_000
 const PING_MS = 15_000
 const MOST_OPEN = 1000
 const MOST_OF_ONE = 48
+/** That a page has not read: what it says of itself opens windows, so what the network says is looked at as well. More than any window of a page. */
+const MOST_UNREAD = 4 * 1024 * 1024
 const GOING_AWAY = 1001
 export const POLICY = 1008
 
@@ -101,6 +103,12 @@ export class PageSockets {
     line.on('pong', () => {
       answers = true
     })
+    // Everything that makes us answer, or send more.
+    const heard = () => {
+      if (line.bufferedAmount > MOST_UNREAD) line.terminate()
+    }
+    line.on('message', heard)
+    line.on('ping', heard)
     line.once('close', () => {
       clearInterval(pings)
       clearTimeout(late)

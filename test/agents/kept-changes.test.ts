@@ -133,6 +133,8 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
   await t.test('what cannot be applied is not kept', async (t) => {
     for (const [line, why] of [
       ['mkfifo pipe', /a pipe or a socket/],
+      ['truncate -s 60M sparse', /larger than their workspace/],
+      ['head -c 900000 /dev/zero >first; for i in $(seq 20); do ln first $i; done', /larger than their workspace/],
       ['cp /usr/bin/id . && chmod 4755 id', /setuid/],
       ['truncate -s 100G sparse', /too large/],
     ] as const) {

@@ -1,6 +1,15 @@
 /** Workspaces, by people who want out: real ssh, the gateway's engine, an agent's shell in a process of its own. What the kernel must refuse is tried, one by one. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -357,6 +366,35 @@ t.test('an overlay', { skip, timeout: 120_000 }, async (t) => {
     t.match(at('sparse'), { bytes: 100 * 2 ** 30, sha256: undefined, diff: undefined })
     t.match(at('binary'), { bytes: 300, sha256: /^[0-9a-f]{64}$/, diff: undefined })
     t.notMatch(JSON.stringify(found), /a secret/)
+  })
+
+  await t.test('what the account may not read is in no diff, whatever it does with the file', async (t) => {
+    const account = ordinary(t)
+    for (const name of ['taken', 'moved', 'shared', 'own']) {
+      writeFileSync(join(account.home, name), `what only some may read: ${name}\n`)
+      chmodSync(join(account.home, name), name === 'shared' ? 0o640 : 0o600)
+    }
+    chownSync(join(account.home, 'shared'), 0, account.gid)
+    chownSync(join(account.home, 'own'), account.uid, account.gid)
+    const place = await house(t, account.name, { mode: 'overlay', network: 'host' })
+    const { out } = await place.run('cd; cat taken moved; rm -f taken own shared; mv -f moved away; ls')
+    t.notMatch(out, /only some/)
+    await until('it was recorded', () => place.gateway.recorder.sessions.at(-1)?.end !== undefined)
+    const found = place.gateway.recorder.json('f')
+    const at = (name: string) => found.find(({ path }) => path === join(account.home, name))
+    for (const name of ['taken', 'moved']) t.match(at(name), { operation: 'deleted', diff: undefined }, name)
+    t.match(at('away'), { operation: 'added', diff: undefined })
+    t.match(at('own'), { operation: 'deleted', diff: /some may read: own/ })
+    t.match(at('shared'), { operation: 'deleted', diff: /some may read: shared/ }, 'its group may')
+    t.notMatch(place.gateway.recorder.bytes('o').toString(), /only some/)
+  })
+
+  await t.test('thousands of names of one large nothing are not read one by one', async (t) => {
+    const { found } = await files(
+      `mkdir many; cd many; truncate -s 64M first; perl -e 'link("first", $_) for 1 .. 5000'; ls | wc -l`,
+    )
+    t.equal(found.length, 1000)
+    t.ok(found.filter(({ sha256 }) => sha256 !== undefined).length < 100, 'not all of it was read')
   })
 
   await t.test('a session that is cut is reported all the same', async (t) => {

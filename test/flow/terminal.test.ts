@@ -2,14 +2,21 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import type { WebSocket } from 'ws'
 import { type DemoPerson, signedInAgain, startDemo } from '../fixtures/demo.ts'
 import { csrfOf, type Line, type LineOptions, openLine } from '../fixtures/web-terminal.ts'
 
 const SIZE = { columns: 100, rows: 30 }
+const MEGABYTE = 2 ** 20
 const query = (more: Record<string, string>) => new URLSearchParams({ target: 'prod-db', ...more }).toString()
+/** The connection below a line. */
+const wireOf = ({ socket }: Line): Socket => (socket as WebSocket & { readonly _socket: Socket })._socket
+const within = <T>(wanted: Promise<T>): Promise<T | undefined> =>
+  Promise.race([wanted, new Promise<undefined>((late) => setTimeout(late, 10_000, undefined))])
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 t.setTimeout(150_000)
@@ -175,6 +182,43 @@ else {
       'every number, in order',
     )
     seeing.say({ kind: 'leave' })
+  })
+
+  await t.test(
+    'a page that reads nothing, whatever it says it has drawn, fills no memory: its line ends',
+    async (t) => {
+      const liar = await open('prod-db', { isBlind: true })
+      await liar.hears('opened')
+      liar.type('yes "a line that nobody reads"\r')
+      await liar.shows('nobody reads')
+      const { bytesRead: before } = wireOf(liar)
+      wireOf(liar).pause()
+      for (let i = 0; i < 500 && liar.socket.readyState === liar.socket.OPEN; i++) {
+        // It does not know how much was written; what cannot be true is ignored, the rest opens the window.
+        for (let drawn = 0; drawn < 48 * MEGABYTE; drawn += 256 * 1024) liar.say({ kind: 'drawn', bytes: drawn })
+        await new Promise((wake) => setTimeout(wake, 20))
+      }
+      wireOf(liar).resume()
+      t.equal(await within(liar.closed), 1006, 'cut, without a word')
+      const kept = wireOf(liar).bytesRead - before
+      t.ok(kept < 24 * MEGABYTE, `${kept} bytes were kept for it and in the network`)
+    },
+  )
+
+  await t.test('nor does a page that rings all the time and takes no answer', async (t) => {
+    const beats = await open('prod-db', { isBlind: true })
+    await beats.hears('opened')
+    wireOf(beats).pause()
+    const ringing = (async () => {
+      for (let i = 0; i < 600 && beats.socket.readyState === beats.socket.OPEN; i++) {
+        for (let j = 0; j < 2000; j++) beats.say({ kind: 'beat' })
+        await new Promise((wake) => setTimeout(wake, 10))
+      }
+      wireOf(beats).resume()
+    })()
+    await ringing
+    t.equal(await within(beats.closed), 1006)
+    t.ok(beats.messages.filter(({ kind }) => kind === 'beat').length < 1_200_000, 'not all were answered')
   })
 
   await t.test('files go both ways unchanged, are recorded, and paths that are none are refused', async (t) => {
