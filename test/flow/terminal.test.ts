@@ -6,7 +6,6 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import type { WebSocket } from 'ws'
 import { type DemoPerson, signedInAgain, startDemo } from '../fixtures/demo.ts'
 import { csrfOf, type Line, type LineOptions, openLine } from '../fixtures/web-terminal.ts'
 
@@ -14,7 +13,7 @@ const SIZE = { columns: 100, rows: 30 }
 const MEGABYTE = 2 ** 20
 const query = (more: Record<string, string>) => new URLSearchParams({ target: 'prod-db', ...more }).toString()
 /** The connection below a line. */
-const wireOf = ({ socket }: Line): Socket => (socket as WebSocket & { readonly _socket: Socket })._socket
+const wireOf = ({ socket }: Line): Socket => Reflect.get(socket, '_socket') as Socket
 const within = <T>(wanted: Promise<T>): Promise<T | undefined> =>
   Promise.race([wanted, new Promise<undefined>((late) => setTimeout(late, 10_000, undefined))])
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
