@@ -136,7 +136,6 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         approval: 'auto',
         default: '30m',
         max: '4h',
-        ssh: { shell: 'none' },
         postgres: {
           mode: 'read-only',
           template: 'app_readonly',
@@ -151,7 +150,6 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
         approval: 'auto',
         default: '30m',
         max: '2h',
-        ssh: { shell: 'none' },
         postgres: { mode: 'read-write', template: 'app_readwrite', workspace: 'rollback' },
         hold: { postgres: ['commit'], approvers: ['leads'], rows: 100 },
       },
