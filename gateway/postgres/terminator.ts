@@ -37,6 +37,7 @@ export type PostgresTerminator = SqlPages & {
   close(graceMs?: number): Promise<void>
 }
 
+const READ = 64 * 1024
 /** From the first byte to the end of the login; waiting for a person does not count. */
 const LOGIN_MS = 60_000
 /** Connections that have not signed in yet. */
@@ -51,7 +52,7 @@ class Terminator implements PostgresTerminator {
   readonly #parts: PostgresParts
   readonly #tls: TlsDoor
   readonly #cancels: CancelKeys
-  readonly #reads = new SharedReads()
+  readonly #reads = new SharedReads({ bytes: READ, lends: false })
   readonly #machineGrants: MachineGrants
   readonly #signIns: SignInDoor
   readonly #provisioner: Provisioner

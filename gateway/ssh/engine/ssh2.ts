@@ -1,15 +1,17 @@
 /** Loads ssh2 1.17.0 as our own copy, with the fixes that must be in place before its key exchange is loaded. Its transport is all we use of it. */
 import { createRequire } from 'node:module'
+import { SharedReads } from '../../session/session.ts'
 import { Blocks } from './blocks.ts'
 import { useCompiledCiphers } from './fixes/compiled-ciphers.ts'
 import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
 import { Padding, usePacketBuffers } from './fixes/packet-buffers.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
-import { READ, SharedReads } from './fixes/shared-reads.ts'
 import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
 export const REVIEWED_VERSION = '1.17.0'
+/** What one read brings. */
+export const READ = 256 * 1024
 /** One read of the other side, with what encryption adds. */
 const BLOCK = READ + 32 * 1024
 const MOST_BLOCKS = 32
@@ -72,7 +74,7 @@ function load(): Ssh2 {
       convertSignature,
       sendPacket,
       blocks: new Blocks(BLOCK, MOST_BLOCKS),
-      reads: new SharedReads(),
+      reads: new SharedReads({ bytes: READ, lends: true }),
       ready: crypto.init,
       cipherAddon: crypto.bindingAvailable,
       postQuantum: offerPostQuantum(Protocol),
