@@ -51,6 +51,8 @@ CREATE MATERIALIZED VIEW m_count AS SELECT city, count(*) AS n FROM customers GR
 CREATE FUNCTION all_emails() RETURNS SETOF text STABLE LANGUAGE sql AS 'SELECT email FROM customers';
 CREATE FUNCTION email_of(customers) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1.email';
 CREATE FUNCTION one_customer() RETURNS customers STABLE LANGUAGE sql AS 'SELECT * FROM customers LIMIT 1';
-GRANT USAGE ON SCHEMA hr, public TO app_rw;
-GRANT ALL ON ALL TABLES IN SCHEMA public, hr TO app_rw;
+CREATE SCHEMA pub;
+CREATE TABLE pub.salaries (person int, amount int, comment text);
+GRANT USAGE ON SCHEMA hr, pub, public TO app_rw;
+GRANT ALL ON ALL TABLES IN SCHEMA public, hr, pub TO app_rw;
 ANALYZE;

@@ -63,7 +63,45 @@ for (const version of [15, 18] as const)
       'with an error amid it',
     )
     t.equal(await asked(['D', 'S', 'one'], ['B', 'p', 'one', []], ['E', 'p']), 'tT2DDCZ', 'and after it')
-    return t.equal(types(await client.query('select email from customers where id = 1; show search_path')), 'TDCTDCZ')
+    t.equal(types(await client.query('select email from customers where id = 1; show search_path')), 'TDCTDCZ')
+
+    const open = "select comment || '' as c from salaries"
+    const named = (text: string): readonly Step[] => [['P', 'a', text]]
+    for (const [what, first, second] of [
+      ['two in one message', [['Q', `prepare a as ${open}; prepare a as select 1`]], []],
+      ['a message of its own', [['Q', `prepare a as ${open}; set search_path = hr; execute a`]], []],
+      [
+        'what runs itself',
+        [['P', 'a', open]],
+        [
+          ['C', 'S', 'a'],
+          ['P', 'a', 'explain execute a'],
+        ],
+      ],
+      ['PREPARE', [['Q', `prepare a as ${open}`]], [['Q', 'prepare a as select 1']]],
+      ['Parse', named(open), named('select 1')],
+      [
+        'DEALLOCATE',
+        [['Q', `prepare a as ${open}`]],
+        [
+          ['Q', 'begin'],
+          ['Q', 'select 1/0'],
+          ['Q', 'deallocate a'],
+          ['Q', 'rollback'],
+          ['Q', 'prepare a as select 1'],
+        ],
+      ],
+    ] as const) {
+      const other = await gateway.open()
+      t.teardown(() => other.close())
+      await other.query('set search_path = pub')
+      const said: Answer[] = []
+      for (const step of [...first, ...second, ['Q', 'set search_path = hr'], ['Q', 'execute a']] as const)
+        said.push(...(await other.run([step], undefined)))
+      t.equal(leaked(said), undefined, `${what} of a name that is taken does not say what stands behind it`)
+      t.match(said.findLast(({ type }) => type === 'E')?.body.toString(), /masked|no prepared statement/, what)
+    }
+    return undefined
   })
 
 const demo = await demoServer(t)

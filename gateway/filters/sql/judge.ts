@@ -8,6 +8,7 @@ import type { Database } from './database.ts'
 import { MASK_NEXT, maskReason } from './mask-statement.ts'
 import { heldStatement, normalised } from './held.ts'
 import { INLINE_CHARACTERS, type Parsed, type Parser } from './parser.ts'
+import { PreparedNames } from './prepared.ts'
 import { isAboutMissing, type Scope, type ScopeRules } from './scope.ts'
 import { type Effect, judgeStatement } from './statements.ts'
 import type { WalkContext } from './expressions.ts'
@@ -45,15 +46,12 @@ const KNOWN_TEXTS = new Set([
 ])
 /** Views may stand behind views; each round reads all that the one before found missing. */
 const MAX_ROUNDS = 8
-const MAX_PREPARED_BYTES = 4 * 1024 * 1024
 const MAX_SCHEMAS = 1000
 const MAX_COSTLY = 3
 const MAX_RECENT = 50
 const MAX_RECENT_TEXT = 4096
 
 type Outcome = { readonly reason: string | undefined; readonly found: Found }
-/** A prepared statement, and under which names it was judged. */
-type Prepared = { readonly text: string; readonly judgedAs: string }
 
 export class ReadOnlyJudge implements SqlJudge {
   readonly #parser: Parser
@@ -61,8 +59,7 @@ export class ReadOnlyJudge implements SqlJudge {
   readonly #session: ReadOnlySession
   readonly #rulesKey: string
   readonly #schemas: Set<string>
-  readonly #prepared = new Map<string, Prepared>()
-  #preparedBytes = 0
+  readonly #prepared = new PreparedNames()
   /** Texts that took the shared thread's time for nothing. */
   #costly = 0
   #scope: Scope
@@ -94,7 +91,7 @@ export class ReadOnlyJudge implements SqlJudge {
     const check = (judgement: SqlJudgement): SqlJudgement => {
       const why = this.#scope.typeNumberReason(types)
       if (judgement.verdict.decision === 'deny' || why === undefined) return judgement
-      this.#forget(name)
+      this.#prepared.close(name)
       return refusal(why).judgement
     }
     return judged instanceof Promise ? judged.then(check) : check(judged)
@@ -194,24 +191,25 @@ export class ReadOnlyJudge implements SqlJudge {
 
   /** Statements that EXECUTE names, and that were judged under other names or another catalog: the server plans them anew. */
   #staleNames(parsed: Parsed): readonly string[] {
-    return executed(parsed).filter((name) => {
-      const prepared = this.#prepared.get(name)
-      return prepared !== undefined && prepared.judgedAs !== this.#prefix
-    })
+    return executed(parsed).filter((name) => this.#prepared.isStale(name, this.#prefix))
   }
 
   async #judgeAgain(name: string): Promise<void> {
-    const prepared = this.#prepared.get(name)
-    if (prepared === undefined) return
-    const { verdict } = await this.#judgeNow(prepared.text, undefined)
-    if (verdict.decision === 'allow') this.#prepared.set(name, { text: prepared.text, judgedAs: this.#prefix })
-    else this.#forget(name)
+    const texts = this.#prepared.textsOf(name)
+    this.#prepared.judged(name, this.#prefix)
+    let isAllowed = texts !== undefined
+    for (const text of texts ?? []) {
+      const { verdict } = await this.#judgeNow(text, undefined)
+      isAllowed &&= verdict.decision === 'allow'
+    }
+    // Last: a PREPARE that is allowed opens its name.
+    if (!isAllowed) this.#prepared.close(name)
   }
 
   /** Later statements of a message are judged with what earlier ones do to the session. */
   #judgeParsed(text: string, parsed: Parsed, without: readonly string[]): Outcome {
     if ('failure' in parsed) return open(`this cannot be read as SQL (${parsed.failure})`, parsed)
-    const prepared = new Set([...this.#prepared.keys()].filter((name) => !without.includes(name)))
+    const prepared = new Set(this.#prepared.open.filter((name) => !without.includes(name)))
     const path = { schemas: new Set(this.#schemas), isCatalogFirst: this.#session.start.isCatalogFirst }
     const tables = new Set<string>()
     const effects: Effect[] = []
@@ -233,7 +231,11 @@ export class ReadOnlyJudge implements SqlJudge {
       for (const effect of [...judged.effects, ...more]) {
         effects.push(effect)
         if (effect.kind === 'prepare') prepared.add(effect.name)
-        else if (effect.kind === 'path') for (const schema of effect.schemas) path.schemas.add(schema)
+        else if (effect.kind === 'path') {
+          // What was prepared under other names is planned anew, and would have to be judged anew.
+          if (effect.schemas.some((schema) => !path.schemas.has(schema))) prepared.clear()
+          for (const schema of effect.schemas) path.schemas.add(schema)
+        }
       }
       if (path.schemas.size > MAX_SCHEMAS)
         return open('the search path of this session has had too many schemas', parsed)
@@ -268,7 +270,8 @@ export class ReadOnlyJudge implements SqlJudge {
     if (found.judgement.verdict.decision !== 'allow') return found.judgement
     if (found.effects.length > 0 && !this.#apply(text, found.effects, parsed))
       return refusal(TOO_MANY_PREPARED).judgement
-    if (name !== undefined && name !== '' && !this.#keep(name, text)) return refusal(TOO_MANY_PREPARED).judgement
+    if (name !== undefined && name !== '' && !this.#prepared.add(name, text, this.#prefix))
+      return refusal(TOO_MANY_PREPARED).judgement
     return found.judgement
   }
 
@@ -280,28 +283,11 @@ export class ReadOnlyJudge implements SqlJudge {
         for (const schema of effect.schemas) this.#schemas.add(schema)
         if (this.#schemas.size > before) this.#describe()
       } else if (effect.kind === 'prepare') {
-        if (!this.#keep(effect.name, preparing(effect.name, parsed) ?? text)) return false
-      } else if (effect.name === undefined) {
-        this.#prepared.clear()
-        this.#preparedBytes = 0
-      } else this.#forget(effect.name)
+        for (const one of preparing(effect.name, parsed) ?? [text])
+          if (!this.#prepared.add(effect.name, one, this.#prefix)) return false
+      } else this.#prepared.close(effect.name)
     }
     return true
-  }
-
-  #keep(name: string, text: string): boolean {
-    this.#forget(name)
-    if (this.#preparedBytes + text.length + name.length > MAX_PREPARED_BYTES) return false
-    this.#prepared.set(name, { text, judgedAs: this.#prefix })
-    this.#preparedBytes += text.length + name.length
-    return true
-  }
-
-  #forget(name: string): void {
-    const prepared = this.#prepared.get(name)
-    if (prepared === undefined) return
-    this.#prepared.delete(name)
-    this.#preparedBytes -= prepared.text.length + name.length
   }
 }
 
@@ -340,7 +326,7 @@ const executed = (parsed: Parsed): readonly string[] =>
       })
 
 /** The text of the statement that prepares this name. */
-const preparing = (name: string, parsed: Parsed | undefined): string | undefined =>
+const preparing = (name: string, parsed: Parsed | undefined): readonly string[] | undefined =>
   parsed === undefined || 'failure' in parsed
     ? undefined
-    : parsed.texts[parsed.statements.findLastIndex((s) => textOf(child(s, 'PrepareStmt', 'name')) === name)]
+    : parsed.texts.filter((_, at) => textOf(child(parsed.statements[at], 'PrepareStmt', 'name')) === name)
