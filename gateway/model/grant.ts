@@ -84,7 +84,9 @@ export function approve(
   cut: Cut = {},
 ): RequestedGrant | ApprovedGrant | 'self-approval' | 'approved-before' {
   if (approver.subject === grant.subject) return 'self-approval'
-  if (grant.approvals.some((approval) => approval.subject === approver.subject)) return 'approved-before'
+  // One person may come by two providers.
+  const { subject, username } = approver
+  if (grant.approvals.some((one) => one.subject === subject || one.by === username)) return 'approved-before'
   const approvals = [...grant.approvals, { by: approver.username, subject: approver.subject, at: now }]
   const next = {
     ...grant,

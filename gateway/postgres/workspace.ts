@@ -190,6 +190,7 @@ export class Workspace extends Duplex {
         return this.#sayReady()
       }
       case 'function-call':
+        this.#texts.add(`a call of function ${next.oid}, with arguments that are not recorded`)
         return this.#query(bytesOf(next))
       case 'parse': {
         const step = stepOf(next.text)

@@ -55,6 +55,8 @@ t.test('a role by two people needs two different ones, and the shorter time coun
   const half = await grants.approve(bob, asked.id, { minutes: 20 })
   t.match(half, { state: 'requested', minutes: 20, approvalsNeeded: 2 })
   t.equal((await refusal(grants.approve(bob, asked.id, {}))).code, 'CONFLICT')
+  const again: Identity = { ...bob, subject: person('other').subject }
+  t.equal((await refusal(grants.approve(again, asked.id, {}))).code, 'CONFLICT', 'the same one by another provider')
   t.equal((await refusal(grants.approve(frank, asked.id, { minutes: 25 }))).code, 'BAD_INPUT')
   t.match(await grants.approve(frank, asked.id, {}), { state: 'live', minutes: 20 })
 })
