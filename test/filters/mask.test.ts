@@ -23,6 +23,7 @@ t.test('the corpus has bypasses and everyday uses', async (t) => {
   t.ok(cases.filter(({ verdict }) => verdict === 'allow').length > 100)
 })
 
+const named = (text: string): readonly Step[] => [['P', 'a', text]]
 const types = (answers: readonly Answer[]) => answers.map(({ type }) => type).join('')
 
 for (const version of [15, 18] as const)
@@ -66,7 +67,6 @@ for (const version of [15, 18] as const)
     t.equal(types(await client.query('select email from customers where id = 1; show search_path')), 'TDCTDCZ')
 
     const open = "select comment || '' as c from salaries"
-    const named = (text: string): readonly Step[] => [['P', 'a', text]]
     for (const [what, first, second] of [
       ['two in one message', [['Q', `prepare a as ${open}; prepare a as select 1`]], []],
       ['a message of its own', [['Q', `prepare a as ${open}; set search_path = hr; execute a`]], []],
