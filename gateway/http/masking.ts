@@ -41,10 +41,14 @@ function recordedQuery(query: string, policy: HttpScope['record']['query']): str
       const end = pair.indexOf('=')
       if (end < 0) return pair
       const name = pair.slice(0, end)
-      return policy === 'names' || SECRET_PARAMETER.test(plain(name)) ? `${name}=${MASK}` : pair
+      return policy === 'names' || isSecret(pair) ? `${name}=${MASK}` : pair
     })
   return `?${pairs.join('&')}`
 }
+
+/** A semicolon separates for some servers, and is part of a value for the others. */
+const isSecret = (pair: string): boolean =>
+  pair.split(';').some((part) => SECRET_PARAMETER.test(plain(part.split('=', 1)[0] ?? '')))
 
 function plain(name: string): string {
   try {

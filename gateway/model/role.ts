@@ -166,7 +166,7 @@ const USUAL_WORKSPACE: WorkspaceScope = {
   changesMegabytes: 64,
 }
 
-/** The role for looking only, as an approver may narrow it: commands, forwarding and writing go, nothing comes in their place. */
+/** The role for looking only, as an approver may narrow it: commands, forwarding, WebSockets (nobody judges what goes through one) and writing go, nothing comes in their place. */
 export function readOnly(role: Role): Role {
   const { ssh, postgres, http } = role
   const scope = ssh.readOnly ?? READ_ONLY_DEFAULTS
@@ -181,7 +181,7 @@ export function readOnly(role: Role): Role {
       commands: [],
     },
     postgres: { ...postgres, mode: 'read-only', workspace: undefined },
-    http: http === undefined ? undefined : { ...http, mode: 'read-only' },
+    http: http === undefined ? undefined : { ...http, mode: 'read-only', websocket: false },
     hold: undefined,
   }
 }

@@ -16,6 +16,8 @@ type UnderWay = {
   readonly at: number
   readonly bodies: Readonly<Record<Side, Buffer[]>>
   readonly messages: Message[]
+  /** Recorded bytes of all that is kept of it. */
+  held: number
   /** Something was recorded that is not in the archive, or was cut when it was recorded. */
   isCut: boolean
 }
@@ -46,7 +48,14 @@ export async function* har(session: SessionRow, events: AsyncIterable<RecordedEv
     if (kind === 's') {
       const statement = JSON.parse(data.toString()) as StatementRecord
       if (statement.kind !== 'http') continue
-      const begun: UnderWay = { statement, at, bodies: { request: [], answer: [] }, messages: [], isCut: false }
+      const begun: UnderWay = {
+        statement,
+        at,
+        bodies: { request: [], answer: [] },
+        messages: [],
+        held: 0,
+        isCut: false,
+      }
       if (statement.verdict.decision === 'allow') underWay.set(statement.n, begun)
       else yield line(entryOf(session, begun, undefined))
     } else if (kind === 'd') {
@@ -54,12 +63,13 @@ export async function* har(session: SessionRow, events: AsyncIterable<RecordedEv
       const ended = underWay.get(outcome.n)
       if (ended === undefined) continue
       underWay.delete(outcome.n)
-      held -= sizeOf(ended)
+      held -= ended.held
       yield line(entryOf(session, ended, outcome))
     } else if (kind === 'i' || kind === 'o') {
       const kept = JSON.parse(data.toString()) as Kept
       const of = underWay.get(kept.n)
-      if (of !== undefined && !keep(of, kept, { kind, at, mayKeep: held < MOST_HELD })) continue
+      if (of === undefined || !keep(of, kept, { kind, at, mayKeep: held < MOST_HELD })) continue
+      of.held += data.length
       held += data.length
     }
   }
@@ -90,10 +100,6 @@ function keep(
     })
   return true
 }
-
-const sizeOf = ({ bodies, messages }: UnderWay): number =>
-  [...bodies.request, ...bodies.answer].reduce((sum, { length }) => sum + length, 0) +
-  messages.reduce((sum, { data }) => sum + data.length, 0)
 
 function entryOf(session: SessionRow, under: UnderWay, outcome: OutcomeRecord | undefined): object {
   const { statement, at, bodies, messages, isCut } = under

@@ -226,3 +226,25 @@ await t.test('a session of any length is read as it is written', async (t) => {
   t.equal(archive.parse(JSON.parse(text)).log.entries.length, many)
   t.ok(most <= 2, 'no request waits for the next ones')
 })
+
+await t.test(
+  'what is held is given back: the last request of a long session is in its archive, with its body',
+  async (t) => {
+    const row = { startedAt: 0, target: 'prod-web' } as SessionRow
+    // As JSON six times as long.
+    const piece = '\u0001'.repeat(64 * 1024)
+    const requests = 120
+    const events = (async function* () {
+      for (let n = 1; n <= requests; n++)
+        for (const [kind, said] of [
+          ['s', { n, kind: 'http', text: `GET /${n}`, verdict: { decision: 'allow' }, truncated: false }],
+          ['o', { n, part: 'answer', text: piece }],
+          ['d', { n, result: 'done', ms: 1, status: 200, bytes: piece.length }],
+        ] as const)
+          yield { seq: n, at: 0, kind, data: Buffer.from(JSON.stringify(said)) } as RecordedEvent
+    })()
+    const { entries } = await archiveOf(row, events)
+    t.equal(entries.length, requests)
+    t.equal(entries.at(-1)?.response.content.text?.length, piece.length)
+  },
+)

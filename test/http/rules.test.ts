@@ -231,6 +231,8 @@ await t.test('cookies, names of hosts, and what is recorded', async (t) => {
     recordedText(asked('GET /x?page=2&api_key=k&%70assword=p&flag'), 'full'),
     'GET /x?page=2&api_key=***&%70assword=***&flag',
   )
+  t.equal(recordedText(asked('GET /x?page=2;password=p'), 'full'), 'GET /x?page=***', 'a semicolon hides nothing')
+  t.equal(recordedText(asked('GET /x?password=p;q'), 'full'), 'GET /x?password=***')
   t.equal(recordedText(asked('GET /x?page=2'), 'names'), 'GET /x?page=***')
   t.equal(recordedText(asked('GET /x?page=2'), 'none'), 'GET /x?')
   const kept = recordedFields([
@@ -340,6 +342,17 @@ await t.test(
     const chunks = `Transfer-Encoding: chunked\r\n\r\n3e8\r\n${'a'.repeat(1000)}\r\n5\r\nbbbbb\r\n0\r\n`
     t.match(await api('POST /api/a', chunks), /^HTTP\/1\.1 413/)
     t.same([...new Set(seen)], ['GET /api/a'])
+
+    await t.test('a grant that was narrowed to looking writes nothing, by a WebSocket neither', async (t) => {
+      await world.live('web', 'prod-web', 'alice', { readOnly: true })
+      seen.length = 0
+      let said = ''
+      for (let i = 0; i < 60 && !said.includes('may not open WebSockets'); i++) said = await send('GET /ws', ws)
+      t.match(said, /^HTTP\/1\.1 403 [\s\S]*may not open WebSockets/)
+      t.match(await send('POST /x', 'Content-Length: 0\r\n'), /^HTTP\/1\.1 403 [\s\S]*READ_ONLY/)
+      t.equal(world.recorder.tapes.at(-1)?.start.role, 'web')
+      t.same(seen, [])
+    })
 
     await t.test('a person who is locked is out at once; a session that is killed is one session', async (t) => {
       const [live] = await world.grants.liveSessions(world.identityOf('alice'))
