@@ -37,7 +37,10 @@ export class Machines {
       const details = { via: 'certificate', why, fingerprint256: shown?.fingerprint256 }
       news('identity.refused', { actor: username, text: `A certificate for ${username} was refused.`, details })
       throw new Refusal('NOT_SIGNED_IN', `This certificate is not taken: ${why ?? 'none was shown'}.`, {
-        next: `Sign in with a certificate that the CA for machines made out to ${username}.`,
+        next:
+          machine === undefined
+            ? 'It is a certificate for machines: leave it away (PGSSLCERT), and sign in as a person does.'
+            : `Sign in with a certificate that the CA for machines made out to ${username}.`,
       })
     }
     const identity: Identity = {
