@@ -8,8 +8,9 @@ export function explainConfig(config: Config): string {
   const lines: string[] = []
   const roles: readonly Role[] = config.roles
   for (const role of roles) {
-    const targets = config.targets.filter((target) => covers(role, target)).map((target) => target.name)
-    lines.push(`${role.name}: ${role.description}`)
+    const covered = config.targets.filter((target) => covers(role, target))
+    const targets = covered.map((target) => target.name)
+    lines.push(role.description === '' ? role.name : `${role.name}: ${role.description}`)
     lines.push(`  opens ${targets.length === 0 ? 'nothing (no target fits)' : targets.join(', ')}`)
     lines.push(`  ${role.requesters.join(', ')} may ask for it`)
     for (const line of termsOf(role)) lines.push(`  ${line}`)
@@ -17,6 +18,11 @@ export function explainConfig(config: Config): string {
       for (const line of allowsOf(role, endpoint)) lines.push(`  ${endpoint}: ${line}`)
     if (role.endpoints.includes('ssh') && role.ssh.shell === 'read-only')
       for (const problem of shellRulesOf(role.ssh).problems) lines.push(`  ssh: WARNING: ${problem}`)
+    const bare = covered.filter(({ postgres }) => postgres?.credential.kind === 'provision').map(({ name }) => name)
+    if (role.endpoints.includes('postgres') && role.postgres.template === undefined && bare.length > 0)
+      lines.push(
+        `  postgres: WARNING: without a template its login on ${bare.join(', ')} may do what PUBLIC may, and no more`,
+      )
   }
   for (const target of config.targets)
     if (!roles.some((role) => covers(role, target))) lines.push(`${target.name}: no role opens it`)

@@ -218,3 +218,13 @@ await t.test('each machine has one certificate of its own', async (t) => {
   )
   t.match(complaint(machines('a: { dns: b, groups: [x] }', '/nowhere.pem')), /nowhere\.pem is not there/)
 })
+
+await t.test('the guide to the configuration is a good one, and a role that could read nothing is named', async (t) => {
+  const guide = readFileSync('docs/configuration.md', 'utf8').replace('/etc/sallyport/db-ca.pem', 'package.json')
+  const text = [...guide.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block]) => block).join('\n')
+  t.notMatch(explainConfig(parse(text)), 'WARNING')
+  t.match(
+    explainConfig(parse(text.replace(/ +template: .*\n/, ''))),
+    'postgres: WARNING: without a template its login on prod-db may do what PUBLIC may, and no more',
+  )
+})
