@@ -20,6 +20,8 @@ const FIELDS = new Set(
 )
 /** Queries in queries. */
 const MAX_DEPTH = 200
+/** The server's own limit (MaxTupleAttributeNumber); `*` of `*, *` of `*, *` is soon more than memory holds. */
+const MAX_OUTPUTS = 1664
 /** They show statistics or statements of others, and with them values. */
 const LOOKS = new Set([
   'pg_stat_get_activity',
@@ -164,6 +166,11 @@ class QueryWalk implements FromParts {
         // `a.t.*` is one of two tables of that name.
         const isOne = fields.length === 1 ? !level.isMerged : sources.length === 1
         isExact &&= isOne && sources.every((source) => source.isExact)
+        const width = sources.reduce((sum, source) => sum + source.outputs.length, outputs.length)
+        if (width > MAX_OUTPUTS) {
+          this.refuse(`a list of more than ${MAX_OUTPUTS} columns`)
+          return { outputs, isExact: false }
+        }
         for (const source of sources) outputs.push(...source.outputs)
       } else outputs.push(this.#target(fields, text(child(body, 'name')), level))
     }
