@@ -2,6 +2,7 @@
 import { spawn as spawnProcess } from 'node:child_process'
 import { spawn as spawnTerminal } from '@lydell/node-pty'
 import type { Account } from './account.ts'
+import { readToTheEnd } from './last-words.ts'
 import { reap, type Reaper } from './reaper.ts'
 import type { Workspace } from './workspace/workspace.ts'
 
@@ -87,13 +88,18 @@ function withTerminal(wish: Wish, terminal: NonNullable<Wish['terminal']>, liste
     encoding: null,
   })
   let isOver = false
+  let isEnding = false
   let isKilled = false
+  readToTheEnd(pty, () => {
+    isEnding = true
+    pty.resume()
+  })
   const group = { leader: pty.pid, mark }
   wish.reaper?.watch(group)
   pty.onData((data) => {
     // Nobody reads it any more, but its end is only seen behind it.
     if (isKilled) return
-    pty.pause()
+    if (!isEnding) pty.pause()
     listener.output(Buffer.from(data), false, () => {
       if (!isOver) pty.resume()
     })
