@@ -203,7 +203,7 @@ await t.test(
     const rehearsal = parse(held('postgres: { mode: read-write, workspace: rollback }', 'postgres: [commit]'))
     t.match(
       explainConfig(rehearsal),
-      /All of it is rolled back at the end[\s\S]*COMMIT waits until one person of leads/,
+      /Read and change the database; all of it is rolled back at the end[\s\S]*COMMIT waits until one person of leads/,
     )
   },
 )

@@ -42,8 +42,7 @@ const allows: Readonly<Record<Protocol, (role: Role) => readonly string[]>> = {
     const deed = mode === 'read-only' ? 'Read' : 'Read and change'
     const no = mode === 'read-only' ? ' Statements that change something are refused.' : ''
     return [
-      `${deed} ${where}${only}.${no}`,
-      ...(workspace === undefined ? [] : ['All of it is rolled back at the end of the session.']),
+      `${deed} ${where}${only}${workspace === undefined ? '' : '; all of it is rolled back at the end of the session'}.${no}`,
       ...held(role, 'postgres'),
       ...(allowFunctions.length === 0
         ? []
@@ -80,11 +79,14 @@ function held({ hold }: Role, kind: 'postgres' | 'commands'): readonly string[] 
   ]
 }
 
+/** Pages show the first sentence alone. */
+const APART = { 'read-only': ', where nothing can be written', overlay: ', and its changes set apart' } as const
+
 function shell({ ssh, account }: Role): readonly string[] {
   const as = account === undefined ? '' : ` as ${account}`
   const commands = ssh.commands ?? []
   const shells = {
-    full: `A shell${as}, with every command that account may run.`,
+    full: `A shell${as}, with every command that account may run${ssh.workspace === undefined ? '' : APART[ssh.workspace.mode]}.`,
     'read-only': `A shell${as} for looking: commands that change something are refused.`,
     none: commands.length === 0 ? 'No shell and no commands.' : `No shell${as}, but these commands:`,
   }

@@ -55,7 +55,7 @@ export class NotRun extends Error {
   override readonly name = 'NotRun'
   readonly report: ReadonlyMap<string, string>
   constructor(report: ReadonlyMap<string, string>) {
-    super(`${report.get('C') ?? ''} ${report.get('M') ?? ''}`.trim())
+    super(`${report.get('M') ?? ''} (${report.get('C') ?? ''})`)
     this.report = report
   }
 }
