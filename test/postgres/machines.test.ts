@@ -183,6 +183,37 @@ t.test('another certificate, or none, is refused with the reason', { skip }, asy
   socket.destroy()
 })
 
+t.test('names that only look like a machine’s, and a signature of a machine, open nothing', { skip }, async (t) => {
+  const { door, psql } = await opened(t)
+  const looks = {
+    other: `subjectAltName=@alt\n[alt]\notherName.1=1.2.3.4;UTF8:x, URI:${URI}`,
+    host: `subjectAltName=@alt\n[alt]\nDNS.1=x, URI:${URI}`,
+    email: 'subjectAltName=email:reports@nightly.example,DNS:*.example.com,DNS:reports',
+    longer: `subjectAltName=URI:${URI}/more`,
+    directory: 'subjectAltName=dirName:dn\n[dn]\nCN=nightly.example',
+  }
+  for (const [what, names] of Object.entries(looks)) {
+    const shown = await issue(
+      what,
+      'machines',
+      `extendedKeyUsage=clientAuth\n${names}`,
+      '2',
+      `URI:${URI.replaceAll('/', '\\/')}`,
+    )
+    for (const user of ['reports', 'nightly'])
+      t.match(await psql(user, shown), new RegExp(`not taken: it does not belong to ${user}`), `${what} for ${user}`)
+  }
+  // A certificate of a machine signs for nobody, even with the chain that leads to the CA.
+  await issue('signer', 'machines', CLIENT)
+  const signed = await issue('signed', 'signer', CLIENT)
+  const chain = `${await readFile(signed.PGSSLCERT, 'utf8')}${await readFile(`${at('signer')}.crt`, 'utf8')}`
+  await writeFile(signed.PGSSLCERT, chain)
+  t.match(await psql('reports', signed), /not taken: (it is not for client|the CA for machines has not)/)
+  const two = await issue('two', 'machines', 'extendedKeyUsage=clientAuth', '2', 'other/CN=nightly.example')
+  t.match(await psql('nightly', two), /not taken: it does not belong to nightly/, 'one of two common names')
+  t.equal(door.recorder.tapes.length, 0)
+})
+
 t.test('where people approve the role, a machine asks nobody', { skip }, async (t) => {
   const { events, psql } = await opened(t, 'people')
   const own = await issue('patient', 'machines', CLIENT)
