@@ -4,6 +4,9 @@ type Line = (text: string) => void
 
 const MAX_CELLS = 4_096
 const ESC = 0x1b
+/** A few bytes can ask for thousands of blank or shifted cells: a line gets what screens need, and whoever asks for more a line that is wrong. */
+const CELLS_PER_CHARACTER = 8
+const MOST_SAVED_CELLS = 64 * 1024
 
 /** What was shown: one line that can still change, let go when the cursor leaves it. */
 export class ShownLines {
@@ -15,6 +18,8 @@ export class ShownLines {
   /** `string`: OSC, DCS and the like, up to BEL or ST. `skip`: one more character of an escape sequence. */
   #phase: 'text' | 'escape' | 'csi' | 'string' | 'string-escape' | 'skip' = 'text'
   #parameters = ''
+  /** Cells that may be made or moved without being printed. */
+  #saved = MOST_SAVED_CELLS
 
   constructor(line: Line, columns: number) {
     this.#line = line
@@ -27,7 +32,10 @@ export class ShownLines {
 
   write(bytes: Uint8Array): void {
     const text = this.#decoder.decode(bytes, { stream: true })
-    for (const character of text) this.#take(character, character.codePointAt(0) ?? 0)
+    for (const character of text) {
+      this.#saved = Math.min(MOST_SAVED_CELLS, this.#saved + CELLS_PER_CHARACTER)
+      this.#take(character, character.codePointAt(0) ?? 0)
+    }
   }
 
   /** Lets go of the line as it is. */
@@ -73,7 +81,10 @@ export class ShownLines {
     else if (code === 0x0d) this.#x = this.#x > 0 ? Math.floor((this.#x - 1) / this.#columns) * this.#columns : 0
     else if (code === 0x08) this.#x = Math.max(0, this.#x - 1)
     else if (code === 0x09) this.#x = Math.min((this.#x | 7) + 1, MAX_CELLS)
-    else if (code >= 0x20 && code !== 0x7f && this.#x < MAX_CELLS) this.#cells[this.#x++] = character
+    else if (code >= 0x20 && code !== 0x7f && this.#x < MAX_CELLS) {
+      if (!this.#spend(this.#x - this.#cells.length)) this.#x = this.#cells.length
+      this.#cells[this.#x++] = character
+    }
   }
 
   #escape(code: number): void {
@@ -92,12 +103,25 @@ export class ShownLines {
     if (final === 'C') this.#x = Math.min(this.#x + n, MAX_CELLS)
     else if (final === 'D') this.#x = Math.max(0, this.#x - n)
     else if (final === 'G') this.#x = n - 1
-    else if (final === 'P') this.#cells.splice(this.#x, n)
-    else if (final === '@') this.#cells.splice(this.#x, 0, ...Array.from({ length: n }, () => ' '))
+    else if (final === 'P') this.#shift(n, 0)
+    else if (final === '@') this.#shift(0, n)
     else if (final === 'K') this.#erase()
     else if ('HfABdJSTLM'.includes(final)) this.commit()
     else if ((final === 'h' || final === 'l') && /^\?(?:1049|1047|47)$/.test(this.#parameters)) this.commit()
     if (this.#cells.length > MAX_CELLS) this.#cells.length = MAX_CELLS
+  }
+
+  /** At the cursor: so many cells go, so many blanks come. */
+  #shift(gone: number, blanks: number): void {
+    if (!this.#spend(Math.max(0, this.#cells.length - this.#x) + blanks)) return
+    this.#cells.splice(this.#x, gone, ...Array.from({ length: blanks }, () => ' '))
+  }
+
+  #spend(cells: number): boolean {
+    if (cells <= 0) return true
+    if (cells > this.#saved) return false
+    this.#saved -= cells
+    return true
   }
 
   #erase(): void {

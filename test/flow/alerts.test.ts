@@ -124,4 +124,15 @@ else {
     })
     t.match(story, /alice raised the alert become-root on prod-db\./)
   })
+
+  await t.test('what is shown cannot keep the gateway busy: a screen full of orders to move letters', async (t) => {
+    for (const order of ['4096@', '4096Gx\\n', '9999Cx\\033[A']) {
+      const paint = `perl -e 'print "\\033[${order}" x 60000; print "\\nall was ", "shown\\n"'`
+      const ran = await alice.ssh([...DIRECT, '-tt', '@', 'prod-db', paint])
+      t.match(ran.stdout.toString(), /all was shown/)
+    }
+    const { text } = await carol.browser.api(demo.report.https.url, 'GET', '/audit?limit=200')
+    t.match(text, /grant\.live/)
+    t.notMatch(text, /worker-killed/)
+  })
 }

@@ -41,6 +41,20 @@ t.test('a line is what a person saw, not the bytes that drew it', async (t) => {
   t.same(shown(`${'x'.repeat(9_000)}\r\n`)[0]?.length, 4_096)
 })
 
+t.test('a few bytes do not become megabytes of lines', async (t) => {
+  for (const sequence of [
+    '\u001b[4096Gx\n',
+    '\u001b[9999Cx\u001b[A',
+    'x\u001b[4096@\n',
+    '\u001b[4096G\u001b[4096@x\r\n',
+  ]) {
+    const bytes = sequence.repeat(20_000)
+    const length = shown(bytes).reduce((sum, line) => sum + line.length, 0)
+    t.ok(length <= 9 * bytes.length + 65_536, `${JSON.stringify(sequence)}: ${length} characters from ${bytes.length}`)
+  }
+  t.same(shown(`${'\u001b[70Gx\r\n'.repeat(1000)}`).at(-1)?.length, 70, 'a table keeps its columns')
+})
+
 t.test('a typed line is what was sent, with its corrections applied', async (t) => {
   t.same(typed('ls -la\rpwd\r'), ['ls -la', 'pwd'])
   t.same(typed('lx\u007fs\r'), ['ls'])
