@@ -52,7 +52,7 @@ t.test('a few bytes do not become megabytes of lines', async (t) => {
     const length = shown(bytes).reduce((sum, line) => sum + line.length, 0)
     t.ok(length <= 9 * bytes.length + 65_536, `${JSON.stringify(sequence)}: ${length} characters from ${bytes.length}`)
   }
-  t.same(shown(`${'\u001b[70Gx\r\n'.repeat(1000)}`).at(-1)?.length, 70, 'a table keeps its columns')
+  t.same(shown('\u001b[70Gx\r\n'.repeat(1000)).at(-1)?.length, 70, 'a table keeps its columns')
 })
 
 t.test('a typed line is what was sent, with its corrections applied', async (t) => {
