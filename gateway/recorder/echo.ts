@@ -27,6 +27,8 @@ const ECHO_MS = 5_000
 const LINE_ECHO_MS = 1_000
 /** Younger input than this may be revealed after a crash. */
 export const REVEAL_MS = 500
+/** Lines at each edge of a chunk that are compared with what is held; a flood of tiny ones would cost more than it says. */
+const MAX_LINES = 128
 export const MAX_HELD_BYTES = 2_048
 export const MAX_HELD_ITEMS = 512
 
@@ -67,7 +69,9 @@ export class EchoGate {
     const newline = this.#screen.show(bytes)
     if (this.#queue.length === 0) return
     const { lines, redrawn } = visibleLines(bytes)
-    for (const line of lines) if (line.length > 0) this.#match(line, redrawn)
+    const isFlood = lines.length > 2 * MAX_LINES
+    const edges = isFlood ? [...lines.slice(0, MAX_LINES), ...lines.slice(-MAX_LINES)] : lines
+    for (const line of edges) if (line.length > 0) this.#match(line, redrawn)
     if (newline) while (this.#queue[0]?.secret === true) this.#drop(this.#runLength())
     this.tick(at)
   }

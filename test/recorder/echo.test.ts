@@ -198,3 +198,18 @@ t.test('no bytes at all are lost or invented, whatever comes', async (t) => {
     if (counted !== typed) t.fail(`round ${round}: ${typed} typed, ${counted} recorded`)
   }
 })
+
+t.test('an echo is found at both edges of a flood of tiny lines, and its middle is not searched', (t) => {
+  const flood = (at: number) => Array.from({ length: 2000 }, (_, n) => (n === at ? 'ls -la' : 'x')).join('\r\n')
+  for (const [at, isFound] of [
+    [5, true],
+    [1990, true],
+    [1000, false],
+  ] as const) {
+    const k = keyboard()
+    k.type('ls -la')
+    k.show(flood(at))
+    t.equal(k.recorded[0] === 'i:ls -la', isFound, `line ${at}`)
+  }
+  t.end()
+})
