@@ -199,8 +199,9 @@ t.test('no bytes at all are lost or invented, whatever comes', async (t) => {
   }
 })
 
+const flood = (at: number) => Array.from({ length: 2000 }, (_, n) => (n === at ? 'ls -la' : 'x')).join('\r\n')
+
 t.test('an echo is found at both edges of a flood of tiny lines, and its middle is not searched', (t) => {
-  const flood = (at: number) => Array.from({ length: 2000 }, (_, n) => (n === at ? 'ls -la' : 'x')).join('\r\n')
   for (const [at, isFound] of [
     [5, true],
     [1990, true],
