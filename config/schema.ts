@@ -232,6 +232,8 @@ export const schema = z.strictObject({
   targets: z.record(name, target),
   roles: z.record(name, role),
   stale_after: duration.default(30_000),
+  /** Approvers hear of requests there: JSON with a `text`, as chat programs take it. */
+  notify: z.strictObject({ webhook: secretRef, details: z.boolean().default(false) }).optional(),
   telemetry: z.strictObject({ otlp: z.url().optional(), service_name: z.string().default('sallyport') }).optional(),
 })
 

@@ -14,11 +14,13 @@ import {
   PATHS,
 } from './identity/identity.ts'
 import { openInnerDoor } from './inner-door.ts'
+import type { Audit } from './model/event.ts'
 import type { SshScope } from './model/role.ts'
 import { agentToken } from './model/agent-token.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
 import { carry, wireOver } from './page-wires.ts'
+import { createNotifier } from './notifier.ts'
 import { createPortal } from './portal/portal.ts'
 import { openPostgresDoor, type PostgresDoor } from './postgres-door.ts'
 import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
@@ -106,7 +108,20 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     },
   })
   opened.defer(() => journal.close())
-  const audit = journal.audit.bind(journal)
+  const { notify } = config
+  const notified =
+    notify === undefined
+      ? undefined
+      : createNotifier({
+          address: async () => (await upstreams.secret(notify.webhook)).toString('utf8').trim(),
+          publicUrl: config.public_url,
+          details: notify.details,
+          log,
+        })
+  const audit: Audit = (event) => {
+    journal.audit(event)
+    notified?.(event)
+  }
   const grants = createGrants(
     { state, clock, log, audit, policy: () => policyOf(config) },
     { staleAfterMs: config.stale_after },

@@ -33,6 +33,7 @@ const hall = [
   'explain',
   'health',
   'admin',
+  'notifier',
   'inner-door',
   'page-wires',
   'postgres-door',
