@@ -28,6 +28,10 @@ const HELD = {
   plan: 'Update on orders',
 }
 
+const until = async (done: () => boolean) => {
+  for (let i = 0; i < 200 && !done(); i++) await new Promise((wake) => setTimeout(wake, 10))
+}
+
 async function office(t: { teardown(work: () => unknown): void }, answers: readonly number[] = []) {
   const got: Record<string, unknown>[] = []
   let calls = 0
@@ -53,14 +57,11 @@ async function office(t: { teardown(work: () => unknown): void }, answers: reado
       log: (line) => logs.push(line),
       patienceMs: [10, 10],
     })
-  const until = async (done: () => boolean) => {
-    for (let i = 0; i < 200 && !done(); i++) await new Promise((wake) => setTimeout(wake, 10))
-  }
-  return { got, logs, notifier, until, calls: () => calls }
+  return { got, logs, notifier, calls: () => calls }
 }
 
 await t.test('a request for access is told with a link, once', async (t) => {
-  const { got, notifier, until } = await office(t)
+  const { got, notifier } = await office(t)
   const notify = notifier(false)
   notify(event('a', {}))
   notify(event('a', {}))
@@ -85,7 +86,7 @@ await t.test('a request for access is told with a link, once', async (t) => {
 })
 
 await t.test('a held statement goes along only where the configuration says so', async (t) => {
-  const { got, notifier, until } = await office(t)
+  const { got, notifier } = await office(t)
   notifier(false)(event('a', HELD))
   await until(() => got.length === 1)
   t.match(got[0], { kind: 'hold' })
@@ -105,7 +106,7 @@ await t.test('a held statement goes along only where the configuration says so',
 })
 
 await t.test('what does not arrive is tried again, follows nobody, and keeps the address out of the log', async (t) => {
-  const { calls, got, logs, notifier, until } = await office(t, [500, 302, 200])
+  const { calls, got, logs, notifier } = await office(t, [500, 302, 200])
   notifier(false)(event('a', {}))
   await until(() => got.length === 1)
   t.equal(calls(), 3)
