@@ -164,6 +164,8 @@ async function main(): Promise<number> {
     targets: hosts.map(({ name }) => name),
     dataDir,
   }
+  // `npm run demo | head` reads no further, which is no reason to leave hosts behind.
+  process.stdout.on('error', () => undefined)
   process.stdout.write(values.json === true ? `${JSON.stringify(report)}\n` : welcome(report, memory.people, hosts))
   await stopped
   progress('stopping …')
