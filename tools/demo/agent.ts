@@ -17,6 +17,7 @@ export type DemoAgentParts = {
 }
 
 export const AGENT_TARGET = 'prod-app'
+const PATIENCE_MS = 10_000
 
 /** Enrols it at the first start. @returns how to stop it. */
 export async function startDemoAgent({
@@ -27,7 +28,11 @@ export async function startDemoAgent({
   webPort,
 }: DemoAgentParts): Promise<() => Promise<void>> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const say = (sentence: string) => log({ level: 'info', room: 'agent', message: sentence })
+  const connected = Promise.withResolvers<void>()
+  const say = (sentence: string) => {
+    log({ level: 'info', room: 'agent', message: sentence })
+    if (sentence.startsWith('Connected')) connected.resolve()
+  }
   if (!hasSettings(dir)) {
     const state = await openState({ url: `sqlite:${stateFile}`, clock: wallClock, log })
     const tunnels = createTunnels({ state, clock: wallClock, log, audit: () => undefined, worker: 'demo' })
@@ -43,6 +48,8 @@ export async function startDemoAgent({
   const offers = readOffers([`${AGENT_TARGET}.ssh=shell`, `${AGENT_TARGET}.http=127.0.0.1:${webPort}`])
   const stop = new AbortController()
   const over = runAgent({ data: dir, say }, { ...readSettings(dir), offers }, stop.signal)
+  // Whoever types at once what the demo printed would find it away.
+  await Promise.race([connected.promise, over, new Promise((late) => setTimeout(late, PATIENCE_MS).unref())])
   return async () => {
     stop.abort()
     await over
