@@ -29,9 +29,11 @@ export async function startDemoAgent({
 }: DemoAgentParts): Promise<() => Promise<void>> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const connected = Promise.withResolvers<void>()
+  const lines = new Set<string>()
   const say = (sentence: string) => {
     log({ level: 'info', room: 'agent', message: sentence })
-    if (sentence.startsWith('Connected')) connected.resolve()
+    const [, worker, of] = /^Connected to worker (\d+) of (\d+)/.exec(sentence) ?? []
+    if (worker !== undefined && lines.add(worker).size >= Number(of)) connected.resolve()
   }
   if (!hasSettings(dir)) {
     const state = await openState({ url: `sqlite:${stateFile}`, clock: wallClock, log })
