@@ -260,3 +260,16 @@ t.test('rubbish from a page harms nobody', { skip }, async (t) => {
   t.match((await page.run('')).done, { status: 'I' })
   page.leave()
 })
+
+t.test('a file that cannot be recorded is not made, and harms nobody else', { skip }, async (t) => {
+  const { door } = await opened(t, 'taking')
+  const page = new Page(door)
+  await page.next('opened')
+  door.recorder.broken = true
+  const refused = await page.run('select 1', 'csv')
+  t.match(refused.errors, [{ code: '58030' }])
+  t.equal(refused.text, '')
+  door.recorder.broken = false
+  t.equal((await page.run('select 1 as n', 'csv')).text, 'n\r\n1\r\n')
+  page.leave()
+})

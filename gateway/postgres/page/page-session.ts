@@ -152,7 +152,12 @@ export class PageSession {
     })
     this.#run = { page, startedAt: clock.now() }
     if (!(await this.#stillThere(true))) return undefined
-    if (form !== 'rows') session.recording.take('m', `The result of the next statement is taken as a file (${form}).`)
+    try {
+      if (form !== 'rows') session.recording.take('m', `The result of the next statement is taken as a file (${form}).`)
+    } catch {
+      this.#run = undefined
+      return no('58030', 'What cannot be recorded does not run.')
+    }
     this.#stream.write(message('Q', cstring(sql)))
     return undefined
   }
