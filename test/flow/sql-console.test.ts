@@ -7,7 +7,7 @@ import t from 'tap'
 import { words } from '../../web-terminal/src/strings/strings.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
-import { barriers } from '../fixtures/windows.ts'
+import { barriers, fits } from '../fixtures/windows.ts'
 
 const chromium = existsSync('/usr/bin/ssh') ? await startChromium() : undefined
 const demo = chromium === undefined ? undefined : await startDemo(t)
@@ -101,7 +101,7 @@ else {
     t.same(await barriers(page), [])
     await page.setViewportSize({ width: 390, height: 844 })
     await page.screenshot({ path: join(shots, 'sql-phone.png'), fullPage: true })
-    t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), 'nothing runs over the edge')
+    t.ok(await fits(page), 'nothing runs over the edge')
     await page.setViewportSize({ width: 1280, height: 900 })
   })
 

@@ -8,7 +8,7 @@ import t from 'tap'
 import { words } from '../../web-terminal/src/strings/strings.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
-import { barriers } from '../fixtures/windows.ts'
+import { barriers, fits } from '../fixtures/windows.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 const said = words.terminal
@@ -286,7 +286,7 @@ else {
     await inBoth('ended', t)
     await page.setViewportSize({ width: 390, height: 780 })
     await page.screenshot({ path: join(shots, 'terminal-phone.png') })
-    t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), 'fits a phone')
+    t.ok(await fits(page), 'fits a phone')
     await page.getByRole('button', { name: said.askAgain }).first().click()
     await page.getByText(said.noGrantText).first().waitFor()
     t.strictSame(complaints, [], 'nothing refused by the policy, nothing thrown')

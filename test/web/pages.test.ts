@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
-import { barriers, contrasts, LIVE, QUERIES, REQUESTS, SHELL, windows } from '../fixtures/windows.ts'
+import { barriers, contrasts, fits, LIVE, QUERIES, REQUESTS, SHELL, windows } from '../fixtures/windows.ts'
 
 /** Every page, with words that are there once it is whole. */
 const pages: readonly (readonly [path: string, words: string])[] = [
@@ -68,7 +68,7 @@ else {
         await page.emulateMedia({ colorScheme: 'dark' })
         t.strictSame(await contrasts(page), [], `${path}: readable in dark`)
         await page.setViewportSize({ width: 360, height: 800 })
-        t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), `${path}: fits a phone`)
+        t.ok(await fits(page), `${path}: fits a phone`)
       }
       t.strictSame(complaints, [], 'nothing refused by the policy, nothing thrown')
       await close()
