@@ -11,6 +11,7 @@ import { stringify } from 'yaml'
 import { startTracing } from '../gateway/telemetry.ts'
 import type { SessionStart } from '../gateway/model/event.ts'
 import { demoConfig } from '../tools/demo/config.ts'
+import { until } from './fixtures/until.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sallyport-start-'))
 t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }))
@@ -59,13 +60,6 @@ function launch(
   }
 }
 const run = (args: readonly string[], cwd?: string) => launch(args, cwd).done
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 600; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
-}
 
 await t.test('help, version and wrong usage', async (t) => {
   t.match(await run(['--help']), { code: 0, out: /Usage: npm start/ })
@@ -98,7 +92,7 @@ await t.test('--check-config says what each role opens, or where the file is wro
 await t.test('a running gateway: health, metrics, reload, one per directory, an orderly end', async (t) => {
   const file = configFile('run')
   const { child, err, done } = launch(['--config', file])
-  await until('ready', () => err().includes('"msg":"ready"') || child.exitCode !== null)
+  await until(() => err().includes('"msg":"ready"') || child.exitCode !== null, 'ready')
   const ready =
     err()
       .split('\n')
@@ -125,10 +119,10 @@ await t.test('a running gateway: health, metrics, reload, one per directory, an 
 
   writeFileSync(file, readFileSync(file, 'utf8').replace('workers: 2', 'workers: none'))
   child.kill('SIGHUP')
-  await until('the bad file is refused', () => err().includes('the old configuration stays'))
+  await until(() => err().includes('the old configuration stays'), 'the bad file is refused')
   writeFileSync(file, readFileSync(file, 'utf8').replace('workers: none', 'workers: 2'))
   child.kill('SIGHUP')
-  await until('the good file is taken', () => err().includes('configuration read again'))
+  await until(() => err().includes('configuration read again'), 'the good file is taken')
 
   for (const key of ['ssh-host.pem', 'ssh-user-ca.pem', 'tls.key'])
     t.equal(statSync(join(dir, 'data/keys', key)).mode & 0o77, 0, `${key} is the owner's alone`)

@@ -6,6 +6,7 @@ import type { GrantId } from '../gateway/model/grant.ts'
 import type { LogEvent } from '../gateway/model/log.ts'
 import type { Moment } from '../gateway/model/moment.ts'
 import { createNotifier } from '../gateway/notifier.ts'
+import { until } from './fixtures/until.ts'
 
 const event = (id: string, details: Readonly<Record<string, unknown>>, more: Partial<AuditEvent> = {}): AuditEvent => ({
   id,
@@ -26,10 +27,6 @@ const HELD = {
   tables: ['public.orders'],
   estimatedRows: 8000,
   plan: 'Update on orders',
-}
-
-const until = async (done: () => boolean) => {
-  for (let i = 0; i < 200 && !done(); i++) await new Promise((wake) => setTimeout(wake, 10))
 }
 
 async function office(t: { teardown(work: () => unknown): void }, answers: readonly number[] = []) {

@@ -6,6 +6,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { carry, wireOver } from '../gateway/page-wires.ts'
 import type { FromPage, PageWire, ToPage } from '../gateway/session/session.ts'
+import { until } from './fixtures/until.ts'
 
 /** A wire whose other end is the test. */
 class TestWire implements PageWire {
@@ -46,11 +47,6 @@ async function pair(): Promise<readonly [Socket, Socket]> {
     t.teardown(() => end.destroy())
   }
   return [here, there]
-}
-
-/** What goes over a socket takes its time. */
-async function until(isSo: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !isSo(); i++) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
 await t.test('a page at the wrong door speaks with its shell as if it had found the right one', async (t) => {

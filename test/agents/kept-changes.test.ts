@@ -23,7 +23,8 @@ import { keptDesk } from '../../gateway/ssh/kept-changes.ts'
 import { alice } from '../fixtures/ssh-engine.ts'
 import { photograph } from '../fixtures/shell-workspace.ts'
 import { missingClient } from '../fixtures/sshd.ts'
-import { type House, house, until } from '../fixtures/workspaces.ts'
+import { type House, house } from '../fixtures/workspaces.ts'
+import { until } from '../fixtures/until.ts'
 
 const skip =
   missingClient() ??
@@ -50,7 +51,7 @@ const CHANGES =
 
 async function changed(place: House, directory: string, line = CHANGES) {
   const ran = await place.run(`cd ${directory} && ${line}`)
-  await until('it was recorded', () => place.gateway.recorder.sessions.at(-1)?.end !== undefined)
+  await until(() => place.gateway.recorder.sessions.at(-1)?.end !== undefined, 'it was recorded')
   const kept = place.gateway.recorder.sessions.at(-1)
   if (kept === undefined) throw new Error('a session was expected')
   const noted: AuditEvent[] = []

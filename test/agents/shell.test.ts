@@ -12,6 +12,7 @@ import { finished, sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { execRequest, newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { freePort, missingClient, type Teardown } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 const skip = missingClient() ?? false
 const ME = 'alice%prod-db@127.0.0.1'
@@ -98,13 +99,12 @@ t.test('the end of a grant takes the processes along', { skip }, async (t) => {
     const child = client.start([...args, ME, `echo $$ > ${pidFile}; sleep 600 & yes`])
     child.stdout?.resume()
     const gone = finished(child, { endInput: false })
-    for (let tries = 0; tries < 100 && gateway.recorder.bytes('o').length < 100_000; tries += 1) await sleep(50)
+    await until(() => gateway.recorder.bytes('o').length >= 100_000)
     const pid = Number(readFileSync(pidFile, 'utf8'))
     t.ok(isRunning(pid))
     gateway.endGrant()
     t.match((await gone).stderr, /revoked by bob/)
-    for (let tries = 0; tries < 40 && isRunning(pid); tries += 1) await sleep(50)
-    t.notOk(isRunning(pid))
+    await until(() => !isRunning(pid), 'nothing of it runs on')
   }
 })
 

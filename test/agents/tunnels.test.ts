@@ -10,6 +10,7 @@ import type { Moment } from '../../gateway/model/moment.ts'
 import { openState, type State } from '../../gateway/state/state.ts'
 import { createTunnels, type Line, type Tunnels } from '../../gateway/tunnels/tunnels.ts'
 import type { Teardown } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 const SHELL_KEY = `ssh-ed25519 ${'A'.repeat(68)}`
 const MINUTE = 60_000
@@ -39,14 +40,6 @@ async function house(t: Teardown) {
   const enrol = (secret: string, agent = 'web', fingerprint = 'SHA256:x') =>
     two.enrol(agent, { secret, fingerprint, shellKey: SHELL_KEY, address: '192.0.2.1' })
   return { one, two, time, noted, issue, enrol }
-}
-
-const until = async (what: string, isTrue: () => boolean): Promise<void> => {
-  for (let i = 0; i < 100; i++) {
-    if (isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
 }
 
 /** A line that opens a stream and remembers why it was cut. */
@@ -144,12 +137,12 @@ await t.test('revoking, and a new key, cut on every worker', async (t) => {
   t.ok(await one.known('web', 'SHA256:old'))
   const renewed = await enrol(await issue(), 'web', 'SHA256:new')
   if (renewed === undefined) throw new Error('not enrolled')
-  await until('the old key is out', () => first.why.length > 0 && second.why.length > 0)
+  await until(() => first.why.length > 0 && second.why.length > 0, 'the old key is out')
   t.equal(await one.known('web', 'SHA256:old'), undefined)
   const third = line()
   two.join(renewed, third)
   await one.revoke('bob', 'web')
-  await until('it is out', () => third.why.length > 0)
+  await until(() => third.why.length > 0, 'it is out')
   t.equal(await two.known('web', 'SHA256:new'), undefined)
   t.equal(await two.shellKey('web'), undefined)
   await t.rejects(one.revoke('bob', 'web'), { code: 'NOT_FOUND' })

@@ -17,7 +17,8 @@ import t, { type Test } from 'tap'
 import { photograph } from '../fixtures/shell-workspace.ts'
 import { missingClient } from '../fixtures/sshd.ts'
 import { canBeReadByAll, type Outfit } from '../fixtures/workspace-host.ts'
-import { type House, house, leftovers, until } from '../fixtures/workspaces.ts'
+import { type House, house, leftovers } from '../fixtures/workspaces.ts'
+import { until } from '../fixtures/until.ts'
 
 const isRoot = process.getuid?.() === 0
 const skip =
@@ -186,7 +187,7 @@ t.test('a read-only workspace', { skip, timeout: 240_000 }, async (t) => {
     t.match(await plain.run('head -c 30000000 /dev/zero >/tmp/big; ls -s --block-size=1M /tmp/big | cut -d" " -f1'), {
       out: /^1[56]\n/,
     })
-    await until('nothing is left', () => leftovers().length === 0)
+    await until(() => leftovers().length === 0, 'nothing is left')
     t.same(leftovers(), [])
   })
 
@@ -219,21 +220,21 @@ t.test('a read-only workspace', { skip, timeout: 240_000 }, async (t) => {
       const child = place.client.start(['alice%prod-db@127.0.0.1', sleepy])
       const gone = new Promise((resolve) => child.once('close', resolve))
       await new Promise((resolve) => child.stdout?.once('data', resolve))
-      await until('it runs', () => leftovers().length > 0)
+      await until(() => leftovers().length > 0, 'it runs')
       return { child, gone }
     }
     const first = await up(plain)
     first.child.kill('SIGKILL')
-    await until('the client was killed', () => leftovers().length === 0)
+    await until(() => leftovers().length === 0, 'the client was killed')
     const second = await up(plain)
     plain.gateway.endGrant()
     await second.gone
-    await until('the grant ended', () => leftovers().length === 0)
+    await until(() => leftovers().length === 0, 'the grant ended')
     const lone = await house(t, account.name, { mode: 'overlay' })
     const third = await up(lone)
     lone.host.process.kill('SIGKILL')
     await third.gone
-    await until('the agent was killed', () => leftovers().length === 0)
+    await until(() => leftovers().length === 0, 'the agent was killed')
     t.same(leftovers(), [])
     t.notMatch(
       readFileSync('/proc/self/mountinfo', 'utf8'),
@@ -248,7 +249,7 @@ t.test('a read-only workspace', { skip, timeout: 240_000 }, async (t) => {
       place.host.process.kill('SIGKILL')
       await gone
     }
-    await until('killed at any point', () => leftovers().length === 0)
+    await until(() => leftovers().length === 0, 'killed at any point')
     t.same(leftovers(), [])
   })
 
@@ -324,7 +325,7 @@ t.test('an overlay', { skip, timeout: 120_000 }, async (t) => {
   const { gateway, run } = await house(t, userInfo().username, { mode: 'overlay', network: 'host' })
   const files = async (line: string) => {
     const ran = await run(`cd ${directory}\n${line}`)
-    await until('it was recorded', () => gateway.recorder.sessions.at(-1)?.end !== undefined)
+    await until(() => gateway.recorder.sessions.at(-1)?.end !== undefined, 'it was recorded')
     const found = gateway.recorder.json('f')
     t.same(photograph(directory), before, 'the host is as it was')
     return { ...ran, found, at: (name: string) => found.find(({ path }) => path === join(directory, name)) }
@@ -379,7 +380,7 @@ t.test('an overlay', { skip, timeout: 120_000 }, async (t) => {
     const place = await house(t, account.name, { mode: 'overlay', network: 'host' })
     const { out } = await place.run('cd; cat taken moved; rm -f taken own shared; mv -f moved away; ls')
     t.notMatch(out, /only some/)
-    await until('it was recorded', () => place.gateway.recorder.sessions.at(-1)?.end !== undefined)
+    await until(() => place.gateway.recorder.sessions.at(-1)?.end !== undefined, 'it was recorded')
     const found = place.gateway.recorder.json('f')
     const at = (name: string) => found.find(({ path }) => path === join(account.home, name))
     for (const name of ['taken', 'moved']) t.match(at(name), { operation: 'deleted', diff: undefined }, name)
@@ -407,7 +408,7 @@ t.test('an overlay', { skip, timeout: 120_000 }, async (t) => {
     await new Promise((resolve) => child.stdout?.once('data', resolve))
     place.gateway.endGrant()
     await gone
-    await until('the changes came', () => place.gateway.recorder.json('f').length > 0)
+    await until(() => place.gateway.recorder.json('f').length > 0, 'the changes came')
     t.match(place.gateway.recorder.json('f')[0], { operation: 'changed', diff: /\+cut/ })
     t.same(photograph(directory), before)
   })

@@ -9,7 +9,7 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { agentDirectory, startAgent } from '../fixtures/agent.ts'
 import { startDemo } from '../fixtures/demo.ts'
-import { until } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 const BIG = randomBytes(30 * 2 ** 20)
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
@@ -97,10 +97,10 @@ else {
     ])
     await shell.says(/worker [12] of 2[\s\S]*worker [12] of 2/)
     let no = ''
-    await until('the demo’s own is cut', async () => {
+    await until(async () => {
       no = (await curl(['-i', `${home}/`]).over).out.toString()
       return no.includes('does not offer http there')
-    })
+    }, 'the demo’s own is cut')
     t.match(no, /^HTTP\/2 502 [\s\S]*"TARGET_UNREACHABLE"[\s\S]*Try again/)
     await shell.end()
   })
@@ -110,7 +110,7 @@ else {
     const offers = ['--offer', 'prod-app.ssh=shell', '--offer', `prod-app.http=127.0.0.1:${port}`]
     const agent = startAgent(t, data, ['--enroll', await token(), '--gateway', `${host}:${ssh}`, ...offers])
     await agent.says(settled)
-    await until('it answers', async () => (await curl([`${home}/`]).over).out.toString().startsWith('prod-app.apps'))
+    await until(async () => (await curl([`${home}/`]).over).out.toString().startsWith('prod-app.apps'), 'it answers')
     for (const version of ['--http2', '--http1.1']) {
       t.equal(sha((await curl([version, `${home}/big`]).over).out), sha(BIG), version)
       const file = join(alice.client.directory, 'big')
@@ -132,21 +132,21 @@ else {
     const closed = new Promise((resolve) => line.once('close', resolve))
 
     const ticking = curl(['-N', `${home}/clock`])
-    await until('it ticks', () => ticking.said().includes('tick'))
+    await until(() => ticking.said().includes('tick'), 'it ticks')
     agent.process.kill('SIGKILL')
     t.not((await ticking.over).code, 0, 'a stream that was lost does not look whole')
     await closed
-    await until('the application is left', () => isLeft === 1)
+    await until(() => isLeft === 1, 'the application is left')
     const no = (await curl(['-i', `${home}/`]).over).out.toString()
     t.match(no, /^HTTP\/2 502 [\s\S]*its agent prod-app is not connected/)
     const again = startAgent(t, data, [])
     await again.says(settled)
-    await until('it is back', async () => (await curl([`${home}/`]).over).out.toString().startsWith('prod-app.apps'))
+    await until(async () => (await curl([`${home}/`]).over).out.toString().startsWith('prod-app.apps'), 'it is back')
     const cut = curl(['-N', `${home}/clock`])
-    await until('it ticks', () => cut.said().includes('tick'))
+    await until(() => cut.said().includes('tick'), 'it ticks')
     t.equal((await bob.browser.api(origin, 'POST', `/grants/${id}/revoke`, { note: 'found' })).status, 200)
     t.not((await cut.over).code, 0, 'cut at the end of the grant')
-    await until('the application is left', () => isLeft === 2)
+    await until(() => isLeft === 2, 'the application is left')
     await again.end()
   })
   await demo.end()

@@ -7,16 +7,10 @@ import t from 'tap'
 import { agentDirectory, startAgent } from '../fixtures/agent.ts'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { doorAt, ownNetwork } from '../fixtures/network.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 300; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 100))
-  }
-  throw new Error(`never: ${what}`)
-}
 const isRunning = (words: string): boolean => execFileSync('ps', ['-eo', 'args']).toString().split('\n').includes(words)
 
 async function granted(asker: DemoPerson, approver: DemoPerson, role: string): Promise<string> {
@@ -47,7 +41,7 @@ else {
     await alice.ssh(['@', 'whoami'])
     for (const command of ['agents', 'agent-token x --targets prod-app', 'agent-revoke prod-app'])
       t.match(await alice.ssh(['@', command]), { code: 1, stderr: /affair of admins/ })
-    await until('a line to each worker', async () => (await lines()) === 2)
+    await until(async () => (await lines()) === 2, 'a line to each worker')
   })
 
   await t.test('the shell of an agent: output, exit codes, signals, terminal, environment', async (t) => {
@@ -100,10 +94,10 @@ else {
   await t.test('revoking an agent ends its sessions at once', async (t) => {
     await granted(alice, bob, 'operator')
     const session = alice.ssh(['@', 'prod-app', 'exec sleep 31411'])
-    await until('the session runs', () => isRunning('sleep 31411'))
+    await until(() => isRunning('sleep 31411'), 'the session runs')
     t.equal((await bob.ssh(['@', 'agent-revoke', 'prod-app'])).code, 0)
     t.not((await session).code, 0)
-    await until('nothing runs', () => !isRunning('sleep 31411'))
+    await until(() => !isRunning('sleep 31411'), 'nothing runs')
     t.equal((await agentsNow()).find(({ name }) => name === 'prod-app')?.isRevoked, true)
     t.match(await alice.ssh(['@', 'prod-app', 'id']), { stderr: /agent.*not (enrolled|connected)/ })
   })
@@ -112,7 +106,7 @@ else {
     const text = await token('prod-app', 'prod-app')
     const agent = startAgent(t, data, ['--enroll', text, ...reach], before)
     await agent.says(/worker [12] of 2[\s\S]*worker [12] of 2/)
-    await until('a line to each worker', async () => (await lines()) === 2)
+    await until(async () => (await lines()) === 2, 'a line to each worker')
     t.equal(said(await alice.ssh(['@', 'prod-app', 'echo again'])), 'again\n')
     if (network !== undefined)
       t.match(said(await alice.ssh(['@', 'prod-app', 'ip -o -4 addr'])), /10\.231\./, 'the shell is in its network')
@@ -165,12 +159,12 @@ else {
 
   await t.test('kill -9 of the agent: the session ends, nothing stays, and it comes back', async (t) => {
     const agent = startAgent(t, data, [], before)
-    await until('it is back', async () => (await lines()) === 2)
+    await until(async () => (await lines()) === 2, 'it is back')
     const session = alice.ssh(['@', 'prod-app', '(setsid sleep 31413 &) ; (sleep 31412 &) ; exec sleep 31414'])
-    await until('the session runs', () => isRunning('sleep 31414') && isRunning('sleep 31413'))
+    await until(() => isRunning('sleep 31414') && isRunning('sleep 31413'), 'the session runs')
     agent.process.kill('SIGKILL')
     t.match(await session, { code: /[^0]/, stderr: /connection to the target was lost/ })
-    await until('nothing runs', () => ![31_412, 31_413, 31_414].some((n) => isRunning(`sleep ${n}`)))
+    await until(() => ![31_412, 31_413, 31_414].some((n) => isRunning(`sleep ${n}`)), 'nothing runs')
     const again = startAgent(t, data, [], before)
     await again.says(/worker [12] of 2[\s\S]*worker [12] of 2/)
     t.equal(said(await alice.ssh(['@', 'prod-app', 'echo back'])), 'back\n')
@@ -179,14 +173,14 @@ else {
 
   await t.test('kill -9 of the gateway: the agent kills what ran, waits, and is there again', async (t) => {
     const agent = startAgent(t, data, [], before)
-    await until('it is back', async () => (await lines()) === 2)
+    await until(async () => (await lines()) === 2, 'it is back')
     const session = alice.ssh(['@', 'prod-app', 'exec sleep 31415'])
-    await until('the session runs', () => isRunning('sleep 31415'))
+    await until(() => isRunning('sleep 31415'), 'the session runs')
     await demo.end('SIGKILL')
     await session
-    await until('nothing runs', () => !isRunning('sleep 31415'))
+    await until(() => !isRunning('sleep 31415'), 'nothing runs')
     await demo.again()
-    await until('it is back', async () => (await lines()) === 2)
+    await until(async () => (await lines()) === 2, 'it is back')
     t.equal(said(await alice.ssh(['@', 'prod-app', 'echo after'])), 'after\n')
     t.equal(await agent.end(), 0)
   })

@@ -2,15 +2,7 @@
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
-
-const until = async <T>(what: string, found: () => Promise<T | undefined> | T | undefined): Promise<T> => {
-  for (let i = 0; i < 300; i++) {
-    const one = await found()
-    if (one !== undefined) return one
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
-}
+import { until } from '../fixtures/until.ts'
 type Listed = {
   readonly id: string
   readonly channel: string
@@ -34,7 +26,7 @@ function shell(person: DemoPerson) {
     gone,
     seen: () => seen,
     type: (text: string) => child.stdin?.write(text),
-    shows: (pattern: RegExp) => until(`${pattern} in ${JSON.stringify(seen)}`, () => pattern.exec(seen)?.[0]),
+    shows: (pattern: RegExp) => until(() => pattern.exec(seen)?.[0], `${pattern} in ${JSON.stringify(seen)}`),
   }
 }
 
@@ -73,7 +65,7 @@ else {
     await one.shows(/still here\r\n/)
     one.type('exit\r')
     await one.gone
-    const row = await until('a session with an alert', async () => (await list()).find(({ alerts }) => alerts === 1))
+    const row = await until(async () => (await list()).find(({ alerts }) => alerts === 1), 'a session with an alert')
     t.match(row, { channel: 'shell', cause: 'exited' })
     const replay = await carol.ssh([...DIRECT, '@', 'replay', row.id, '--speed', '100'])
     t.match(replay.stdout.toString() + replay.stderr, /Alert become-root: echo sudo -i; echo still here/)
@@ -89,7 +81,7 @@ else {
     await one.gone
     t.match(one.seen(), /This session was ended: it raised the alert format\./)
     t.notMatch(one.seen(), /\nnever/)
-    const row = await until('the session that was cut', async () => (await list()).find(({ cause }) => cause === 'cut'))
+    const row = await until(async () => (await list()).find(({ cause }) => cause === 'cut'), 'the session that was cut')
     t.match(row, { alerts: 1, detail: 'This session was ended: it raised the alert format.' })
   })
 
@@ -104,10 +96,10 @@ else {
     await one.shows(/\non\r/)
     one.type('exit\r')
     await one.gone
-    const rows = await until('all four', async () => {
+    const rows = await until(async () => {
       const found = await list()
       return found.length === 4 && found.every(({ cause }) => cause !== null) ? found : undefined
-    })
+    }, 'all four')
     t.same(
       rows.map(({ alerts }) => alerts),
       [0, 1, 1, 1],
@@ -118,10 +110,10 @@ else {
     const page = await (await fetch(`${demo.report.admin.url}/metrics`)).text()
     t.match(page, /sallyport_alerts_total\S* 3/)
     await carol.visit('/')
-    const story = await until('three alerts in the story of the grant', async () => {
+    const story = await until(async () => {
       const answer = await carol.browser.api(demo.report.https.url, 'GET', `/grants/${id}`)
       return (answer.text.match(/"session\.alert"/g) ?? []).length === 3 ? answer.text : undefined
-    })
+    }, 'three alerts in the story of the grant')
     t.match(story, /alice raised the alert become-root on prod-db\./)
   })
 

@@ -7,6 +7,7 @@ import t from 'tap'
 import type { Answer } from '../fixtures/browser-agent.ts'
 import { type Demo, type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { finished, type Ran, sshClient } from '../fixtures/ssh-client.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: Ran): string => run.stdout.toString()
 /** Never 0, which would be ourselves. */
@@ -14,13 +15,6 @@ const pidIn = (run: Ran): number => {
   const pid = Number(said(run))
   if (!Number.isInteger(pid) || pid < 2) throw new Error(`no process id: ${said(run)} ${run.stderr}`)
   return pid
-}
-const until = async (what: string, isTrue: () => boolean): Promise<void> => {
-  for (let i = 0; i < 200; i++) {
-    if (isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
 }
 
 /** A program of OpenSSH that no test person stands behind. */
@@ -64,7 +58,7 @@ else {
   async function master(who: DemoPerson, ...options: string[]) {
     const socket = join(who.client.directory, `mux-${process.hrtime.bigint()}`)
     const child = who.start(['-M', '-N', '-S', socket, ...options, '@'])
-    await until('the connection is open', () => existsSync(socket))
+    await until(() => existsSync(socket), 'the connection is open')
     const host = `${who.username}@${door.host}`
     const through = (...words: string[]) => finished(loud('ssh', ['-F', 'none', '-S', socket, host, ...words]))
     return { child, through }
@@ -95,7 +89,7 @@ else {
       })
       crowd.push(child)
     }
-    await until('the crowd waits', () => waiting >= 8)
+    await until(() => waiting >= 8, 'the crowd waits')
     t.equal(await whoami(mallory), 0)
     for (const child of crowd) child.kill('SIGKILL')
   })
@@ -118,7 +112,7 @@ else {
     const over = finished(child)
     let seen = ''
     child.stderr?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
-    await until('the code', () => /[A-Z0-9]{4}-[A-Z0-9]{4}/.test(seen))
+    await until(() => /[A-Z0-9]{4}-[A-Z0-9]{4}/.test(seen), 'the code')
     const id = /\/approve\/([\w-]+)/.exec(seen)?.[1] ?? ''
     const code = /\b[A-Z0-9]{4}-[A-Z0-9]{4}\b/.exec(seen)?.[0]
     await mallory.visit(`/approve/${id}`)
@@ -224,7 +218,7 @@ else {
     const closed = new Promise((resolve) => watch.once('close', resolve))
     let seen = 0
     watch.stdout?.on('data', (chunk: Buffer) => (seen += chunk.length))
-    await until('carol watches', () => seen > 0)
+    await until(() => seen > 0, 'carol watches')
     t.equal((await bob.ssh(['@', 'lock', 'carol', '--note', 'left'])).code, 0)
     t.equal(await closed, 1)
     t.equal((await bob.ssh(['@', 'unlock', 'carol'])).code, 0)
@@ -353,12 +347,12 @@ else {
     let seen = ''
     typed.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
     typed.stdin?.write('stty -echo; echo rea""dy; read x; stty echo; echo do""ne\n')
-    await until('the prompt', () => seen.includes('ready'))
+    await until(() => seen.includes('ready'), 'the prompt')
     typed.stdin?.write('hunter2-canary-77\n')
-    await until('it was read', () => seen.includes('done'))
+    await until(() => seen.includes('done'), 'it was read')
     typed.stdin?.write('exit\n')
     await closed
-    await until('it is shipped', () => readFileSync(join(dataDir, 'sallyport.log')).length > 0)
+    await until(() => readFileSync(join(dataDir, 'sallyport.log')).length > 0, 'it is shipped')
     const secrets = [
       'hunter2-canary-77',
       readFileSync(join(dataDir, 'client-secret'), 'utf8').trim(),

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import { startDemo } from '../fixtures/demo.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
 
@@ -54,8 +55,7 @@ else {
       out += chunk.toString()
     })
     const shows = async (text: RegExp) => {
-      for (let i = 0; i < 200 && !text.test(out); i++) await new Promise((wake) => setTimeout(wake, 50))
-      t.match(out, text)
+      await until(() => text.test(out), `${text} is shown`)
       out = ''
     }
     await shows(/logs on prod-web[\s\S]*follow/)
@@ -76,15 +76,14 @@ else {
       stream?.on('data', (chunk: Buffer) => {
         out += chunk.toString()
       })
-    for (let i = 0; i < 200 && !out.includes('ERROR'); i++) await new Promise((wake) => setTimeout(wake, 50))
+    await until(() => out.includes('ERROR'))
     child.stdin?.write('\u0003')
     t.equal(await closed, 255)
     t.match(out, /Interrupted/)
     const { execFileSync } = await import('node:child_process')
     const running = () =>
       execFileSync('ps', ['-eo', 'args']).toString().includes(`tail -n 10 -F ${demo.report.dataDir}`)
-    for (let i = 0; i < 60 && running(); i++) await new Promise((wake) => setTimeout(wake, 50))
-    t.notOk(running())
+    await until(() => !running(), 'nothing of it runs on')
   })
 
   await t.test('an auditor sees each command with its verdict', async (t) => {

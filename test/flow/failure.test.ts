@@ -6,16 +6,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { isStuck } from '../../gateway/watchdog.ts'
 import { type Demo, type DemoPerson, startDemo } from '../fixtures/demo.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const pause = (ms: number) => new Promise((wake) => setTimeout(wake, ms))
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>, seconds = 20): Promise<void> => {
-  for (let i = 0; i < seconds * 20; i++) {
-    if (await isTrue()) return
-    await pause(50)
-  }
-  throw new Error(`never: ${what}`)
-}
 const commandOf = (pid: number): string => {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')
@@ -93,32 +86,32 @@ else {
       let n = 0
       const typing = setInterval(() => child.stdin?.write(`line ${(n += 1)} ${'x'.repeat(n % 97)}\n`), 3)
       child.stdin?.on('error', () => undefined)
-      await until('the target sees input', () => {
+      await until(() => {
         try {
           return readFileSync(log).length > 40_000
         } catch {
           return false
         }
-      })
+      }, 'the target sees input')
       const doomed = [...workersOf(first), first.process.pid ?? 0]
       for (const pid of doomed) process.kill(pid, 'SIGKILL')
       clearInterval(typing)
-      await until('all of it is gone', () => doomed.every((pid) => commandOf(pid) === ''))
+      await until(() => doomed.every((pid) => commandOf(pid) === ''), 'all of it is gone')
       child.kill('SIGKILL')
 
       const second = await first.again()
       const carol = second.person('carol')
       let session: Listed | undefined
-      await until('the session is closed as crashed', async () => {
+      await until(async () => {
         session = (await sessionsOf(carol)).find(({ command }) => command.includes('target.log'))
         return session?.cause === 'crashed'
-      })
+      }, 'the session is closed as crashed')
       const there = readFileSync(log)
       let kept: Buffer = Buffer.alloc(0)
       await carol.visit()
       await until(
-        'the journal is shipped',
         async () => (kept = await recorded(second, session?.id ?? '', 'i')).length >= there.length,
+        'the journal is shipped',
       )
       t.ok(kept.subarray(0, there.length).equals(there), 'the recording begins with all that the target saw')
       t.ok(there.length > 40_000)
@@ -137,20 +130,20 @@ else {
       child.stdin?.end()
       let out = ''
       child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()))
-      await until('output flows', () => out.includes('out-50\n'))
+      await until(() => out.includes('out-50\n'), 'output flows')
       const before = clickhouseOf(demo)
       t.ok(before, 'there is a ClickHouse to kill')
       process.kill(before ?? 0, 'SIGKILL')
       t.equal(await new Promise((resolve) => child.once('close', resolve)), 0, 'the session never noticed')
-      await until('ClickHouse is back', () => clickhouseOf(demo) !== undefined && clickhouseOf(demo) !== before)
+      await until(() => clickhouseOf(demo) !== undefined && clickhouseOf(demo) !== before, 'ClickHouse is back')
       const carol = demo.person('carol')
       let id: string | undefined
       await until(
-        'the session is listed',
         async () => (id = (await sessionsOf(carol)).find(({ cause }) => cause === 'exited')?.id) !== undefined,
+        'the session is listed',
       )
       await carol.visit()
-      await until('everything is shipped', async () => (await recorded(demo, id ?? '', 'o')).length >= out.length)
+      await until(async () => (await recorded(demo, id ?? '', 'o')).length >= out.length, 'everything is shipped')
       t.equal((await recorded(demo, id ?? '', 'o')).toString(), out)
       await demo.end()
     },
@@ -162,9 +155,9 @@ else {
     t.equal((await alice.ssh(['@', 'whoami'])).code, 0)
     const [victim = 0] = workersOf(demo)
     process.kill(victim, 'SIGKILL')
-    await until('it is gone', () => !existsSync(`/proc/${victim}`))
+    await until(() => !existsSync(`/proc/${victim}`), 'it is gone')
     for (let i = 0; i < 6; i++) t.equal((await alice.ssh(['@', 'whoami'])).code, 0)
-    await until('there are two again', () => workersOf(demo).length === 2 && !workersOf(demo).includes(victim))
+    await until(() => workersOf(demo).length === 2 && !workersOf(demo).includes(victim), 'there are two again')
     const page = await (await fetch(`${demo.report.admin.url}/metrics`)).text()
     t.match(page, /sallyport_worker_restarts_total[^\n]* 1/)
     t.match(page, /sallyport_sessions_open/)
@@ -198,8 +191,8 @@ else {
       const typing = setInterval(() => child.stdin?.write('still here\n'), 5)
       t.teardown(() => clearInterval(typing))
       await until(
-        'the target sees input',
         () => readdirSync(dataDir).includes('target.log') && readFileSync(log).length > 200,
+        'the target sees input',
       )
       const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
       const { bavail, bsize } = statfsSync(journal)
@@ -216,7 +209,7 @@ else {
       t.match(refused.stderr, /record/i)
       t.equal(said(refused), '')
       rmSync(join(journal, 'filler'))
-      await until('sessions open again', async () => (await alice.ssh(['@', 'prod-db', 'echo back'])).code === 0)
+      await until(async () => (await alice.ssh(['@', 'prod-db', 'echo back'])).code === 0, 'sessions open again')
       await demo.end()
     },
   )

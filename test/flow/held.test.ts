@@ -8,16 +8,9 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { startDemo } from '../fixtures/demo.ts'
 import { finished } from '../fixtures/ssh-client.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const until = async <T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> => {
-  for (let i = 0; i < 300; i++) {
-    const seen = await look()
-    if (seen !== undefined && seen !== null && seen !== false) return seen
-    await new Promise((wake) => setTimeout(wake, 100))
-  }
-  throw new Error(`never: ${what}`)
-}
 type Waiting = { readonly id: string; readonly mayApprove: boolean; readonly held: Record<string, unknown> | null }
 
 t.setTimeout(180_000)
@@ -32,7 +25,7 @@ else {
     const run = await bob.ssh(['@', 'requests', '--json'])
     return (JSON.parse(said(run)) as readonly Waiting[]).filter(({ held }) => held !== null)
   }
-  const parked = (): Promise<Waiting> => until('a statement waits', async () => (await requests())[0])
+  const parked = (): Promise<Waiting> => until(async () => (await requests())[0], 'a statement waits')
   const words = ['request', 'prod-db', '--role', 'careful', '--for', '20m', '--reason', 'INC-42', '--json']
   const { id: grant } = JSON.parse(said(await alice.ssh(['@', ...words]))) as { id: string }
   await bob.ssh(['@', 'approve', grant])
@@ -159,14 +152,14 @@ else {
     t.teardown(() => child.kill('SIGKILL'))
     let out = ''
     child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
-    await until('a prompt', () => out.includes('(read-only)'))
+    await until(() => out.includes('(read-only)'), 'a prompt')
     child.stdin.write(`touch ${file}\r`)
-    await until('it waits', () => /touch waits for a second\s+person/.test(out))
+    await until(() => /touch waits for a second\s+person/.test(out), 'it waits')
     child.stdin.write('\u0003')
-    await until('it is taken back', () => /You took it back/.test(out))
+    await until(() => /You took it back/.test(out), 'it is taken back')
     child.stdin.write('echo still $((here\r')
     child.stdin.write('echo still here\r')
-    await until('the prompt goes on', () => /\r\nstill here\r\n/.test(out))
+    await until(() => /\r\nstill here\r\n/.test(out), 'the prompt goes on')
     t.same(await requests(), [])
     t.notOk(existsSync(file))
     child.stdin.write('exit\r')
@@ -178,10 +171,10 @@ else {
     const { id } = await parked()
     await demo.end('SIGKILL')
     const again = await demo.again()
-    const late = await until('the gateway is back', async () => {
+    const late = await until(async () => {
       const tried = await again.person('bob').ssh(['@', 'approve', id])
       return tried.code === 255 ? undefined : tried
-    })
+    }, 'the gateway is back')
     t.equal(late.code, 1)
     t.match(late.stderr, /withdrawn/)
     const database = await onTarget()

@@ -8,15 +8,9 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { finished, type How, type Ran } from '../fixtures/ssh-client.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 400; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
-}
 
 type Env = Readonly<Record<string, string>>
 type Running = { readonly child: ChildProcess; readonly ended: Promise<Ran>; seen(): string }
@@ -125,7 +119,7 @@ else {
   const waiting = start(alice, ['-d', 'prod-db', '-c', 'select count(*) from customers'])
   let readOnlyGrant = ''
   await t.test('a person waits in psql until the request is approved', async (t) => {
-    await until('told how to ask', () => /Ask for one in another terminal: ssh /.test(waiting.seen()))
+    await until(() => /Ask for one in another terminal: ssh /.test(waiting.seen()), 'told how to ask')
     readOnlyGrant = await granted(alice, 'readonly')
     const run = await waiting.ended
     t.match({ code: run.code, out: said(run) }, { code: 0, out: '2000\n' }, run.stderr)
@@ -166,7 +160,7 @@ else {
     await granted(erin, 'readonly', '1m')
     shortSession = start(erin, ['-d', 'prod-db'], {}, { endInput: false })
     shortSession.child.stdin?.write("select 'in as ' || current_user;\n")
-    await until('in', () => /in as /.test(shortSession?.seen() ?? ''))
+    await until(() => /in as /.test(shortSession?.seen() ?? ''), 'in')
   })
 
   let writeGrant = ''
@@ -186,11 +180,11 @@ else {
     for (let i = 0; i < 5; i++) {
       const asleep = start(alice, ['-d', 'prod-db%operator', '-c', "select 'now', pg_sleep(60)"])
       await until(
-        'asleep',
         async () =>
           (await onTarget(
             "select count(*) as n from pg_stat_activity where query like '%pg_sleep(60)%' and state = 'active' and pid <> pg_backend_pid()",
           )) === 1,
+        'asleep',
       )
       asleep.child.kill('SIGINT')
       t.match(await asleep.ended, { code: 1, stderr: /canceling statement due to user request/ })
@@ -201,7 +195,7 @@ else {
     const asleep = start(alice, ['-d', 'prod-db%operator', '-v', 'VERBOSITY=verbose', '-c', 'select pg_sleep(61)'])
     const roles =
       "select count(*) as n from pg_roles r where exists (select from pg_stat_activity a where a.usename = r.rolname and a.query like '%pg_sleep(61)%' and a.pid <> pg_backend_pid())"
-    await until('asleep', async () => (await onTarget(roles)) === 1)
+    await until(async () => (await onTarget(roles)) === 1, 'asleep')
     const { rows } = await root.query<{ usename: string }>(
       "select usename from pg_stat_activity where query like '%pg_sleep(61)%' and pid <> pg_backend_pid()",
     )
@@ -213,11 +207,11 @@ else {
     t.equal(run.code, 2)
     t.match(run.stderr, /FATAL:\s+57P01: .*(revoked|enough)/)
     await until(
-      'backend and role are gone',
       async () =>
         (await onTarget(
           `select (select count(*) from pg_stat_activity where usename = '${account}') + (select count(*) from pg_roles where rolname = '${account}') as n`,
         )) === 0,
+      'backend and role are gone',
     )
     const next = await psql(alice, 'select 1', 'prod-db%operator', AT_ONCE)
     t.match(next, { code: 2, stderr: /No live grant/ })
@@ -285,17 +279,17 @@ else {
     const run = await shortSession?.ended
     clearInterval(poll)
     t.match(run?.stderr, /FATAL:\s+Grant \d+ has expired/)
-    await until('nothing of hers is left', async () => (await onTarget(BACKENDS)) <= 1)
+    await until(async () => (await onTarget(BACKENDS)) <= 1, 'nothing of hers is left')
   })
 
   await t.test('releasing early is the same, and the last account goes with it', async (t) => {
     t.equal((await alice.ssh(['@', 'release', readOnlyGrant])).code, 0)
     await until(
-      'no account is left',
       async () =>
         (await onTarget(
           "select count(*) as n from pg_roles where rolname ~ '^(gw|sallyport)_' and rolname <> 'sallyport_provisioner'",
         )) === 0,
+      'no account is left',
     )
   })
 }

@@ -4,16 +4,10 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startDemo } from '../fixtures/demo.ts'
+import { until } from '../fixtures/until.ts'
 
 t.setTimeout(200_000)
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 400; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
-}
 
 if (!existsSync('/usr/bin/ssh') || !existsSync('/usr/sbin/sshd')) t.plan(0, 'no OpenSSH client or sshd here')
 else {
@@ -47,29 +41,29 @@ else {
     let out = ''
     for (const stream of [shell.stdout, shell.stderr]) stream?.on('data', (bytes: Buffer) => (out += bytes.toString()))
     const closed = new Promise<number | null>((resolve) => shell.once('close', resolve))
-    await until('the prompt', () => out.includes('(read-only)'))
+    await until(() => out.includes('(read-only)'), 'the prompt')
     shell.stdin?.write('rm -rf /tmp/nothing\r')
-    await until('the refusal', () => out.includes('not on the list'))
+    await until(() => out.includes('not on the list'), 'the refusal')
     const follow = `tail -n 1 -f ${file('log')}`
     shell.stdin?.write(`${follow}\r`)
-    await until('the line', () => out.includes('a line\r\n'))
+    await until(() => out.includes('a line\r\n'), 'the line')
     t.equal((await bob.ssh(['@', 'revoke', id, '--note', 'enough'])).code, 0)
     t.equal(await closed, 255)
     t.match(out, /\[sallyport\][^\n]*revoked/)
-    await until('nothing is left on the host', () => {
+    await until(() => {
       try {
         return execFileSync('pgrep', ['-f', follow]).length === 0
       } catch {
         return true
       }
-    })
+    }, 'nothing is left on the host')
     t.equal((await alice.ssh(['@', 'prod-db', 'id'])).code, 1)
   })
 
   await t.test('an auditor sees what was typed, refused and shown', async (t) => {
     const carol = demo.person('carol')
     let replay = ''
-    await until('the sessions are there', async () => {
+    await until(async () => {
       const list = JSON.parse(said(await carol.ssh(['@', 'sessions', '--json']))) as readonly {
         id: string
         channel: string
@@ -77,7 +71,7 @@ else {
       const shell = list.find(({ channel }) => channel === 'shell')
       if (shell !== undefined) replay = said(await carol.ssh(['@', 'replay', shell.id, '--cast']))
       return replay.includes('a line')
-    })
+    }, 'the sessions are there')
     const typed = replay
       .trim()
       .split('\n')

@@ -4,16 +4,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Demo, type DemoPerson, startDemo } from '../fixtures/demo.ts'
+import { until } from '../fixtures/until.ts'
 
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const until = async (what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 200; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 50))
-  }
-  throw new Error(`never: ${what}`)
-}
 
 /** Asks and approves; returns the grant's number. */
 async function granted(asker: DemoPerson, approver: DemoPerson, target: string, time = '10m'): Promise<string> {
@@ -206,20 +200,20 @@ else {
     })
     let complaint = ''
     child.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
-    await until('output flows', () => seen > 100_000)
+    await until(() => seen > 100_000, 'output flows')
     const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
     const cut = await bob.ssh(['@', 'revoke', '1', '--note', 'enough'])
     t.equal(cut.code, 0)
     t.equal(await closed, 255)
     t.match(tail + complaint, /\[sallyport\][^\n]*(revoked|ended)[\s\S]*/)
     const { execFileSync } = await import('node:child_process')
-    await until('the remote process is gone', () => {
+    await until(() => {
       try {
         return execFileSync('pgrep', ['-f', mark]).length === 0
       } catch {
         return true
       }
-    })
+    }, 'the remote process is gone')
     const after = await alice.ssh(['@', 'prod-db', 'id'])
     t.equal(after.code, 1)
   })

@@ -9,6 +9,7 @@ import { words } from '../../web-terminal/src/strings/strings.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
 import { barriers, fits } from '../fixtures/windows.ts'
+import { until } from '../fixtures/until.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 const said = words.terminal
@@ -52,12 +53,10 @@ else {
     at.locator('.pane-frame:not([hidden]) .xterm-rows').last().innerText()
   /** Until the terminal in front shows it. */
   const shows = async (wanted: string | RegExp, at: Page = page): Promise<void> => {
-    for (let i = 0; i < 200; i++) {
+    await until(async () => {
       const text = (await screen(at).catch(() => '')).replaceAll('\u00a0', ' ')
-      if (typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text)) return
-      await at.waitForTimeout(50)
-    }
-    throw new Error(`never shown: ${wanted}\n${await screen(at)}`)
+      return typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text)
+    }, `${wanted} is shown`)
   }
   const type = async (text: string): Promise<void> => {
     await page.locator('.pane-frame:not([hidden]) textarea').last().focus()

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type DemoPerson, signedInAgain, startDemo } from '../fixtures/demo.ts'
 import { csrfOf, type Line, type LineOptions, openLine } from '../fixtures/web-terminal.ts'
+import { until } from '../fixtures/until.ts'
 
 const SIZE = { columns: 100, rows: 30 }
 const MEGABYTE = 2 ** 20
@@ -281,8 +282,7 @@ else {
     const late = await back(shell, undefined)
     t.match(await late.hears('ended'), { cause: 'cut' }, 'who comes back is told why')
     const pid = readFileSync(join(dir, 'pid'), 'utf8').trim()
-    for (let i = 0; i < 50 && existsSync(`/proc/${pid}`); i++) await new Promise((wake) => setTimeout(wake, 100))
-    t.notOk(existsSync(`/proc/${pid}`), 'nothing of it runs on')
+    await until(() => !existsSync(`/proc/${pid}`), 'nothing of it runs on')
   })
 
   await t.test('a read-only shell is the gateway’s own reader, in a browser too; files go by its rule', async (t) => {

@@ -7,15 +7,9 @@ import t from 'tap'
 import { agentDirectory, startAgent } from '../fixtures/agent.ts'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { doorAt, ownNetwork } from '../fixtures/network.ts'
+import { until } from '../fixtures/until.ts'
 
 const said = (run: { readonly stdout: Buffer }): string => run.stdout.toString()
-const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 300; i++) {
-    if (await isTrue()) return
-    await new Promise((wake) => setTimeout(wake, 100))
-  }
-  throw new Error(`never: ${what}`)
-}
 const granted = (person: DemoPerson, role: string) =>
   person.ssh(['@', 'request', 'prod-app', '--role', role, '--reason', 'flow test', '--json'])
 
@@ -33,7 +27,7 @@ else {
   const agents = async (): Promise<string> => said(await bob.ssh(['@', 'agents']))
   const inside = (role: string, line: string) => alice.ssh([`alice%prod-app%${role}@${host}`, line])
   await bob.ssh(['@', 'whoami'])
-  await until('the demo has its agent', async () => /2 lines/.test(await agents()))
+  await until(async () => /2 lines/.test(await agents()), 'the demo has its agent')
   const network = ownNetwork(t)
   t.comment(network === undefined ? 'no network namespace here: the agent shares ours' : 'the agent is in a namespace')
   const { port } = demo.report.ssh
@@ -42,7 +36,7 @@ else {
   const data = agentDirectory(t)
   const agent = startAgent(t, data, ['--enroll', token, '--gateway', at], network?.before)
   await agent.says(/orkspaces: [^]*worker [12] of 2[^]*worker [12] of 2/)
-  await until('the agent says what its host can do', async () => /2 lines[^]*workspaces/.test(await agents()))
+  await until(async () => /2 lines[^]*workspaces/.test(await agents()), 'the agent says what its host can do')
   const words = await agents()
   t.match(words, /^prod-app: (no )?workspaces: /m)
   if (!/^prod-app: workspaces: read-only, overlay/m.test(words)) t.comment(`not here: ${words}`)
@@ -74,13 +68,13 @@ else {
       t.equal(readFileSync(file, 'utf8'), 'level = info\n')
       let replay = ''
       let session = ''
-      await until('the replay shows it', async () => {
+      await until(async () => {
         const list = JSON.parse(said(await carol.ssh(['@', 'sessions', '--json']))) as { id: string; role: string }[]
         const id = list.find(({ role }) => role === 'rehearse')?.id
         session = id ?? ''
         if (id !== undefined) replay = said(await carol.ssh(['@', 'replay', id]))
         return /file changed/.test(replay)
-      })
+      }, 'the replay shows it')
       t.match(
         replay,
         /-- Changed in the workspace, and kept for a second person \(sha256 [0-9a-f]{64}\): 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
@@ -102,19 +96,19 @@ else {
     await t.test('kill -9 of the agent, then of the gateway: nothing is left, and both come back', async (t) => {
       const sleepy = () => inside('rehearse', `echo x >>${file}; setsid sleep 27182 & sleep 27182`)
       const first = sleepy()
-      await until('it runs', async () => running().length >= 3)
+      await until(async () => running().length >= 3, 'it runs')
       agent.process.kill('SIGKILL')
       t.not((await first).code, 0)
-      await until('nothing is left of the agent', async () => running().length === 0)
+      await until(async () => running().length === 0, 'nothing is left of the agent')
       const again = startAgent(t, data, [], network?.before)
-      await until('it is back', async () => /2 lines/.test(await agents()))
+      await until(async () => /2 lines/.test(await agents()), 'it is back')
       const second = sleepy()
-      await until('it runs again', async () => running().length >= 3)
+      await until(async () => running().length >= 3, 'it runs again')
       await demo.end('SIGKILL')
       t.not((await second).code, 0)
-      await until('nothing is left of the session', async () => running().length === 0)
+      await until(async () => running().length === 0, 'nothing is left of the session')
       await demo.again()
-      await until('the agent is back', async () => /2 lines/.test(await agents()))
+      await until(async () => /2 lines/.test(await agents()), 'the agent is back')
       t.match(said(await inside('rehearse', `cat ${file}`)), 'level = debug\n')
       t.equal(await again.end(), 0)
       t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), / - \w+ sallyport /)

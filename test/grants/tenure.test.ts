@@ -13,6 +13,7 @@ import { Refusal } from '../../gateway/model/refusal.ts'
 import type { GrantNotice, Tenure } from '../../gateway/session/session.ts'
 import type { State } from '../../gateway/state/state.ts'
 import { aborted, type Desk, house, liveGrant, people, policy, session } from '../fixtures/grants.ts'
+import { until } from '../fixtures/until.ts'
 
 const { alice, erin, bob, anna, mallory, carol } = people
 const MINUTE = 60_000
@@ -34,10 +35,6 @@ const next = (from: Tenure): Promise<void> =>
 
 const ids = ({ events }: Desk): readonly string[] =>
   events.filter(({ kind }) => kind === 'grant.warned').map(({ id }) => id)
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20)
-}
 
 type Test = { teardown(work: () => unknown): unknown }
 

@@ -5,7 +5,8 @@ import t from 'tap'
 import { startDemoWeb } from '../../tools/demo/web.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { people } from '../fixtures/idp.ts'
-import { until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 /** Set to a folder to keep what the pages look like. */
 const pictures = process.env['SALLYPORT_PICTURES']
@@ -62,16 +63,17 @@ else {
     t.match(await page.locator('#who').textContent(), /alice \(engineers, grant \d+\)/)
     await page.getByRole('button', { name: 'Next step' }).first().click()
     await page.getByRole('cell', { name: 'packed' }).first().waitFor()
-    await until('the socket is open', async () => (await page.locator('#echo').textContent()) === 'connected')
+    await until(async () => (await page.locator('#echo').textContent()) === 'connected', 'the socket is open')
     await page.getByLabel('Say').fill('Grüße')
     await page.getByRole('button', { name: 'Send' }).click()
-    await until('it echoes', async () => (await page.locator('#echo').textContent()) === 'Grüße')
-    await until('the clock runs', async () => /\d\d:\d\d:\d\d/.test((await page.locator('#clock').textContent()) ?? ''))
+    await until(async () => (await page.locator('#echo').textContent()) === 'Grüße', 'it echoes')
+    await until(async () => /\d\d:\d\d:\d\d/.test((await page.locator('#clock').textContent()) ?? ''), 'the clock runs')
     await page
       .getByLabel('A file')
       .setInputFiles({ name: 'a.bin', mimeType: 'application/x', buffer: Buffer.alloc(300_000) })
-    await until('it is uploaded', async () =>
-      ((await page.locator('#uploaded').textContent()) ?? '').startsWith('300000 bytes'),
+    await until(
+      async () => ((await page.locator('#uploaded').textContent()) ?? '').startsWith('300000 bytes'),
+      'it is uploaded',
     )
     await picture('4-application')
     t.same(
@@ -100,10 +102,11 @@ else {
 
   await t.test('the end is felt at once, and the next click says why', async (t) => {
     await world.grants.revoke(world.identityOf('bob'), { person: 'alice' }, 'the parcel was found')
-    await until('closed', async () =>
-      /^closed: .*the parcel was found/.test((await page.locator('#echo').textContent()) ?? ''),
+    await until(
+      async () => /^closed: .*the parcel was found/.test((await page.locator('#echo').textContent()) ?? ''),
+      'closed',
     )
-    await until('stopped', async () => (await page.locator('#clock').textContent()) === 'stopped')
+    await until(async () => (await page.locator('#clock').textContent()) === 'stopped', 'stopped')
     await page.getByRole('button', { name: 'Next step' }).first().click()
     await page.getByText('You have no access to prod-web at the moment').waitFor()
     await picture('5-cut')

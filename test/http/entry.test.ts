@@ -6,7 +6,8 @@ import { role } from '../fixtures/grants.ts'
 import { people } from '../fixtures/idp.ts'
 import type { Role } from '../../gateway/model/role.ts'
 import type { Target } from '../../gateway/model/target.ts'
-import { FULL, requestsOf, roles, until, webRole, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { FULL, requestsOf, roles, webRole, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 const seen: IncomingMessage[] = []
 const app = createServer((request, response) => {
@@ -220,8 +221,8 @@ await t.test('signing out at the portal ends it here, and the next request shows
   t.equal((await world.visit(browser, `${home}/x`, alice)).status, 200)
   await browser.api(world.origin, 'POST', '/sign-out', {})
   await until(
-    'signed out',
     async () => (await browser.open(`${home}/x`, { redirects: 0, headers: { accept: '*/*' } })).status === 401,
+    'signed out',
   )
   const again = await browser.open(`${home}/x`, { redirects: 0 })
   t.match(again.headers.location, /web-sign-in\?target=prod-web&returnTo=%2Fx&state=/)
@@ -242,13 +243,13 @@ await t.test('signing out ends what is open, too; signing out of one target leav
     socket.write(
       `GET /stream HTTP/1.1\r\nHost: ${target}.localhost:${world.port}\r\nCookie: __Host-sallyport-web=${cookie}\r\n\r\n`,
     )
-    await until('it streams', () => said.includes('data: 1'))
+    await until(() => said.includes('data: 1'), 'it streams')
     return () => isOver
   }
   const [here, there] = [await streamed('prod-web'), await streamed('other-web')]
   const out = await browser.open(`${home}/.sallyport/sign-out`, { method: 'POST', headers: { origin: home } })
   t.equal(out.status, 204)
-  await until('this one is over', here)
+  await until(here, 'this one is over')
   t.notOk(there())
   t.equal((await browser.open(`${world.originOf('other-web')}/x`)).status, 200)
   t.equal(
@@ -261,7 +262,7 @@ await t.test('signing out ends what is open, too; signing out of one target leav
     403,
   )
   await browser.api(world.origin, 'POST', '/sign-out', {})
-  await until('and the other', there)
+  await until(there, 'and the other')
 })
 
 await t.test('a session that nobody uses is closed, and the next request opens another', async (t) => {
@@ -271,7 +272,7 @@ await t.test('a session that nobody uses is closed, and the next request opens a
   await quiet.signIn(browser, alice)
   const there = `${quiet.originOf('prod-web')}/x`
   await quiet.visit(browser, there, alice)
-  await until('closed', () => quiet.recorder.tapes[0]?.end !== undefined)
+  await until(() => quiet.recorder.tapes[0]?.end !== undefined, 'closed')
   t.match(quiet.recorder.tapes[0]?.end, { cause: 'closed', detail: '' })
   t.equal((await browser.open(there)).status, 200)
   t.equal(quiet.recorder.tapes.length, 2)
@@ -301,7 +302,7 @@ await t.test('a role that asks for a fresh second factor sends people through th
   const there = `${world.originOf('fresh-web')}/x`
   t.equal((await world.visit(browser, there, alice)).status, 200)
   world.later(300_000)
-  await until('asked again', async () => (await browser.open(there)).status === 401)
+  await until(async () => (await browser.open(there)).status === 401, 'asked again')
   const page = await browser.open(there)
   t.equal(page.status, 401)
   t.match(page.text, /Sign in again[\s\S]*of the last 5 minutes/)
@@ -317,7 +318,7 @@ await t.test('a changed rule counts at once, also for what is open', async (t) =
   const there = `${world.originOf('fresh-web')}/x`
   t.equal((await world.visit(browser, there, people.erin)).status, 200)
   changing.http = { ...FULL, paths: ['/y'] }
-  await until('refused', async () => (await browser.open(there)).status === 403)
+  await until(async () => (await browser.open(there)).status === 403, 'refused')
   t.match((await browser.open(there)).text, /This role may not open \/x/)
   t.equal((await browser.open(`${world.originOf('fresh-web')}/y`)).status, 200)
 })

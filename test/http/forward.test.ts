@@ -13,7 +13,8 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { selfSignedCertificate } from '../../gateway/portal/portal.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
-import { requestsOf, until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { requestsOf, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 const MB = 2 ** 20
 const BIG = 100 * MB
@@ -339,20 +340,22 @@ else {
       closedEarly = 0
       const child = await curl(['--max-time', '0.3', `${home}${path}`])
       t.equal(child.code, 28)
-      await until(`closed ${path}`, () => closedEarly === 1)
+      await until(() => closedEarly === 1, `closed ${path}`)
     }
     closedEarly = 0
     const socket = await world.connect()
     socket.write(
       `POST /up HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookies.get('prod-web')}\r\nContent-Length: 1000\r\n\r\nabc`,
     )
-    await until('half of it is there', () =>
-      requestsOf(tapeOf('prod-web')).some(
-        ({ statement, outcome }) => statement.text === 'POST /up' && outcome === undefined,
-      ),
+    await until(
+      () =>
+        requestsOf(tapeOf('prod-web')).some(
+          ({ statement, outcome }) => statement.text === 'POST /up' && outcome === undefined,
+        ),
+      'half of it is there',
     )
     socket.destroy()
-    await until('noted', () => requestsOf(tapeOf('prod-web')).at(-1)?.outcome?.error === 'the client left')
+    await until(() => requestsOf(tapeOf('prod-web')).at(-1)?.outcome?.error === 'the client left', 'noted')
   })
 
   await t.test('who sends nothing, or reads nothing, is not waited for', async () => {
@@ -362,13 +365,13 @@ else {
     socket.write(
       `POST /up HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookies.get('prod-web')}\r\nContent-Length: 1000\r\n\r\nabc`,
     )
-    await until('told', () => said.startsWith('HTTP/1.1 504 '))
+    await until(() => said.startsWith('HTTP/1.1 504 '), 'told')
     const lazy = await world.connect()
     lazy.pause()
     lazy.write(`GET /big HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookies.get('prod-web')}\r\n\r\n`)
     await until(
-      'given up',
       () => requestsOf(tapeOf('prod-web')).at(-1)?.outcome?.error === 'nothing moved for too long',
+      'given up',
     )
   })
 
@@ -393,7 +396,7 @@ else {
         }
         line.close(1000, 'bye')
         await new Promise((resolve) => line.once('close', resolve))
-        await until('noted', () => requestsOf(tapeOf('prod-web')).at(-1)?.outcome?.frames !== undefined)
+        await until(() => requestsOf(tapeOf('prod-web')).at(-1)?.outcome?.frames !== undefined, 'noted')
         t.match(requestsOf(tapeOf('prod-web')).at(-1), {
           statement: { text: 'GET /ok' },
           outcome: { result: 'done', status: 101 },
@@ -410,7 +413,7 @@ else {
         `GET /ok HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookies.get('prod-web')}\r\nOrigin: ${home}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
       )
       setTimeout(() => socket.destroy(), 30)
-      await until('no line is left behind', () => echo.clients.size <= before)
+      await until(() => echo.clients.size <= before, 'no line is left behind')
     },
   )
 
@@ -460,7 +463,7 @@ else {
       line.send('typed')
       await back
       line.close()
-      await until('closed', () => requestsOf(tapeOf('taped-web')).at(-1)?.outcome?.status === 101)
+      await until(() => requestsOf(tapeOf('taped-web')).at(-1)?.outcome?.status === 101, 'closed')
       const { events } = tapeOf('taped-web')
       const kept = events
         .filter(({ kind }) => kind === 'i' || kind === 'o')
@@ -526,8 +529,8 @@ else {
       `POST /up HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookies.get('prod-web')}\r\nContent-Length: 1000\r\n\r\nabc`,
     )
     await until(
-      'four are under way',
       () => begun === 2 && requestsOf(tapeOf('prod-web')).filter(({ outcome }) => outcome === undefined).length === 4,
+      'four are under way',
     )
     world.cuts.length = 0
     await world.grants.revoke(world.identityOf('bob'), { grant: grant.id }, 'enough')
@@ -537,9 +540,9 @@ else {
     // Broken off, or told where the answer had not begun.
     for (const { code, out } of [got, heard]) t.ok(code !== 0 || out.includes('enough'))
     t.match(told, /^HTTP\/1\.1 403 [\s\S]*enough/)
-    await until('the application sees it', () => closedEarly >= 2)
+    await until(() => closedEarly >= 2, 'the application sees it')
     const tape = tapeOf('prod-web')
-    await until('the recording is closed', () => tape.end !== undefined)
+    await until(() => tape.end !== undefined, 'the recording is closed')
     t.match(tape.end, { cause: 'cut', detail: /enough/ })
     t.equal(requestsOf(tape).filter(({ outcome }) => outcome?.error?.startsWith('cut: ') === true).length, 4)
     const next = await curl(['-i', `${home}/`])

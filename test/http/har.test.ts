@@ -6,7 +6,8 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { z } from 'zod'
 import { har } from '../../gateway/recorder/har.ts'
 import type { RecordedEvent, SessionRow } from '../../gateway/session/session.ts'
-import { type Tape, until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { type Tape, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 /** HAR 1.2 (software is strict about what must be there; fields of one's own begin with an underscore). */
 const open = <T extends z.ZodRawShape>(shape: T) =>
@@ -121,7 +122,7 @@ await t.test('a session becomes an archive with what was recorded and nothing mo
   line.close()
   const tape = world.recorder.tapes.at(-1)
   if (tape === undefined) throw new Error('no tape')
-  await until('closed', () => tape.events.some(({ kind, data }) => kind === 'd' && data.includes('"status":101')))
+  await until(() => tape.events.some(({ kind, data }) => kind === 'd' && data.includes('"status":101')), 'closed')
 
   const { entries, comment } = await archiveOf(rowOf(tape), tapedEvents(tape))
   t.match(comment, /^alice on prod-web as taped, session /)

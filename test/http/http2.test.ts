@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { block, END_HEADERS, END_STREAM, FRAME, frame, type Line, lineTo } from '../fixtures/http2-frames.ts'
-import { requestsOf, until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { requestsOf, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 const MB = 2 ** 20
 const BIG = 40 * MB
@@ -446,15 +447,15 @@ await t.test('who leaves a stream leaves the application, and the other streams 
   const before = left
   const gone = line.request(asking('prod-web', '/never'))
   gone.on('error', () => undefined)
-  await until('it arrived', () => arrived.some(({ url }) => url === '/never'))
+  await until(() => arrived.some(({ url }) => url === '/never'), 'it arrived')
   const stays = line.request(asking('prod-web', '/clock'))
   let beats = 0
   stays.on('data', () => (beats += 1))
   stays.on('error', () => undefined)
   gone.close(constants.NGHTTP2_CANCEL)
-  await until('the application knows', () => left > before)
+  await until(() => left > before, 'the application knows')
   const now = beats
-  await until('the other goes on', () => beats > now + 2)
+  await until(() => beats > now + 2, 'the other goes on')
   // A reader who stops holds up only its own stream.
   const slow = line.request(asking('prod-web', '/big'))
   slow.on('error', () => undefined)
@@ -477,7 +478,7 @@ await t.test('the end of a grant resets its own streams within a second, and nob
   t.match(await cut, { status: 200, reset: constants.NGHTTP2_INTERNAL_ERROR })
   t.ok((world.cuts[before] ?? 9999) < 1000)
   const now = beats
-  await until('the other goes on', () => beats > now + 2)
+  await until(() => beats > now + 2, 'the other goes on')
   other.close(constants.NGHTTP2_CANCEL)
   const next = await got(line.request(asking('prod-web', '/page')))
   t.match([next.status, next.text], [403, /revoked by bob: enough/], 'the next request shows why')
@@ -539,7 +540,7 @@ await t.test('floods end their own connection, and nobody else notices', async (
   await isServed('bomb')
   const many = await rawLine()
   for (let i = 0; i < 150; i++) many.send(frame(FRAME.headers, END_HEADERS | END_STREAM, 2 * i + 1, asked('/never')))
-  await until('the first hundred', () => arrived.filter(({ url }) => url === '/never').length >= 100)
+  await until(() => arrived.filter(({ url }) => url === '/never').length >= 100, 'the first hundred')
   t.match(await many.about(2 * 149 + 1), { reset: constants.NGHTTP2_REFUSED_STREAM }, 'more than a hundred at once')
   many.socket.destroy()
   for (const line of opened) line.socket.destroy()
@@ -567,7 +568,7 @@ await t.test('when the gateway goes, browsers are told to go elsewhere, and what
   const line = session()
   const stream = line.request(asking('prod-web', '/up', { ':method': 'POST' }))
   stream.write('the first half, ')
-  await until('it arrived', () => arrived.at(-1)?.url === '/up' && arrived.at(-1)?.body !== '')
+  await until(() => arrived.at(-1)?.url === '/up' && arrived.at(-1)?.body !== '', 'it arrived')
   const bye = new Promise((resolve) => line.once('goaway', resolve))
   const closing = world.close()
   t.equal(await bye, constants.NGHTTP2_NO_ERROR)

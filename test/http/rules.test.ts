@@ -13,7 +13,8 @@ import { judge, matches } from '../../gateway/http/scope.ts'
 import { MalformedMessage } from '../../gateway/model/refusal.ts'
 import type { HttpScope, Role } from '../../gateway/model/role.ts'
 import type { Target } from '../../gateway/model/target.ts'
-import { FULL, requestsOf, until, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { FULL, requestsOf, webTarget, webWorld } from '../fixtures/web-door.ts'
+import { until } from '../fixtures/until.ts'
 
 const asked = (line: string, headers: readonly string[] = [], encodedSlashes = false) => {
   const [method = '', url = ''] = line.split(' ')
@@ -359,7 +360,7 @@ await t.test(
       if (live === undefined) throw new Error('no session')
       const killed = world.recorder.tapes.find(({ start }) => start.id === live.id)
       await world.grants.kill({ ...world.identityOf('alice'), groups: ['admins'] }, live.id, 'looks odd')
-      await until('it has ended', () => killed?.end !== undefined)
+      await until(() => killed?.end !== undefined, 'it has ended')
       t.match(killed?.end, { cause: 'cut', detail: /looks odd/ })
       t.match(await send('GET /again'), /^HTTP\/1\.1 200/, 'the grant stays')
       await world.signIn(world.browser(), world.people.bob)

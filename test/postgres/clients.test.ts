@@ -6,6 +6,7 @@ import { Client, Pool, type QueryConfig } from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
 import { demoServer, type Door, openDoor } from './door.ts'
+import { until } from '../fixtures/until.ts'
 
 const run = promisify(execFile)
 
@@ -179,8 +180,7 @@ t.test('Ctrl-C in psql cancels the query and nothing else', { skip: reason }, as
     database: 'app',
   })
   await root.connect()
-  for (let tries = 0; tries < 800 && (await root.query(running)).rows[0].n === 0; tries++)
-    await new Promise((wake) => setTimeout(wake, 25))
+  await until(async () => (await root.query(running)).rows[0].n > 0)
   await root.end()
   child.kill('SIGINT')
   await until(() => /after/.test(out) || child.exitCode !== null)
@@ -393,10 +393,6 @@ t.test('two hundred thousand rows and a copy of them come through whole', { skip
   t.match((await door.recorder.outcomes())[0], { rows: 200_000, tag: 'SELECT 200000' })
   t.notOk((await door.recorder.outcomes())[0]?.sha256, 'too long for a digest')
 })
-
-async function until(done: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400 && !done(); tries++) await new Promise((resolve) => setTimeout(resolve, 25))
-}
 
 t.test('the unix socket of a target, and a fixed login', { skip: reason }, async (t) => {
   const door = await reader(t)

@@ -1,7 +1,6 @@
 /** Statements that wait for a second person: real psql and node-postgres on one worker, the approver on another, one state, a real server. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, type QueryResultRow } from 'pg'
 import t from 'tap'
 import { openSqlFilter } from '../../gateway/filters/filters.ts'
@@ -16,6 +15,7 @@ import { scramVerifier } from '../../gateway/postgres/scram.ts'
 import { house as grantsHouse } from '../fixtures/grants.ts'
 import { demoServer, type Door, openDoor, person, roleNamed, scope } from './door.ts'
 import { cancelPacket, session, tls } from './wire.ts'
+import { until } from '../fixtures/until.ts'
 
 const demo = await demoServer(t)
 const skip =
@@ -49,13 +49,6 @@ async function root<T extends QueryResultRow>(sql: string): Promise<readonly T[]
 }
 const count = async (condition: string): Promise<number> =>
   Number((await root<{ n: string }>(`select count(*) as n from orders where ${condition}`))[0]?.n)
-const until = async (what: string, done: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; tries < 400; tries++) {
-    if (await done()) return
-    await sleep(25)
-  }
-  throw new Error(`never: ${what}`)
-}
 
 type World = {
   readonly door: Door
@@ -94,10 +87,10 @@ async function world(
 /** The one request that waits, as the other worker sees it. */
 async function parked({ there }: World, who = bob): Promise<Grant> {
   let found: Grant | undefined
-  await until('a statement is parked', async () => {
+  await until(async () => {
     found = (await there.requests(who)).find(({ grant }) => grant.held !== undefined)?.grant
     return found !== undefined
-  })
+  }, 'a statement is parked')
   if (found === undefined) throw new Error('unreachable')
   return found
 }
@@ -166,7 +159,7 @@ t.test('psql waits, somebody on another worker says yes, and it runs once', { sk
     },
   })
   const notice = `NOTICE:  UPDATE waits for a second person (request ${request.id})`
-  await until('the person is told', () => run.out().includes(notice))
+  await until(() => run.out().includes(notice), 'the person is told')
   t.equal(await count("status = 'on hold'"), 0, 'nothing has run')
   t.match(await w.there.approve(bob, request.id, {}), { state: 'approved' })
   t.equal(await run.code, 0)
@@ -186,15 +179,15 @@ t.test('psql waits, somebody on another worker says yes, and it runs once', { sk
     { n: 1, result: 'not-sent' },
     { n: 2, result: 'done', tag: 'UPDATE 2', rows: 2 },
   ])
-  await until('the outcome is told', () => w.kinds().includes('grant.ran'))
+  await until(() => w.kinds().includes('grant.ran'), 'the outcome is told')
   await until(
-    'no login that may write is left',
     async () =>
       (
         await root(
           "select from pg_roles r where rolname like 'sallyport%' and pg_has_role(r.oid, 'app_readwrite', 'member') and not rolsuper and rolname <> 'sallyport_provisioner'",
         )
       ).length === 0,
+    'no login that may write is left',
   )
 })
 
@@ -238,7 +231,7 @@ t.test('a client that leaves, a killed grant, a locked person: each takes it bac
   const gone = psql(t, w, ['-c', 'DELETE FROM orders WHERE id = 7'])
   const first = await parked(w)
   gone.child.kill('SIGKILL')
-  await until('it is withdrawn', async () => (await w.there.grant(bob, first.id)).state === 'ended')
+  await until(async () => (await w.there.grant(bob, first.id)).state === 'ended', 'it is withdrawn')
   const cut = psql(t, w, ['-c', 'DELETE FROM orders WHERE id = 7'])
   const second = await parked(w)
   await w.there.lock({ ...bob, groups: ['admins'] }, 'alice', 'incident')
@@ -409,7 +402,7 @@ t.test('two statements wait side by side, each for its own answer', { skip }, as
   const one = psql(t, w, ['-c', "UPDATE orders SET status = 'side one' WHERE id = 21"])
   const first = await parked(w)
   const two = psql(t, w, ['-c', "UPDATE orders SET status = 'side two' WHERE id = 22"])
-  await until('both wait', async () => (await w.there.requests(bob)).length === 2)
+  await until(async () => (await w.there.requests(bob)).length === 2, 'both wait')
   await w.there.approve(bob, first.id, {})
   await one.code
   const second = await parked(w)

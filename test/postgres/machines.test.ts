@@ -13,6 +13,7 @@ import { alternativesOf } from '../../gateway/postgres/certificate.ts'
 import { house as grantsHouse } from '../fixtures/grants.ts'
 import { demoServer, openDoor, person, roleNamed, scope } from './door.ts'
 import { Reading, startup, tls } from './wire.ts'
+import { until } from '../fixtures/until.ts'
 
 const run = promisify(execFile)
 const demo = await demoServer(t)
@@ -132,7 +133,7 @@ t.test(
     t.equal(door.asked.length, 0, 'nobody was asked to sign in')
 
     const running = psql('reports', own, 'select pg_sleep(600)')
-    for (let tries = 0; tries < 400 && (await grants.liveSessions(admin)).length === 0; tries++) await sleep(25)
+    await until(async () => (await grants.liveSessions(admin)).length > 0)
     await sleep(300)
     await grants.lock(admin, 'reports', 'key stolen')
     t.match(await running, /FATAL:.*locked/i, 'what it does now is cut')

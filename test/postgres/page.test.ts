@@ -7,6 +7,7 @@ import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import type { FromSqlPage, SqlAsk, ToSqlPage } from '../../gateway/session/session.ts'
 import { demoServer, type Door, openDoor, person, roleNamed, scope } from './door.ts'
+import { until } from '../fixtures/until.ts'
 
 const demo = await demoServer(t)
 const skip = demo === undefined ? 'no PostgreSQL 18 for this machine' : false
@@ -211,8 +212,7 @@ t.test('when the grant ends the page is told why, and nothing runs any more', { 
   await sleep(200)
   held.stop.abort(new Refusal('GRANT_ENDED', 'The grant was revoked by bob.'))
   t.match(await page.next('ended'), { text: /revoked by bob/ })
-  for (let i = 0; i < 100 && !page.isClosed; i++) await sleep(25)
-  t.ok(page.isClosed)
+  await until(() => page.isClosed, 'the page is closed')
   page.start('select 1')
   t.notOk(page.told.some((message) => message.kind === 'batch'))
 })

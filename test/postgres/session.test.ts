@@ -7,6 +7,7 @@ import { cstring, int16, int32, message } from '../../gateway/postgres/message.t
 import type { CreateJudge } from '../../gateway/postgres/postgres.ts'
 import { demoServer, type Door, type DoorOptions, endpointsOf, openDoor, wordJudge } from './door.ts'
 import { cancelPacket, Reading, session, startup, tcp, tls } from './wire.ts'
+import { until } from '../fixtures/until.ts'
 
 const demo = await demoServer(t)
 const skip = demo === undefined ? 'no PostgreSQL 18 for this machine' : false
@@ -15,14 +16,6 @@ async function opened(t: Parameters<typeof openDoor>[0], role: string, options: 
   if (demo === undefined) throw new Error('no server')
   const door = await openDoor(t, { demo, ...options })
   return { door, held: door.grants.give('alice', 'prod-db', role), demo }
-}
-
-async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (await done()) return
-    await sleep(25)
-  }
-  throw new Error('it did not happen')
 }
 
 /** As the superuser, past the gateway. */

@@ -11,6 +11,7 @@ import { Refusal } from '../../gateway/model/refusal.ts'
 import { scramVerifier } from '../../gateway/postgres/postgres.ts'
 import { demoServer, type Door, type DoorOptions, openDoor, person } from './door.ts'
 import { Reading, startup, tls } from './wire.ts'
+import { until } from '../fixtures/until.ts'
 
 const run = promisify(execFile)
 const demo = await demoServer(t)
@@ -19,11 +20,6 @@ const skip = demo === undefined ? 'no PostgreSQL 18 for this machine' : false
 async function opened(t: Parameters<typeof openDoor>[0], options: Partial<DoorOptions> = {}): Promise<Door> {
   if (demo === undefined) throw new Error('no server')
   return openDoor(t, { demo, ...options })
-}
-
-async function until(done: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400 && !done(); tries++) await sleep(25)
-  if (!done()) throw new Error('it did not happen')
 }
 
 t.test('nobody is let in, and nothing is sent on, before the person has signed in', { skip }, async (t) => {

@@ -11,6 +11,7 @@ import { cstring, int16, int32, message } from '../../gateway/postgres/message.t
 import { scramVerifier } from '../../gateway/postgres/scram.ts'
 import { demoServer, type Door, openDoor, roleNamed, scope } from './door.ts'
 import { Reading, session, startup, tls } from './wire.ts'
+import { until } from '../fixtures/until.ts'
 
 const run = promisify(execFile)
 const demo = await demoServer(t)
@@ -80,13 +81,6 @@ const node = async (door: Door): Promise<Client> => {
 /** What the recordings say at the end of each session. */
 const ends = (door: Door): readonly string[] =>
   door.recorder.tapes.flatMap(({ events }) => events.filter(({ kind }) => kind === 'm').map(({ data }) => data))
-const until = async (what: string, done: () => boolean): Promise<void> => {
-  for (let tries = 0; tries < 200; tries++) {
-    if (done()) return
-    await new Promise((wake) => setTimeout(wake, 25))
-  }
-  throw new Error(`never: ${what}`)
-}
 
 t.test('psql: work is seen within the session, COMMIT is answered, and nothing stays', { skip }, async (t) => {
   const door = await world(t)
@@ -107,8 +101,12 @@ t.test('psql: work is seen within the session, COMMIT is answered, and nothing s
   t.match(out, /NOTICE:  Nothing of this session stays/)
   t.match(out, /division by zero/)
   t.equal(await fingerprint(), before)
-  await until('the recording says what was touched', () =>
-    ends(door).some((text) => /^Rolled back at the end: public\.orders 1 inserted, 3 updated, 1 deleted\.$/.test(text)),
+  await until(
+    () =>
+      ends(door).some((text) =>
+        /^Rolled back at the end: public\.orders 1 inserted, 3 updated, 1 deleted\.$/.test(text),
+      ),
+    'the recording says what was touched',
   )
 })
 
@@ -246,7 +244,7 @@ t.test('steps by the extended protocol, as JDBC sends them; the target never has
     false,
   )
   socket.end(message('X'))
-  await until('it is over', () => ends(door).length > 0)
+  await until(() => ends(door).length > 0, 'it is over')
   t.equal(await fingerprint(), before)
 })
 
@@ -292,10 +290,10 @@ t.test('a client that is gone, a grant that is revoked: nothing stays either', {
   const [gone, cut] = [await node(door), await node(door)]
   await gone.query('DELETE FROM orders WHERE id < 10')
   ;(gone as Client & { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
-  await until('the first is over', () => ends(door).some((text) => /9 deleted/.test(text)))
+  await until(() => ends(door).some((text) => /9 deleted/.test(text)), 'the first is over')
   await cut.query('DELETE FROM orders WHERE id < 5')
   const [held] = door.grants.held
   if (held !== undefined) door.grants.revoke(held)
-  await until('the second is over', () => ends(door).filter((text) => text.startsWith('Rolled back')).length === 2)
+  await until(() => ends(door).filter((text) => text.startsWith('Rolled back')).length === 2, 'the second is over')
   t.equal(await fingerprint(), before)
 })

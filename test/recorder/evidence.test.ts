@@ -7,9 +7,10 @@ import { approve, type GrantId, type RequestedGrant } from '../../gateway/model/
 import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { openLibrary, readPublicKeys, startShipper, verifyEvidenceFile } from '../../gateway/recorder/recorder.ts'
-import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { embeddedClickHouse, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
 import { people } from '../fixtures/grants.ts'
 import { collect, journalAt, sessionEnd, sessionStart } from './parts.ts'
+import { until } from '../fixtures/until.ts'
 
 const run = (...args: string[]) =>
   spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', 'tools/verify.ts', ...args], {
@@ -63,11 +64,11 @@ else {
   })
   for (const { recording } of [...recorded, { recording: stranger }]) recording.end(sessionEnd())
   await journal.close()
-  await eventually(async () => {
+  await until(async () => {
     const rows = await library.sessions({ grant: grant.id })
     return rows.length === 2 && rows.every((row) => row.end !== undefined) ? rows : undefined
   })
-  const lines = await eventually(async () => {
+  const lines = await until(async () => {
     const taken = await collect(library.evidence({ grant, role: undefined, by: 'carol', at: wallClock.now() }))
     return taken.filter((line) => line.startsWith('{"event"')).length === 100 ? taken : undefined
   })

@@ -18,7 +18,7 @@ import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import { openJournal, readPublicKeys, verifyJournals } from '../../gateway/recorder/recorder.ts'
 import { records, writeRecord } from '../../gateway/recorder/segment.ts'
-import { eventually, temporaryDir } from '../fixtures/clickhouse.ts'
+import { temporaryDir } from '../fixtures/clickhouse.ts'
 import {
   allRecords,
   journalAt,
@@ -30,6 +30,7 @@ import {
   writingWorker,
   written,
 } from './parts.ts'
+import { until } from '../fixtures/until.ts'
 
 t.test(
   'whoever waits is told in order, after the bytes are in the file, and never before asking returned',
@@ -167,7 +168,7 @@ t.test('after a kill -9 everything that was written is there, again and again', 
     })
     let out = ''
     worker.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
-    await eventually(() => (out.length > 400 + round * 700 ? true : undefined))
+    await until(() => (out.length > 400 + round * 700 ? true : undefined))
     worker.kill('SIGKILL')
     await new Promise((resolve) => worker.once('close', resolve))
     const [id = '', seq = ''] = out.slice(0, out.lastIndexOf('\n')).split('\n').at(-1)?.split(' ') ?? []
@@ -230,12 +231,12 @@ t.test('a disk that fails ends what runs; when the disk is back so are the peopl
   recording.failed.addEventListener('abort', () => order.push('failed'))
   recording.take('o', 'lost')
   recording.written((failure) => order.push(failure?.code ?? 'forwarded'))
-  await eventually(() => (order.length === 2 ? true : undefined))
+  await until(() => (order.length === 2 ? true : undefined))
   t.same(order.toSorted(), ['NOT_RECORDED', 'failed'])
   t.match((recording.failed.reason as Refusal).message, /could not be written/)
   t.same(said, ['the journal cannot be written: all sessions of this worker end'])
   recording.end(sessionEnd({ cause: 'failed' }))
-  const again = await eventually(() => {
+  const again = await until(() => {
     try {
       return journal.open(sessionStart())
     } catch {
@@ -301,7 +302,7 @@ t.test('a full disk ends what runs, notes the end, and lets people in again when
   }
   t.equal(failure.code, 'NOT_RECORDED')
   t.match(failure.message, /disk for recordings is full/)
-  await eventually(() => (idle.failed.aborted && busy.failed.aborted ? true : undefined))
+  await until(() => (idle.failed.aborted && busy.failed.aborted ? true : undefined))
   t.ok(idle.failed.reason instanceof Refusal, 'a session that did nothing is told as well')
   t.throws(() => idle.take('o', 'more'), { code: 'NOT_RECORDED' })
   t.throws(() => journal.open(sessionStart()), { code: 'NOT_RECORDED' })
@@ -315,7 +316,7 @@ t.test('a full disk ends what runs, notes the end, and lets people in again when
   t.equal(JSON.parse(ends[0]?.data.toString() ?? '{}').events, acknowledged)
   t.equal(allRecords(path.join(disk, 'journal')).filter((record) => record.kind === 'o').length, acknowledged)
   execFileSync('/bin/mount', ['-o', 'remount,size=40m', disk])
-  const again = await eventually(() => {
+  const again = await until(() => {
     try {
       return journal.open(sessionStart())
     } catch {

@@ -17,8 +17,9 @@ import {
 import { MAGIC, records, writeRecord } from '../../gateway/recorder/segment.ts'
 import { connect } from '../../gateway/recorder/store.ts'
 import type { SessionFilter } from '../../gateway/session/session.ts'
-import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { embeddedClickHouse, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
 import { journalAt, journalDirs, moment, sessionEnd, sessionStart, terminal, collect } from './parts.ts'
+import { until } from '../fixtures/until.ts'
 
 const engine = await embeddedClickHouse(t)
 if (engine === undefined) t.plan(0, noClickHouse)
@@ -45,7 +46,7 @@ else {
     recording.take('o', Buffer.from([0xac]))
     recording.take('x', '0')
     recording.end(sessionEnd())
-    const row = await eventually(async () => {
+    const row = await until(async () => {
       const [row] = await library.sessions({ username: 'alice', live: false })
       return row?.id === start.id ? row : undefined
     })
@@ -74,9 +75,9 @@ else {
     const watching = (async () => {
       for await (const event of library.events(recording.id, { follow: true })) seen.push(event.data.toString())
     })()
-    await eventually(() => (seen.length === 1 ? true : undefined))
+    await until(() => (seen.length === 1 ? true : undefined))
     recording.take('o', 'two')
-    await eventually(() => (seen.length === 2 ? true : undefined))
+    await until(() => (seen.length === 2 ? true : undefined))
     t.match(await library.session(recording.id), { end: undefined })
     recording.take('o', 'three')
     recording.end(sessionEnd())
@@ -176,7 +177,7 @@ else {
     const live = journal.open(sessionStart({ grant, target: 'prod-web' }))
     await live.durable()
     const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
-    await eventually(async () => ((await library.sessions({ grant })).length === 2 ? true : undefined))
+    await until(async () => ((await library.sessions({ grant })).length === 2 ? true : undefined))
     const ids = async (filter: SessionFilter) => (await library.sessions({ grant, ...filter })).map((row) => row.id)
     t.same(await ids({}), [live.id, db.id])
     t.same(await ids({ live: true }), [live.id])

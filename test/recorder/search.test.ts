@@ -5,8 +5,9 @@ import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { ShownLines, TypedLines } from '../../gateway/recorder/lines.ts'
 import { openLibrary, startShipper } from '../../gateway/recorder/recorder.ts'
-import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { embeddedClickHouse, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
 import { journalAt, sessionEnd, sessionStart, terminal } from './parts.ts'
+import { until } from '../fixtures/until.ts'
 
 const engine = await embeddedClickHouse(t)
 
@@ -89,7 +90,7 @@ else
     const text = 'SELECT iban FROM vault.accounts'
     db.take('s', JSON.stringify({ n: 1, kind: 'sql', text, verdict: { decision: 'allow' }, truncated: false }))
     db.end(sessionEnd())
-    await eventually(async () => (await library.session(db.id))?.end)
+    await until(async () => (await library.session(db.id))?.end)
     await journal.close()
     await shipper.stop()
     const found = async (text: string) =>

@@ -9,9 +9,10 @@ import { wallClock } from '../../gateway/model/moment.ts'
 import { openLibrary, readPublicKeys, startShipper, verifyStore } from '../../gateway/recorder/recorder.ts'
 import { readOwner } from '../../gateway/recorder/owner.ts'
 import { connect } from '../../gateway/recorder/store.ts'
-import { embeddedClickHouse, eventually, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
+import { embeddedClickHouse, noClickHouse, temporaryDir } from '../fixtures/clickhouse.ts'
 import { badRoadTo } from './bad-road.ts'
 import { journalAt, journalDirs, sessionEnd, sessionStart, writingWorker, written, collect } from './parts.ts'
+import { until } from '../fixtures/until.ts'
 
 const engine = await embeddedClickHouse(t)
 if (engine === undefined) t.plan(0, noClickHouse)
@@ -38,7 +39,7 @@ else {
       const ids: string[] = []
       for (const mode of ['writing', 'typing']) {
         const { id, told } = await killedWorker(dir, mode)
-        const row = await eventually(async () => {
+        const row = await until(async () => {
           const row = await library.session(id)
           return row?.end === undefined ? undefined : row
         })
@@ -87,13 +88,13 @@ else {
       const before = engine.pid()
       await new Promise((resolve) => setTimeout(resolve, 300 + round * 130))
       if (before !== undefined) process.kill(before, 'SIGKILL')
-      await eventually(() => (engine.pid() !== undefined && engine.pid() !== before ? true : undefined))
+      await until(() => (engine.pid() !== undefined && engine.pid() !== before ? true : undefined))
     }
     clearInterval(writer)
     recording.end(sessionEnd())
-    await eventually(async () => (await library.session(recording.id).catch(() => undefined))?.end, 30)
+    await until(async () => (await library.session(recording.id).catch(() => undefined))?.end)
     t.same(await rowCount(recording.id), [taken, taken, taken], 'counted without merging')
-    await eventually(() => (shipper.stats().backlogBytes === 0 ? true : undefined))
+    await until(() => (shipper.stats().backlogBytes === 0 ? true : undefined))
     t.match(shipper.stats(), { backlogBytes: 0, oldestMs: 0 })
     await journal.close()
   })
@@ -122,7 +123,7 @@ else {
     recording.end(sessionEnd())
     await journal.close()
     const second = startShipper({ dir, store, clock: wallClock, log: silent })
-    await eventually(async () => (await library.session(recording.id))?.end)
+    await until(async () => (await library.session(recording.id))?.end)
     t.same(await rowCount(recording.id), [700, 700, 700])
     t.same(road.inserts.slice(0, sent.length), sent, 'the same rows under the same token, although there is more now')
     await second.stop()
@@ -139,10 +140,10 @@ else {
     for (const [round, fate] of (['lose the answer', 'refuse', 'lose the answer'] as const).entries()) {
       road.next = fate
       for (let i = 0; i < 100; i++) recording.take('o', `round ${round}, event ${i}`)
-      await eventually(() => (road.happened.length > round && shipper.stats().backlogBytes === 0 ? true : undefined))
+      await until(() => (road.happened.length > round && shipper.stats().backlogBytes === 0 ? true : undefined))
     }
     recording.end(sessionEnd())
-    await eventually(async () => (await library.session(recording.id))?.end)
+    await until(async () => (await library.session(recording.id))?.end)
     t.same(road.happened, ['lose the answer', 'refuse', 'lose the answer'])
     t.same(await rowCount(recording.id), [300, 300, 300])
     await shipper.stop()
@@ -158,7 +159,7 @@ else {
     const recording = journal.open(sessionStart())
     recording.take('o', 'kept')
     await recording.durable()
-    await eventually(() => (shipper.stats().state === 'down' ? true : undefined))
+    await until(() => (shipper.stats().state === 'down' ? true : undefined))
     t.ok(shipper.stats().backlogBytes > 0)
     t.match(logged[0], { level: 'error', message: /the journal keeps them/ })
     await shipper.stop()
@@ -177,7 +178,7 @@ async function killedWorker(dir: string, mode: string): Promise<{ readonly id: S
   })
   let out = ''
   worker.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
-  await eventually(() => (out.length > (mode === 'typing' ? 10 : 5_000) ? true : undefined))
+  await until(() => (out.length > (mode === 'typing' ? 10 : 5_000) ? true : undefined))
   worker.kill('SIGKILL')
   await new Promise((resolve) => worker.once('close', resolve))
   const [id = '', told = ''] = out.slice(0, out.lastIndexOf('\n')).split('\n').at(-1)?.split(' ') ?? []

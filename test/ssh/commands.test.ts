@@ -14,6 +14,7 @@ import { askLine } from '../../gateway/ssh/screen/prompt.ts'
 import { table } from '../../gateway/ssh/screen/table.ts'
 import { fit, plain, width } from '../../gateway/ssh/screen/text.ts'
 import { commandLine, openDesk, people, recorded, shelf, TERMINAL, TestChannel } from '../fixtures/ssh-front.ts'
+import { until } from '../fixtures/until.ts'
 
 const ESC = String.fromCharCode(27)
 const exec = (command: string) => routeOf(undefined, { kind: 'exec', command })
@@ -322,8 +323,7 @@ await t.test('waiting goes on when somebody says yes, and Ctrl-C takes the reque
   const { alice, bob } = people()
   const { type, contextFor } = commandLine(desk, alice)
   const waiting = type('request prod-db --role operator --reason INC-42 --wait')
-  for (let tries = 0; tries < 200 && (await desk.grants.requests(bob)).length === 0; tries += 1)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+  await until(async () => (await desk.grants.requests(bob)).length > 0)
   await desk.grants.approve(bob, '1' as GrantId, {})
   const { code, out, errors } = await waiting
   t.equal(code, 0)

@@ -10,6 +10,7 @@ import { finished, sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { execRequest, newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 const missing = missingSshd() ?? missingClient()
 const skip = missing ?? false
@@ -29,11 +30,6 @@ async function house(
 }
 
 const sha = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
-
-async function until(what: () => boolean): Promise<boolean> {
-  for (let tries = 0; tries < 100 && !what(); tries += 1) await sleep(50)
-  return what()
-}
 
 const byName = (one: string, other: string) => one.localeCompare(other)
 const isRunning = (pid: number) =>

@@ -4,6 +4,7 @@ import { openDoor, doorMissing } from '../fixtures/ssh-door.ts'
 import { people } from '../fixtures/ssh-front.ts'
 import type { Moment } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
+import { until } from '../fixtures/until.ts'
 
 const skip = doorMissing()
 
@@ -134,8 +135,7 @@ await t.test(
     const master = ssh('-M', '-N', 'alice@127.0.0.1')
     t.teardown(() => master.child.kill())
     const through = (...command: string[]) => ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', ...command).done
-    for (let tries = 0; tries < 100 && !existsSync(`${target.directory}/mux`); tries += 1)
-      await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => existsSync(`${target.directory}/mux`))
     t.match(await through('prod-db', 'echo one'), { code: 0, out: 'one\n' })
     await desk.grants.lock(admin, 'alice', 'left the company')
     const locked = await through('prod-db', 'echo two')
@@ -158,8 +158,7 @@ await t.test('a key that was forgotten before the first channel opens none', { s
   configure('alice', ['BatchMode yes', `ControlPath ${target.directory}/mux`])
   const master = ssh('-M', '-N', 'alice@127.0.0.1')
   t.teardown(() => master.child.kill())
-  for (let tries = 0; tries < 100 && !existsSync(`${target.directory}/mux`); tries += 1)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+  await until(() => existsSync(`${target.directory}/mux`))
   signIns.keys.clear()
   const first = await ssh('-o', 'ControlMaster=no', 'alice@127.0.0.1', 'whoami').done
   t.match(first, { code: 1, out: '', errors: /Your sign-in has ended/ })

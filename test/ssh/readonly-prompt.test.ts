@@ -1,10 +1,10 @@
 /** The prompt of the read-only shell in a real terminal. */
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { house, ME, PROMPT, Typist } from '../fixtures/readonly.ts'
 import { missingClient, missingSshd } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 t.setTimeout(150_000)
 const skip = missingSshd() ?? missingClient() ?? false
@@ -93,8 +93,7 @@ t.test('a megabyte in one line is too long, and no more', { skip }, async (t) =>
   let shown = ''
   child.stdout?.on('data', (bytes: Buffer) => (shown = (shown + bytes.toString()).slice(-2000)))
   const shows = async (text: string) => {
-    for (let tries = 0; !shown.includes(text) && tries < 1000; tries += 1) await sleep(20)
-    t.match(shown, text)
+    await until(() => shown.includes(text), `${text} is shown`)
   }
   await shows('(read-only)')
   child.stdin?.write(`echo ${'x'.repeat(1_000_000)}\r`)

@@ -49,7 +49,7 @@ if (browser === undefined) {
   /** A window of somebody who opens a page without being signed in: the provider says who it is, and they land on the page. */
   const as = async (person: Identity, path: string): Promise<{ page: Page; context: BrowserContext }> => {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1100, height: 800 } })
-    context.setDefaultTimeout(8000)
+    context.setDefaultTimeout(30_000)
     await context.setExtraHTTPHeaders({ 'x-person': person.username })
     const page = await context.newPage()
     page.on('pageerror', (error) => complaints.push(String(error)))
