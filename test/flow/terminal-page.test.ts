@@ -101,9 +101,8 @@ else {
     }
     const before = await columns('before')
     await page.setViewportSize({ width: 900, height: 600 })
-    await page.waitForTimeout(300)
-    const after = await columns('after')
-    t.ok(after < before, `${before} columns, then ${after}`)
+    let looks = 0
+    await until(async () => (await columns(`after${(looks += 1)}`)) < before, `fewer columns than ${before}`)
     await page.setViewportSize({ width: 1200, height: 760 })
     t.equal(await page.getByRole('tab').getAttribute('title'), 'my title')
     await page.keyboard.press('Control+Shift+F')
@@ -172,10 +171,14 @@ else {
       .filter({ hasText: /^https:/ })
       .first()
     const { x, y } = (await line.boundingBox()) ?? { x: 0, y: 0 }
-    await page.mouse.move(x + 60, y + 6)
-    await page.waitForTimeout(300)
-    await page.mouse.click(x + 60, y + 6)
     const question = page.getByRole('dialog')
+    await until(async () => {
+      await page.mouse.move(x + 60, y + 7)
+      await page.mouse.move(x + 60, y + 6)
+      await page.waitForTimeout(300)
+      if (!(await question.isVisible())) await page.mouse.click(x + 60, y + 6)
+      return question.isVisible()
+    }, 'a question about the address')
     await question.getByText('https://example.invalid/path').waitFor()
     const popup = context.waitForEvent('page')
     await question.getByRole('button', { name: said.linkOpen }).click()

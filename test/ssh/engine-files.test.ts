@@ -3,7 +3,6 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import { ALLOW } from '../../gateway/model/statement.ts'
@@ -13,6 +12,7 @@ import { newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-r
 import { sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { freePort, missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 const skip = missingSshd() ?? missingClient() ?? false
 const ME = 'alice%prod-db@127.0.0.1'
@@ -141,7 +141,7 @@ t.test('SFTP that cannot be read ends the session, and none of it reaches the ta
     await raw.nextOf(99)
     raw.send(message(94, uint32(id), string(rubbish)))
     t.ok(await raw.nextOf(97), 'the channel is closed')
-    await sleep(50)
+    await until(() => recorder.sessions.at(-1)?.end)
     t.match(recorder.sessions.at(-1)?.end, { cause: 'cut' })
     raw.destroy()
   }
@@ -213,7 +213,7 @@ t.test('ssh -L', { skip }, async (t) => {
   t.test('where the role says so, recorded with its bytes', async (t) => {
     const ran = await client.ssh(['-W', `127.0.0.1:${port}`, ME], { input: 'hello' })
     t.equal(ran.stdout.toString(), 'got hello', ran.stderr)
-    await sleep(100)
+    await until(() => recorder.sessions.at(-1)?.end)
     t.equal(recorder.sessions.at(-1)?.start.channel, 'forward')
     t.equal(recorder.bytes('i').toString(), 'hello')
     t.equal(recorder.bytes('o').toString(), 'got hello')
@@ -231,14 +231,14 @@ t.test('ssh -L', { skip }, async (t) => {
   t.test('a whole listener', async (t) => {
     const local = await freePort()
     mkdirSync(join(client.directory, 'x'))
-    const ran = client.ssh(['-L', `${local}:127.0.0.1:${port}`, ME, 'sleep 1.5; echo done'])
-    await sleep(900)
-    const answer = await new Promise<string>((resolve, reject) => {
-      const socket = connect(local, '127.0.0.1', () => socket.write('over'))
-      socket.on('error', reject)
-      socket.on('data', (chunk) => resolve(chunk.toString()))
-    })
-    t.equal(answer, 'got over')
+    const ran = client.ssh(['-L', `${local}:127.0.0.1:${port}`, ME, 'sleep 4; echo done'])
+    const answer = () =>
+      new Promise<string | undefined>((resolve) => {
+        const socket = connect(local, '127.0.0.1', () => socket.write('over'))
+        socket.on('error', () => resolve(undefined))
+        socket.on('data', (chunk) => resolve(chunk.toString()))
+      })
+    t.equal(await until(answer, 'an answer through the listener'), 'got over')
     t.equal((await ran).stdout.toString(), 'done\n')
   })
 })

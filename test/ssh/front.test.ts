@@ -14,7 +14,7 @@ await t.test('a key that is not known waits for the browser, then the same conne
   const client = ssh('-v', '-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=2', 'alice@127.0.0.1', 'whoami')
   await client.shows('and type this code there: K7QF-22MX')
   t.match(client.errors, 'https://gateway.test/ssh/1')
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await until(() => signIns.asked.length > 0)
   t.match(signIns.asked, [
     { kind: 'ssh', username: 'alice', keyFingerprint: fingerprintOf('alice'), target: undefined },
   ])

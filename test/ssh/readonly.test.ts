@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { house, ME, PROMPT, Typist } from '../fixtures/readonly.ts'
 import { missingClient, missingSshd } from '../fixtures/sshd.ts'
+import { until } from '../fixtures/until.ts'
 
 t.setTimeout(150_000)
 const skip = missingSshd() ?? missingClient() ?? false
@@ -131,9 +132,10 @@ t.test('when it has to stop', { skip }, async (t) => {
     await seen.sees('Grant 7 was revoked by bob.')
     t.equal(await seen.done, 255)
     t.match(recorder.sessions.at(-1)?.end, { cause: 'cut', detail: 'Grant 7 was revoked by bob.' })
-    await sleep(1000)
-    const left = spawn('pgrep', ['-f', `tail -f ${directory}/log`])
-    t.equal(await new Promise((resolve) => left.once('close', resolve)), 1, 'nothing of it is left on the host')
+    await until(async () => {
+      const left = spawn('pgrep', ['-f', `tail -f ${directory}/log`])
+      return (await new Promise((resolve) => left.once('close', resolve))) === 1
+    }, 'nothing of it is left on the host')
   })
   t.test('what cannot be recorded does not run', async (t) => {
     const { client, directory, recorder } = await house(t)
