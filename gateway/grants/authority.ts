@@ -69,9 +69,13 @@ export function choose(policy: Policy, identity: Identity, ask: Ask): Choice {
     throw new Refusal('BAD_INPUT', `Say which role: ${possible.map(({ name }) => name).join(', ')}.`)
   const role = ask.role === undefined ? possible[0] : possible.find(({ name }) => name === ask.role)
   if (target === undefined || role === undefined)
-    throw new Refusal('NO_GRANT', `There is nothing on ${shown(ask.target, 'that target')} that you may ask for so.`, {
-      next: 'Look at the targets and roles that are open to you.',
-    })
+    throw new Refusal(
+      'NO_GRANT',
+      `There is no target ${shown(ask.target, 'of that name')}, or no such role on it, that you may ask for.`,
+      {
+        next: 'Look at the targets and roles that are open to you.',
+      },
+    )
   const open = endpointsOf(role, target)
   const endpoints = ask.endpoints ?? open
   if (endpoints.length === 0 || !endpoints.every((endpoint) => open.includes(endpoint)))

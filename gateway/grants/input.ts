@@ -1,5 +1,6 @@
 /** What people type: reasons, notes, minutes. */
 import { Refusal } from '../model/refusal.ts'
+import { span } from '../model/role-words.ts'
 import type { Role } from '../model/role.ts'
 
 /** Control characters, halves of pairs, and all that is there and cannot be seen, but for the joiners that words of some scripts need. */
@@ -18,15 +19,16 @@ export function line(text: string, what: string, least: number, most: number = M
   return flat
 }
 
-/** Fractions are allowed, so that a demonstration need not last a minute. @throws {Refusal} BAD_INPUT. */
-export function minutesWithin(minutes: number, most: number, what: string): number {
-  if (Number.isFinite(minutes) && minutes >= LEAST_MINUTES && minutes <= most) return minutes
-  throw new Refusal('BAD_INPUT', `The time must be at most ${most} minutes: ${what}.`)
+/** Fractions are allowed, so that a demonstration need not last a minute. `most` and the sentence about it go together. @throws {Refusal} BAD_INPUT. */
+export function minutesWithin(minutes: number, most: number, tooMany: string): number {
+  if (!(minutes >= LEAST_MINUTES)) throw new Refusal('BAD_INPUT', `The time must be ${span(LEAST_MINUTES)} at least.`)
+  if (minutes <= most) return minutes
+  throw new Refusal('BAD_INPUT', tooMany, { next: `Say ${span(most)}, or less.` })
 }
 
 export const minutesFor = (role: Role, minutes: number | undefined): number =>
   minutesWithin(
     minutes ?? Math.min(role.defaultMinutes, role.maxMinutes),
     role.maxMinutes,
-    `role ${role.name} allows no more`,
+    `Role ${role.name} lasts ${span(role.maxMinutes)} at most.`,
   )

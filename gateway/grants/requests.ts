@@ -15,6 +15,7 @@ import {
 import type { Identity } from '../model/identity.ts'
 import { after, minutesToMs, type Moment } from '../model/moment.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
+import { span } from '../model/role-words.ts'
 import type { Role } from '../model/role.ts'
 import type { Ask } from '../session/session.ts'
 import { choose, decides, isAdmin, isOwn, isSamePerson, mayAsk, roleOf, sees } from './authority.ts'
@@ -143,7 +144,7 @@ export class Requests {
       if (lengthened(grant, minutes, role, page.now) <= grant.expiresAt)
         throw new Refusal(
           'BAD_INPUT',
-          `Grant ${id} runs as long as role ${role.name} allows: ${role.maxMinutes} minutes.`,
+          `Grant ${id} runs as long as role ${role.name} allows already: ${span(role.maxMinutes)}.`,
         )
       if (approvalsFor(role) === 0)
         return this.#lengthen(page, kept, grant, lengthened(grant, minutes, role, page.now), '')
@@ -286,7 +287,12 @@ export class Requests {
 
 /** What an approver sends must take away. @throws {Refusal} BAD_INPUT. */
 function refuseMore(grant: RequestedGrant, { minutes, endpoints, readOnly }: Cut): void {
-  if (minutes !== undefined) minutesWithin(minutes, grant.minutes, 'more was not asked for')
+  if (minutes !== undefined)
+    minutesWithin(
+      minutes,
+      grant.minutes,
+      `Request ${grant.id} asks for ${span(grant.minutes)}, and nobody can give more.`,
+    )
   if (grant.extends !== undefined && (endpoints !== undefined || readOnly === true))
     throw new Refusal('BAD_INPUT', `Request ${grant.id} asks for more time only.`, {
       next: 'Shorten the time, or deny it.',

@@ -49,7 +49,7 @@ export const notFound = (id: GrantId): Refusal =>
 export function conflict(grant: Grant, now: Moment): Refusal {
   if (grant.state === 'ended') return new Refusal('CONFLICT', endedSentence(grant))
   if (grant.state === 'requested')
-    return new Refusal('CONFLICT', `Grant ${grant.id} still waits for a decision.`, { next: 'It can be withdrawn.' })
+    return new Refusal('CONFLICT', `Request ${grant.id} still waits for a decision.`, { next: 'It can be withdrawn.' })
   if (grant.held !== undefined) return new Refusal('CONFLICT', `Request ${grant.id} has been approved already.`)
   if (grant.state === 'approved')
     return new Refusal('CONFLICT', `Request ${grant.id} has been approved: it belongs to grant ${grant.extends ?? ''}.`)

@@ -19,7 +19,7 @@ export function termsOf(role: Role): readonly string[] {
 }
 
 /** `one person of leads`, `2 people of leads or security`; undefined where nobody is asked. */
-export const approversOf = ({ approval }: Role): string | undefined =>
+export const approversOf = ({ approval }: Pick<Role, 'approval'>): string | undefined =>
   approval.kind === 'auto' ? undefined : agrees(approval)
 
 const agrees = ({ count, groups }: Extract<ApprovalRule, { kind: 'people' }>): string =>
@@ -138,7 +138,8 @@ const entry = (command: CommandList[number]): string =>
 
 const some = (globs: readonly string[]): string => (globs.length === 0 ? 'none' : globs.join(', '))
 
-const span = (minutes: number): string =>
+/** Minutes as people say them: `2 h`, `30 min`, `90 s`. */
+export const span = (minutes: number): string =>
   minutes >= 60 && minutes % 60 === 0
     ? `${minutes / 60} h`
     : minutes >= 1

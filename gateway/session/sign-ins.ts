@@ -58,4 +58,6 @@ export type SignIns = {
   askReverse(question: SignInQuestion, gone?: AbortSignal): Promise<ReverseSignIn>
   /** Forgets every bound key of that person; returns how many. */
   forget(identity: Identity): Promise<number>
+  /** Somebody who has signed in before. */
+  person(username: string): Promise<{ readonly username: Username } | undefined>
 }

@@ -18,6 +18,7 @@ export function routeOf(target: string | undefined, request: SessionRequest): Ro
     return { to: 'nowhere', why: 'Say which target in the user name: sftp or scp with USER%TARGET@GATEWAY.' }
   const [first, rest] = firstWord(request.command)
   if (first === '') return { to: 'menu' }
+  if (first === '--help' || first === '-h') return { to: 'command', line: 'help' }
   if (isCommand(first)) return { to: 'command', line: request.command }
   if (!isName(first))
     return {

@@ -7,7 +7,7 @@ import { type Context, typed } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
 import { decide } from './commands/decide.ts'
 import { heldLine } from './commands/held.ts'
-import { standing } from './commands/listings.ts'
+import { standingHere } from './commands/listings.ts'
 import { spanOf } from './commands/spans.ts'
 import { BROKEN, DONE, denial, denialText } from './deny.ts'
 import type { SshParts } from './parts.ts'
@@ -83,5 +83,5 @@ const requestChoice = (grant: Grant): Choice => ({
 
 const viewChoice = (context: Context, { target, grants }: TargetView): Choice => ({
   label: target.name,
-  detail: grants.map((grant) => standing(context, grant)).join(', ') || target.description || 'no grant yet',
+  detail: grants.map((grant) => standingHere(context, grant)).join(', ') || target.description || 'no grant yet',
 })

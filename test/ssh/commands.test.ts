@@ -178,6 +178,12 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
   for (const line of lines) t.ok(width(line) <= 40, line)
   t.notOk(lines.join('').includes(ESC))
   t.match(table(['A'], [['x'.repeat(300)]], undefined), 'x'.repeat(300))
+  const wrapped = table(['NO', 'REASON'], [['1', 'the disk is full '.repeat(9)]], undefined)
+  t.equal(
+    wrapped.split('\n').every((line) => width(line) <= 80),
+    true,
+  )
+  t.equal(wrapped.match(/full/g)?.length, 9, 'a pipe gets every word')
 })
 
 await t.test('a menu fits the screen, and numbers and arrows choose', async (t) => {
@@ -239,22 +245,48 @@ await t.test('a person asks, somebody else says yes, and both read what to do ne
   t.match(asked.errors, 'ssh -p 2222 alice@gateway.test withdraw 1')
   const list = await his.type('requests')
   t.match(list.out, /1 +alice +operator +prod-db +15m .*you decide +INC-42 disk full/)
+  const all = await his.type('requests 1')
+  for (const line of [
+    /^Request 1: alice asks for operator on prod-db for 15m\n/,
+    /^why +INC-42 disk full\n/m,
+    /^signed in +.* with pwd, otp, when this was asked\n/m,
+    /^role +operator: the operator role\nallows +ssh: A shell as deploy, with every command/m,
+    /^terms +It lasts 30 min unless asked otherwise, 2 h at most\./m,
+    /^approvals +0 of 1, by one person of leads\n/m,
+    /^before +nothing by alice on prod-db\n/m,
+    /^Allow it: ssh -p 2222 bob@gateway\.test approve 1 .*--read-only\)\nDeny it: +ssh -p 2222 bob@gateway\.test deny 1 --reason "why"\n/m,
+  ])
+    t.match(all.out, line)
+  for (const line of all.out.split('\n').slice(0, -3)) t.ok(width(line) <= 80, line)
+  t.notMatch((await hers.type('requests 1')).out, 'Allow it', 'who asks reads the same, and decides nothing')
+  t.match((await his.type('requests 1 --json')).json, [
+    { id: '1', mayApprove: true, allows: [/^ssh: A shell/], terms: [/30 min/], past: [] },
+  ])
   t.match((await his.type('requests --json')).json, [{ id: '1', state: 'requested', mayApprove: true, minutes: 15 }])
   t.match((await hers.type('approve 1')).code, 1, 'nobody approves their own request')
-  t.match((await his.type('requests 7')).errors, 'Request 7 does not wait, or not for you.')
+  t.match((await his.type('requests 7')).errors, 'There is no grant or request 7 for you.')
   const allowed = await his.type('approve 1 --for 5m')
   t.equal(allowed.code, 0)
   t.match(allowed.out, 'Grant 1: operator on prod-db for alice, until ')
-  t.match((await hers.type('grants')).out, /1 +alice +operator +prod-db +operator until .*5m/)
+  t.match((await hers.type('grants')).out, /1 +alice +operator +prod-db +until \d\d:\d\d \(5m\) +INC-42 disk full/)
   t.match((await hers.type('grants --json')).json, [{ id: '1', state: 'live', approvals: [{ by: 'bob' }] }])
-  t.match((await hers.type('targets')).out, /prod-db +ssh +operator logs +operator until/)
+  t.match((await hers.type('targets')).out, /prod-db +ssh +operator logs +operator, 5m left /)
+  t.match(
+    (await hers.type('requests 1')).out,
+    /^approvals +1 of 1.*\n +bob, \d\d:\d\d\n[^]*^now +live until/m,
+    'later, too',
+  )
+  t.match(await commandLine(desk, people().erin).type('requests 1'), {
+    code: 1,
+    errors: /no grant or request 1 for you/,
+  })
   t.match((await commandLine(desk, mallory).type('targets')).errors, 'There is no target that you may ask for.')
   t.equal((await hers.type('release 1')).code, 0)
   t.match((await hers.type('grants')).errors, 'No grant.')
   t.match((await hers.type('grants --all')).out, /released by alice/)
   await hers.type('request prod-db --role operator --reason INC-43 a look')
   t.match((await his.type('approve 2 --read-only')).out, 'Grant 2: operator (looking only) on prod-db for alice')
-  t.match((await hers.type('grants')).out, /operator \(looking only\) until/)
+  t.match((await hers.type('grants')).out, /operator \(looking only\) +prod-db +until/)
 })
 
 await t.test('a role by rule is live at once and says how to get in', async (t) => {
@@ -297,6 +329,13 @@ await t.test('wrong usage is one clear line, the usage of that command, and exit
     ['replay zz', /^zz is not the id of a session/],
     ['replay 01980000 --speed fast', /^--speed takes a number/],
     ['help nosuch', /^There is no command nosuch/],
+    ['help aprove', /^There is no command aprove\. Did you mean approve\? Type `help` for all\.\n/],
+    ['request prod-db --reson x y z', /^Unknown option '--reson'\. Did you mean --reason\?\n/],
+    [
+      'request prod-db --role operator --for 3h --reason x y z',
+      /^Role operator lasts 2 h at most\.\nSay 2 h, or less\.\n$/,
+    ],
+    ['request prod-db --role operator --for 1s --reason x y z', /^The time must be 3 s at least\.\n$/],
     ['approve \u001b[2J', /^␛\[2J is not the number/],
   ]
   for (const [line, complaint] of cases) {
@@ -313,9 +352,13 @@ await t.test('help lists every command, and tells more about each', async (t) =>
   const { out, code } = await type('help')
   t.equal(code, 0)
   for (const word of reservedWords) if (word !== 'help') t.match(out, new RegExp(`^  ${word} `, 'm'))
-  for (const word of reservedWords) t.match((await type(`help ${word}`)).out, new RegExp(`^${word}`))
+  for (const word of reservedWords) {
+    const help = await type(`help ${word}`)
+    t.match(help.out, new RegExp(`^${word}[^]*\nExample:\n  ssh (-t )?-p 2222 alice@gateway\.test ${word}`))
+    t.match(await type(`${word} --help`), { code: 0, out: help.out, errors: '' })
+  }
   for (const line of (await type('help', { ...TERMINAL, columns: 60 })).out.split('\r\n'))
-    t.ok(line.startsWith('  ssh') || width(plain(line.replaceAll(COLOUR, ''))) <= 64, line)
+    t.ok(line.startsWith('  ssh') || width(plain(line.replaceAll(COLOUR, ''))) <= 60, line)
 })
 
 await t.test('waiting goes on when somebody says yes, and Ctrl-C takes the request back', async (t) => {
@@ -365,7 +408,11 @@ await t.test('who decides can revoke, lock and unlock; others cannot', async (t)
   const all = await commandLine(desk, admin).type('revoke --target prod-db --note maintenance')
   t.equal(all.code, 0)
   t.match(all.out + all.errors + revoked.out, /Grant 1 of alice \(logs on prod-db\) is revoked\./)
-  t.equal((await commandLine(desk, admin).type('lock alice --note left the company')).code, 0)
+  t.match(await commandLine(desk, admin).type('lock alice --note left the company'), { code: 0, errors: '' })
+  t.match(
+    (await commandLine(desk, admin).type('lock alcie --note left the company')).errors,
+    /^Nobody of that name has signed in/,
+  )
   t.match(
     (await hers.type('request prod-db --role logs --reason again please')).errors,
     /locked by admin: left the company/,

@@ -126,7 +126,7 @@ await t.test('plain ssh shows a menu on a terminal and a list without one', { sk
   t.match(await list.done, { code: 0, out: /^TARGET +ENDPOINTS/, errors: /no terminal: use ssh -t/ })
   const menu = sshOnTerminal('alice@127.0.0.1')
   await menu.shows('where to?')
-  await menu.shows('logs until')
+  await menu.shows('logs, 30m left')
   // Arrow down, Enter, and a line typed ahead for the shell.
   menu.type('\u001b[B\recho menu-$((40+2)); exit 9\n')
   t.match(await menu.done, { code: 9, out: /menu-42/ })

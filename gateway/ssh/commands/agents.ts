@@ -48,6 +48,7 @@ export const agents: Command = {
   name: 'agents',
   usage: '[--json]',
   summary: 'admins: the agents, where they are connected from, and what they offer',
+  example: 'agents',
   options: { json: 'flag' },
   words: [0, 0],
   async run(context, given) {
@@ -97,6 +98,7 @@ export const agentToken: Command = {
   name: 'agent-token',
   usage: 'NAME --targets A,B [--for 15m] [--json]',
   summary: 'admins: a token with which one agent enrols once',
+  example: 'agent-token prod-app --targets prod-app',
   details:
     'The agent dials out from beside the host; nothing there listens. An agent of that name that exists already gets a new key by it.',
   options: { targets: 'text', for: 'text', json: 'flag' },
@@ -148,6 +150,7 @@ export const agentRevoke: Command = {
   name: 'agent-revoke',
   usage: 'NAME',
   summary: 'admins: an agent is out, now; sessions through it end',
+  example: 'agent-revoke prod-app',
   options: {},
   words: [1, 1],
   async run(context, given) {

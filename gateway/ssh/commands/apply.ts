@@ -18,6 +18,7 @@ export const apply: Command = {
   name: 'apply',
   usage: 'SESSION [--digest D] [--json]',
   summary: 'bring what somebody else changed in an overlay to its host',
+  example: '-t apply 0198c0de-0000-7000-8000-000000000000',
   details:
     'Shows the changes with their differences, and asks. Without a terminal it only shows them, and their digest; with that digest it applies exactly these.\nNothing is applied when any of the files was changed since.',
   options: { digest: 'text', json: 'flag' },
@@ -54,6 +55,7 @@ export const discard: Command = {
   name: 'discard',
   usage: 'SESSION',
   summary: 'throw away what somebody else changed in an overlay',
+  example: 'discard 0198c0de-0000-7000-8000-000000000000',
   options: {},
   words: [1, 1],
   async run(context, given) {

@@ -1,24 +1,32 @@
 /** Asking for access in the terminal that wants it: role, time, reason, then waiting, and going on in the same connection. */
 import type { Grant } from '../../model/grant.ts'
 import { Refusal } from '../../model/refusal.ts'
+import { nearest } from '../../model/nearest.ts'
 import type { Role } from '../../model/role.ts'
 import type { TargetView } from '../../session/session.ts'
 import { choose } from '../screen/menu.ts'
 import { askLine } from '../screen/prompt.ts'
 import { plain } from '../screen/text.ts'
 import { type Context, typed } from './command.ts'
+import { reservedWords } from './commands.ts'
 import { approvers } from './listings.ts'
 import { minutesOf, spanOf } from './spans.ts'
 import { saidOf, untilDecided } from './waiting.ts'
 
 /** What to say where nothing can be asked for: exact, and the same for an unknown and for a forbidden target. */
 export async function noGrant(context: Context, target: string, role?: string): Promise<Refusal> {
-  const view = await viewOf(context, target)
+  const views = await context.desk.targets(context.identity)
+  const view = views.find((one) => one.target.name === target)
   const name = plain(target, 64)
-  if (view === undefined)
+  if (view === undefined) {
+    const meant = nearest(target, [...views.map((one) => one.target.name), ...reservedWords])
     return new Refusal('NO_GRANT', `No live grant for ${name}.`, {
-      next: `See what you may ask for: ${typed(context, 'targets')}, and all commands: ${typed(context, 'help')}`,
+      next:
+        meant === undefined
+          ? `See what you may ask for: ${typed(context, 'targets')}, and all commands: ${typed(context, 'help')}`
+          : `Did you mean ${meant}? See what you may ask for: ${typed(context, 'targets')}`,
     })
+  }
   const wanted = role ?? sshRoles(view)[0]?.name ?? view.roles[0]?.name ?? 'ROLE'
   return new Refusal('NO_GRANT', `No live grant for ${name}.`, {
     next: `Ask for one: ${typed(context, `request ${name} --role ${wanted} --for 30m --reason "why"`)}`,

@@ -10,6 +10,7 @@ import type { AccessDesk, Library, SignIns } from '../../session/session.ts'
 import type { Console } from '../screen/console.ts'
 import type { KeptDesk } from '../kept-changes.ts'
 import type { AgentDesk } from './agents.ts'
+import { nearest } from '../../model/nearest.ts'
 import { plain } from '../screen/text.ts'
 import { minutesOf } from './spans.ts'
 
@@ -28,7 +29,7 @@ export type CommandParts = {
   /** As the configuration has it, whoever may ask for it. */
   readonly role: (name: string) => Role | undefined
   readonly target: (name: string) => Target | undefined
-  readonly signIns: Pick<SignIns, 'forget'>
+  readonly signIns: Pick<SignIns, 'forget' | 'person'>
   /** Undefined where the gateway has no database door. */
   readonly tokens?: DatabaseTokenDesk | undefined
   readonly audit: Audit
@@ -47,6 +48,8 @@ export type Command = {
   /** After the name: `TARGET --role R`. */
   readonly usage: string
   readonly summary: string
+  /** A line that works, without `ssh gateway`; with `-t` in front where it wants a terminal. */
+  readonly example: string
   /** More for `help COMMAND`; lines. */
   readonly details?: string
   readonly options: Readonly<Record<string, 'text' | 'flag'>>
@@ -120,7 +123,7 @@ export function argumentsOf(command: Command, words: readonly string[]): Argumen
   try {
     parsed = parseArgs({ args: [...words], options, allowPositionals: true, strict: true })
   } catch (failure) {
-    throw new WrongUsage(complaint(failure))
+    throw new WrongUsage(complaint(failure, words, Object.keys(options)))
   }
   const [least, most] = command.words
   const given = parsed.positionals
@@ -130,11 +133,15 @@ export function argumentsOf(command: Command, words: readonly string[]): Argumen
   return new Arguments(parsed.values as Record<string, string | boolean | undefined>, given)
 }
 
-/** The first sentence of what parseArgs says, which names the option. */
-function complaint(failure: unknown): string {
+/** The first sentence of what parseArgs says, which names the option, and the option that was perhaps meant. */
+function complaint(failure: unknown, words: readonly string[], options: readonly string[]): string {
   const text = failure instanceof Error ? failure.message : String(failure)
   const [first = text] = text.split(/[.\n] ?/)
-  return `${plain(first, 200)}.`
+  const unknown = words
+    .map((word) => /^--([^=]+)/.exec(word)?.[1])
+    .find((name) => name !== undefined && !options.includes(name))
+  const meant = unknown === undefined ? undefined : nearest(unknown, options)
+  return `${plain(first, 200)}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`
 }
 
 /** How to type a command of ours, ready to paste. */

@@ -1,5 +1,6 @@
 /** All commands of the ssh command line, by name, and how one is run. */
 import type { Log } from '../../model/log.ts'
+import { nearest } from '../../model/nearest.ts'
 import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
 import { table } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
@@ -9,8 +10,9 @@ import { argumentsOf, type Command, type Context, typed, WrongUsage } from './co
 import { kill, lock, revoke, unlock } from './ends.ts'
 import { evidence } from './evidence.ts'
 import { explainRole } from './explain-role.ts'
-import { grants, requests, roles, targets } from './listings.ts'
+import { grants, roles, targets } from './listings.ts'
 import { replay, watch } from './replay.ts'
+import { requests } from './requests.ts'
 import { sessions } from './sessions.ts'
 import { approve, deny, extend, release, request, withdraw } from './steps.ts'
 import { token } from './token.ts'
@@ -29,14 +31,14 @@ const help: Command = {
   name: 'help',
   usage: '[COMMAND]',
   summary: 'this list, or more about one command',
+  example: 'help request',
   options: {},
   words: [0, 1],
   async run(context, given) {
     const [name] = given.words
     const command = name === undefined ? undefined : commands.get(name)
-    if (name !== undefined && command === undefined)
-      throw new WrongUsage(`There is no command ${plain(name, 40)}. Type \`help\` for all.`)
-    await context.console.print(command === undefined ? overview(context) : helpFor(command))
+    if (name !== undefined && command === undefined) throw noCommand(name)
+    await context.console.print(command === undefined ? overview(context) : helpFor(context, command))
     return DONE
   },
 }
@@ -50,12 +52,23 @@ export const reservedWords: readonly string[] = [...commands.keys()]
 
 export const isCommand = (word: string): boolean => commands.has(word)
 
+function noCommand(name: string): WrongUsage {
+  const meant = nearest(name, commands.keys())
+  return new WrongUsage(
+    `There is no command ${plain(name, 40)}.${meant === undefined ? '' : ` Did you mean ${meant}?`} Type \`help\` for all.`,
+  )
+}
+
 /** Runs one command line to its exit code; never throws. */
 export async function runCommand(context: Context, line: string, log: Log): Promise<number> {
   const [name = 'help', ...rest] = words(line)
   const command = commands.get(name)
   try {
-    if (command === undefined) throw new WrongUsage(`There is no command ${plain(name, 40)}. Type \`help\` for all.`)
+    if (command === undefined) throw noCommand(name)
+    if (rest.includes('--help') || rest[0] === '-h') {
+      await context.console.print(helpFor(context, command))
+      return DONE
+    }
     return await command.run(context, argumentsOf(command, rest))
   } catch (failure) {
     if (failure instanceof WrongUsage) {
@@ -73,8 +86,13 @@ export async function runCommand(context: Context, line: string, log: Log): Prom
 
 const usageOf = (command: Command): string => `${command.name} ${command.usage}`.trimEnd()
 
-const helpFor = (command: Command): string =>
-  `${usageOf(command)}\n\n${command.summary}\n${command.details === undefined ? '' : `\n${command.details}\n`}`
+function helpFor(context: Context, command: Command): string {
+  const details = command.details === undefined ? '' : `\n${command.details}\n`
+  const [option, rest] = command.example.startsWith('-t ') ? [' -t', command.example.slice(3)] : ['', command.example]
+  return `${usageOf(command)}\n\n${command.summary}\n${details}\nExample:\n  ${typed(context, rest, option)}\n`
+}
+
+const INDENT = '  '
 
 function overview(context: Context): string {
   const parts = groups.map(
@@ -82,11 +100,11 @@ function overview(context: Context): string {
       `\n${context.console.paint('bold', heading)}\n${table(
         ['', ''],
         those.map((command) => [command.name, command.summary]),
-        context.console.columns,
+        context.console.width - INDENT.length,
       )
         .split('\n')
         .slice(1)
-        .map((line) => (line === '' ? '' : `  ${line}`))
+        .map((line) => (line === '' ? '' : `${INDENT}${line}`))
         .join('\n')}`,
   )
   return [

@@ -9,6 +9,7 @@ export const revoke: Command = {
   name: 'revoke',
   usage: 'NUMBER | --person P | --target T  [--note "…"] [--json]',
   summary: 'end one grant, all of a person, or all on a target, now; open sessions are cut',
+  example: 'revoke 17 --note "not needed any more"',
   options: { person: 'text', target: 'text', note: 'text', json: 'flag' },
   words: [0, 1],
   async run(context, given) {
@@ -37,11 +38,17 @@ export const lock: Command = {
   name: 'lock',
   usage: 'PERSON --note "…"',
   summary: 'admins: keep a person out; everything they have open ends now',
+  example: 'lock mallory --note "lost laptop"',
   options: { note: 'text' },
   words: [1, 1],
-  async run({ desk, identity, console }, given) {
-    await desk.lock(identity, given.word(0), given.need('note'))
-    await console.print(`${plain(given.word(0), 64)} is locked.\n`)
+  async run({ desk, identity, console, signIns }, given) {
+    const name = given.word(0)
+    await desk.lock(identity, name, given.need('note'))
+    await console.print(`${plain(name, 64)} is locked.\n`)
+    if ((await signIns.person(name)) === undefined)
+      await console.note(
+        `Nobody of that name has signed in here yet. If the name is wrong: unlock ${plain(name, 64)}, and lock the right one.\n`,
+      )
     return 0
   },
 }
@@ -50,6 +57,7 @@ export const unlock: Command = {
   name: 'unlock',
   usage: 'PERSON',
   summary: 'admins: let a locked person in again',
+  example: 'unlock mallory',
   options: {},
   words: [1, 1],
   async run({ desk, identity, console }, given) {
@@ -63,6 +71,7 @@ export const kill: Command = {
   name: 'kill',
   usage: 'SESSION [--note "…"]',
   summary: 'end one session now; the grant stays',
+  example: 'kill 0198c0de --note "please stop"',
   options: { note: 'text' },
   words: [1, 1],
   async run(context, given) {

@@ -6,6 +6,7 @@ export const evidence: Command = {
   name: 'evidence',
   usage: 'NUMBER > FILE',
   summary: 'one signed file about a grant: request, approvals, recordings',
+  example: 'evidence 17 > grant-17.evidence',
   details: "Check it with `npm run verify -- FILE --keys DIR`, where DIR holds the gateways' *.pub.pem.",
   options: {},
   words: [1, 1],

@@ -2,7 +2,7 @@
 import { Refusal } from '../../model/refusal.ts'
 import { allowsOf, termsOf } from '../../model/role-words.ts'
 import type { Role } from '../../model/role.ts'
-import { plain } from '../screen/text.ts'
+import { plain, wrapped } from '../screen/text.ts'
 import { type Command, printJson } from './command.ts'
 import { roleJson } from './json.ts'
 
@@ -10,6 +10,7 @@ export const explainRole: Command = {
   name: 'explain-role',
   usage: 'ROLE [--json]',
   summary: 'what a role lets you do, in plain words',
+  example: 'explain-role readonly',
   options: { json: 'flag' },
   words: [1, 1],
   async run(context, given) {
@@ -19,17 +20,20 @@ export const explainRole: Command = {
         next: 'Type `roles` to see yours.',
       })
     if (given.flag('json')) return printJson(context, roleJson(role))
+    await context.console.print(`${plain(`${role.name}: ${role.description}`)}\n`)
     await context.console.print(
       explain(role)
-        .map((line) => `${plain(line)}\n`)
+        .flatMap((line) => wrapped(plain(line), context.console.width - INDENT.length))
+        .map((line) => (line.startsWith('- ') ? `${line}\n` : `${INDENT}${line}\n`))
         .join(''),
     )
     return 0
   },
 }
 
+const INDENT = '  '
+
 const explain = (role: Role): readonly string[] => [
-  `${role.name}: ${role.description}`,
   ...role.endpoints.flatMap((endpoint) => allowsOf(role, endpoint).map((line) => `- ${endpoint}: ${line}`)),
   ...termsOf(role).map((line) => `- ${line}`),
 ]

@@ -1,10 +1,9 @@
-/** targets, roles, requests, grants: what there is, and who has it. */
+/** targets, roles, grants: what there is, and who has it. */
 import type { Grant } from '../../model/grant.ts'
 import type { Role } from '../../model/role.ts'
 import { protocolsOf } from '../../model/target.ts'
-import { heldLine, heldText } from './held.ts'
 import { table } from '../screen/table.ts'
-import { type Command, type Context, printJson, typed } from './command.ts'
+import { type Command, type Context, printJson } from './command.ts'
 import { grantJson, roleJson, targetJson } from './json.ts'
 import { clockTime, spanOf } from './spans.ts'
 
@@ -12,6 +11,7 @@ export const targets: Command = {
   name: 'targets',
   usage: '[--json]',
   summary: 'the targets you may ask for, your roles there, your grants',
+  example: 'targets',
   options: { json: 'flag' },
   words: [0, 0],
   async run(context, given) {
@@ -30,7 +30,7 @@ export const targets: Command = {
       target.name,
       protocolsOf(target).join(' '),
       roles.map((role) => role.name).join(' '),
-      grants.map((grant) => standing(context, grant)).join(', ') || '-',
+      grants.map((grant) => standingHere(context, grant)).join(', ') || '-',
       target.description,
     ])
     return show(context, ['TARGET', 'ENDPOINTS', 'ROLES', 'GRANT', 'WHAT IT IS'], rows)
@@ -41,6 +41,7 @@ export const roles: Command = {
   name: 'roles',
   usage: '[--json]',
   summary: 'the roles you may ask for',
+  example: 'roles',
   options: { json: 'flag' },
   words: [0, 0],
   async run(context, given) {
@@ -59,55 +60,11 @@ export const roles: Command = {
   },
 }
 
-export const requests: Command = {
-  name: 'requests',
-  usage: '[NUMBER] [--json]',
-  summary: 'requests that wait: your own, and those you may decide; with its number, all of one',
-  options: { json: 'flag' },
-  words: [0, 1],
-  async run(context, given) {
-    const all = await context.desk.requests(context.identity)
-    const one = given.words.length === 0 ? undefined : given.grantId(0)
-    const waiting = one === undefined ? all : all.filter(({ grant }) => grant.id === one)
-    if (given.flag('json'))
-      return printJson(
-        context,
-        waiting.map(({ grant, mayApprove }) => ({ ...grantJson(grant), mayApprove })),
-      )
-    if (waiting.length === 0)
-      return nothing(
-        context,
-        one === undefined ? 'No request is waiting.' : `Request ${one} does not wait, or not for you.`,
-      )
-    const only = one === undefined ? undefined : waiting[0]?.grant
-    if (only?.held !== undefined) await context.console.print(heldText(only, only.held))
-    if (only?.held !== undefined) return 0
-    const now = context.clock.now()
-    const rows = waiting.map(({ grant, mayApprove }) => [
-      grant.id,
-      grant.username,
-      grant.role,
-      grant.target,
-      grant.held === undefined ? spanOf(grant.minutes * 60_000) : 'once',
-      `${spanOf(now - grant.requestedAt)} ago`,
-      `${grant.approvals.length}/${grant.approvalsNeeded}`,
-      mayApprove ? 'you decide' : grant.username === context.identity.username ? 'yours' : '-',
-      grant.held === undefined ? whyOf(grant) : heldLine(grant.held),
-    ])
-    await show(context, ['NO', 'WHO', 'ROLE', 'TARGET', 'FOR', 'ASKED', 'YES', '', 'REASON'], rows)
-    const first = waiting.find(({ mayApprove }) => mayApprove)
-    if (first !== undefined && context.console.hasTerminal) {
-      const look = first.grant.held === undefined ? '' : `All of it: ${typed(context, `requests ${first.grant.id}`)}\n`
-      await context.console.note(`\n${look}To allow: ${typed(context, `approve ${first.grant.id}`)}\n`)
-    }
-    return 0
-  },
-}
-
 export const grants: Command = {
   name: 'grants',
   usage: '[--all] [--person P] [--target T] [--json]',
   summary: 'your grants that live or wait; --all: ended ones and other people’s too, as far as you may see them',
+  example: 'grants --all --target prod-db',
   options: { all: 'flag', person: 'text', target: 'text', json: 'flag' },
   words: [0, 0],
   async run(context, given) {
@@ -119,7 +76,7 @@ export const grants: Command = {
     const rows = chosen.map((grant) => [
       grant.id,
       grant.username,
-      grant.role,
+      roleOf(grant),
       grant.target,
       standing(context, grant),
       whyOf(grant),
@@ -128,8 +85,9 @@ export const grants: Command = {
   },
 }
 
-/** The ticket and the reason. */
-export const whyOf = ({ ticket, reason }: Grant): string => (ticket === undefined ? reason : `${ticket}: ${reason}`)
+/** The ticket and the reason, which often begins with it. */
+export const whyOf = ({ ticket, reason }: Grant): string =>
+  ticket === undefined || reason.startsWith(ticket) ? reason : `${ticket}: ${reason}`
 
 /** Its role, and whether an approver cut it down. */
 export const roleOf = ({ role, readOnly }: Grant): string => (readOnly === true ? `${role} (looking only)` : role)
@@ -139,15 +97,21 @@ export function standing({ clock }: Pick<Context, 'clock'>, grant: Grant): strin
   const now = clock.now()
   switch (grant.state) {
     case 'requested':
-      return `request ${grant.id} waits`
+      return 'waits'
     case 'approved':
       return 'approved'
     case 'live':
-      return `${roleOf(grant)} until ${clockTime(grant.expiresAt, now)} (${spanOf(grant.expiresAt - now)})`
+      return `until ${clockTime(grant.expiresAt, now)} (${spanOf(grant.expiresAt - now)})`
     case 'ended':
       return `${grant.endReason}${grant.endedBy === undefined ? '' : ` by ${grant.endedBy}`} ${clockTime(grant.endedAt, now)}`
   }
   return grant satisfies never
+}
+
+/** As {@link standing}, where nothing else names the role: `operator, 28m left`. */
+export function standingHere({ clock }: Pick<Context, 'clock'>, grant: Grant): string {
+  if (grant.state === 'live') return `${roleOf(grant)}, ${spanOf(grant.expiresAt - clock.now())} left`
+  return `${roleOf(grant)} ${standing({ clock }, grant)} (request ${grant.id})`
 }
 
 /** Who says yes to a role. */
@@ -157,12 +121,12 @@ export function approvers(role: Role): string {
   return count === 1 ? groups.join(' or ') : `${count} of ${groups.join(', ')}`
 }
 
-async function show(context: Context, heading: readonly string[], rows: readonly (readonly string[])[]) {
+export async function show(context: Context, heading: readonly string[], rows: readonly (readonly string[])[]) {
   await context.console.print(table(heading, rows, context.console.columns))
   return 0
 }
 
-async function nothing(context: Context, sentence: string): Promise<number> {
+export async function nothing(context: Context, sentence: string): Promise<number> {
   await context.console.note(`${sentence}\n`)
   return 0
 }

@@ -11,6 +11,7 @@ export const replay: Command = {
   name: 'replay',
   usage: 'SESSION [--speed 2] [--idle 2s] [--cast | --har]',
   summary: 'play a recording: q quits, space pauses, → skips ten seconds',
+  example: '-t replay 0198c0de --speed 2',
   details:
     '--speed  2 is twice as fast\n--idle   pauses are cut to this (2s when left out)\n--cast   write the recording as asciicast v3, for any player\n--har    write the requests of a web session as an HTTP Archive, for any browser\nWithout a terminal the plain text of the output is printed.',
   options: { speed: 'text', idle: 'text', cast: 'flag', har: 'flag' },
@@ -34,6 +35,7 @@ export const watch: Command = {
   name: 'watch',
   usage: 'SESSION',
   summary: 'look over the shoulder of a live session: q leaves, the session goes on',
+  example: '-t watch 0198c0de',
   options: {},
   words: [1, 1],
   async run(context, given) {

@@ -19,6 +19,7 @@ export const sessions: Command = {
   name: 'sessions',
   usage: '[--person P] [--target T] [--since 2h] [--live] [--json]',
   summary: 'recorded sessions: your own; auditors see all',
+  example: 'sessions --target prod-db --since 2h',
   options: { person: 'text', target: 'text', since: 'text', live: 'flag', json: 'flag' },
   words: [0, 0],
   async run(context, given) {

@@ -10,6 +10,7 @@ export const request: Command = {
   name: 'request',
   usage: 'TARGET --reason "…" [--role R] [--for 30m] [--ticket INC-42] [--wait] [--json]',
   summary: 'ask for a role on a target',
+  example: 'request prod-db --role operator --for 30m --reason "INC-42 disk full"',
   details:
     '--role   may be left out where only one is possible (`targets` shows yours)\n--for    90s, 30m, 1h30m; the role says the most\n--reason all words up to the next option\n--ticket where more can be read\n--wait   do not return before somebody has decided',
   options: { role: 'text', for: 'text', reason: 'text', ticket: 'text', wait: 'flag', json: 'flag' },
@@ -38,6 +39,7 @@ export const approve: Command = {
   name: 'approve',
   usage: 'NUMBER [--for 15m] [--endpoints ssh,postgres] [--read-only] [--json]',
   summary: 'say yes to a request, or to less than it asks for',
+  example: 'approve 17 --for 15m --read-only',
   details:
     '--for       a shorter time\n--endpoints only these of what was asked for: ssh, postgres, http\n--read-only for looking only: no writes, no named commands, no forwarding',
   options: { for: 'text', endpoints: 'text', 'read-only': 'flag', json: 'flag' },
@@ -66,6 +68,7 @@ export const deny: Command = {
   name: 'deny',
   usage: 'NUMBER --reason "…" [--json]',
   summary: 'say no to a request, and why',
+  example: 'deny 17 --reason "wait for the backup"',
   options: { reason: 'text', json: 'flag' },
   words: [1, 1],
   run: async (context, given) =>
@@ -76,6 +79,7 @@ export const withdraw: Command = {
   name: 'withdraw',
   usage: 'NUMBER [--json]',
   summary: 'take your own request back',
+  example: 'withdraw 17',
   options: { json: 'flag' },
   words: [1, 1],
   run: async (context, given) =>
@@ -86,6 +90,7 @@ export const extend: Command = {
   name: 'extend',
   usage: 'NUMBER [--for 30m] [--reason "…"] [--json]',
   summary: 'ask for more time under the rule of the role; open sessions go on',
+  example: 'extend 17 --for 30m',
   options: { for: 'text', reason: 'text', json: 'flag' },
   words: [1, 1],
   run: async (context, given) =>
@@ -103,6 +108,7 @@ export const release: Command = {
   name: 'release',
   usage: 'NUMBER [--json]',
   summary: 'give your grant back early; its sessions end',
+  example: 'release 17',
   options: { json: 'flag' },
   words: [1, 1],
   run: async (context, given) => result(context, given, await context.desk.release(context.identity, given.grantId(0))),

@@ -11,6 +11,7 @@ export const token: Command = {
   name: 'token',
   usage: '[--for 8h] [--revoke] [--json]',
   summary: 'a password for psql, drivers and pools: shown once, good for some hours',
+  example: 'token --for 8h',
   details:
     'Only the token goes to standard output, so this works:  export PGPASSWORD=$(ssh … token --for 8h)\n' +
     'A new token takes the place of the one before. Without one, psql signs you in through the browser and needs no password.',

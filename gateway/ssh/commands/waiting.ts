@@ -86,7 +86,8 @@ async function whoDecides(context: Context, grant: Grant): Promise<string> {
   return role === undefined ? 'an approver' : approvers(role)
 }
 
-function wishOf(grant: Grant): string {
+/** `operator on prod-db for 30m`, and the like. */
+export function wishOf(grant: Grant): string {
   const span = spanOf(grant.minutes * 60_000)
   if (grant.held !== undefined) return `${grant.held.verb} of ${grant.username} on ${grant.target}`
   return grant.extends === undefined

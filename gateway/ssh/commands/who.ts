@@ -8,6 +8,7 @@ export const whoami: Command = {
   name: 'whoami',
   usage: '[--json]',
   summary: 'who you are here, and how you signed in',
+  example: 'whoami',
   options: { json: 'flag' },
   words: [0, 0],
   async run(context, given) {
@@ -41,6 +42,7 @@ export const logout: Command = {
   name: 'logout',
   usage: '',
   summary: 'forget your keys: the next connection asks you to sign in again',
+  example: 'logout',
   options: {},
   words: [0, 0],
   async run({ identity, console, signIns }) {
@@ -56,6 +58,7 @@ export const sshConfig: Command = {
   name: 'ssh-config',
   usage: '',
   summary: 'lines for ~/.ssh/config, so that `ssh TARGET`, scp, sftp, rsync and editors just work',
+  example: 'ssh-config >> ~/.ssh/config',
   options: {},
   words: [0, 0],
   async run(context) {

@@ -1,5 +1,6 @@
 /** A channel as the command line and the menus use it: lines out, keys in, colour only where there is a terminal. */
 import type { SessionChannel } from '../engine/contract.ts'
+import { USUAL_COLUMNS } from './text.ts'
 import { keyFrom, type Key } from './keys.ts'
 
 const COLOURS = { red: 31, green: 32, yellow: 33, blue: 34, cyan: 36, dim: 2, bold: 1, reverse: 7 } as const
@@ -19,6 +20,10 @@ export class Console {
   /** Undefined without a terminal. */
   get columns(): number | undefined {
     return this.#channel.terminal === undefined ? undefined : Math.max(20, this.#channel.terminal.columns || 80)
+  }
+  /** Columns for what is laid out in lines, also where nothing says how many there are. */
+  get width(): number {
+    return this.columns ?? USUAL_COLUMNS
   }
   get rows(): number | undefined {
     return this.#channel.terminal === undefined ? undefined : Math.max(5, this.#channel.terminal.rows || 24)

@@ -1,33 +1,56 @@
-/** Lists for people: columns that fit the terminal. */
-import { fit, pad, plain, width } from './text.ts'
+/** Lists for people: columns that fit the terminal, and cells that go on in the next line where they must. */
+import { fit, pad, plain, USUAL_COLUMNS, width, wrapped } from './text.ts'
 
 /** Cells come from outside and are made plain here. */
 export type Row = readonly string[]
 
 const GAP = 2
 const LEAST = 6
-/** Of a cell where nothing says how wide the screen is. */
+/** Of a cell, in characters and lines. */
 const MOST = 1000
+const MOST_LINES = 6
 
-/** Lines with a heading, each ending in a newline. `columns` undefined: as wide as it needs to be, so that scripts see whole words. */
+/** Lines with a heading, each ending in a newline. `columns` undefined: about {@link USUAL_COLUMNS}, with every word whole, for scripts and pipes. */
 export function table(heading: Row, rows: readonly Row[], columns: number | undefined): string {
-  const lines = [heading, ...rows].map((row) => row.map((cell) => plain(cell, columns ?? MOST)))
-  const widths = heading.map((_, at) => Math.max(...lines.map((line) => width(line[at] ?? ''))))
-  if (columns !== undefined) shrink(widths, columns)
-  return lines
-    .map((line) => widths.map((most, at) => pad(fit(line[at] ?? '', most), most)).join(' '.repeat(GAP)))
-    .map((line) => `${line.trimEnd()}\n`)
-    .join('')
+  const lines = [heading, ...rows].map((row) => row.map((cell) => plain(cell, MOST)))
+  const across = (measure: (cell: string) => number) =>
+    heading.map((_, at) => Math.max(...lines.map((line) => measure(line[at] ?? ''))))
+  const widths = across(width)
+  shrink(widths, columns ?? USUAL_COLUMNS, across(longestWord))
+  if (columns !== undefined)
+    shrink(
+      widths,
+      columns,
+      widths.map(() => LEAST),
+    )
+  return lines.flatMap((line) => laid(line, widths, columns === undefined ? MOST : MOST_LINES)).join('')
 }
 
-/** Takes from the widest column until all fit, or none can give any more. */
-function shrink(widths: number[], columns: number): void {
+/** One row on as many lines as its longest cell needs. */
+function laid(line: Row, widths: readonly number[], mostLines: number): readonly string[] {
+  const cells = widths.map((most, at) => clipped(wrapped(line[at] ?? '', most), most, mostLines))
+  return Array.from({ length: Math.max(...cells.map((cell) => cell.length)) }, (_, down) => {
+    const text = widths.map((most, at) => pad(cells[at]?.[down] ?? '', most)).join(' '.repeat(GAP))
+    return `${text.trimEnd()}\n`
+  })
+}
+
+const clipped = (lines: readonly string[], most: number, mostLines: number): readonly string[] =>
+  lines.length <= mostLines
+    ? lines
+    : [...lines.slice(0, mostLines - 1), fit(`${lines.slice(mostLines - 1).join(' ')}…`, most)]
+
+const longestWord = (cell: string): number => Math.max(...cell.split(' ').map(width))
+
+/** Takes from the widest column that can still give until all fit, or none can give any more. */
+function shrink(widths: number[], columns: number, least: readonly number[]): void {
   const total = () => widths.reduce((sum, one) => sum + one, 0) + GAP * (widths.length - 1)
   for (let over = total() - columns; over > 0; over = total() - columns) {
-    const widest = widths.indexOf(Math.max(...widths))
-    const most = widths[widest] ?? 0
-    if (most <= LEAST) return
-    const second = Math.max(LEAST, ...widths.filter((_, at) => at !== widest))
-    widths[widest] = Math.max(LEAST, most - Math.max(1, Math.min(over, most - second)))
+    const room = widths.map((most, at) => (most > (least[at] ?? 0) ? most : 0))
+    const most = Math.max(...room)
+    if (most === 0) return
+    const widest = room.indexOf(most)
+    const second = Math.max(least[widest] ?? 0, ...room.filter((_, at) => at !== widest))
+    widths[widest] = Math.max(least[widest] ?? 0, most - Math.max(1, Math.min(over, most - second)))
   }
 }

@@ -23,6 +23,9 @@ const MARK = /\p{Mn}|\p{Me}|\u200d|\ufe0f/u
 
 const ASCII = /^[ -~]*$/
 
+/** Of a screen of which nobody says how wide it is. */
+export const USUAL_COLUMNS = 80
+
 /** Columns that a text without control characters takes. */
 export function width(text: string): number {
   if (ASCII.test(text)) return text.length
