@@ -1,6 +1,7 @@
 /** Reads a configuration: parsed once, checked, frozen. Every complaint is `file:line:column: what, and what is allowed`. */
 import { existsSync, readFileSync } from 'node:fs'
 import { isNode, LineCounter, parseDocument } from 'yaml'
+import { type Complaint, complaintsOf } from './complaints.ts'
 import { withEnvironment } from './environment.ts'
 import { machineChecks } from './machines.ts'
 import { type RawConfig, schema } from './schema.ts'
@@ -9,8 +10,6 @@ import { type RawConfig, schema } from './schema.ts'
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
-
-type Complaint = { readonly path: readonly PropertyKey[]; readonly message: string; readonly unknownKey?: string }
 
 export type Config = Readonly<ReturnType<typeof complete>>
 
@@ -74,18 +73,7 @@ export function parseConfig(text: string, file: string, reserved: readonly strin
   if (missing.length > 0) fail(missing)
 
   const result = schema.safeParse(expanded)
-  if (!result.success)
-    return fail(
-      result.error.issues.flatMap((issue): Complaint[] => {
-        if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => ({ path: issue.path, message }))
-        if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
-        return issue.keys.map((key) => ({
-          path: issue.path,
-          unknownKey: key,
-          message: 'is not a word of the configuration',
-        }))
-      }),
-    )
+  if (!result.success) return fail(complaintsOf(schema, result.error.issues, expanded))
   const complaints = [...crossChecks(result.data, reserved)]
   if (complaints.length > 0) fail(complaints)
   return freeze(complete(result.data))

@@ -13,7 +13,7 @@ export function milliseconds(text: string): number | undefined {
 }
 
 /** A span, parsed to milliseconds. */
-export const duration = z.string().transform((text, context) => {
+export const duration = z.string('a span with its unit: 90s, 30m, 8h or 1h30m').transform((text, context) => {
   const ms = milliseconds(text)
   if (ms !== undefined && ms > 0) return ms
   context.addIssue({ code: 'custom', message: `"${text}" is not a duration; write 90s, 30m, 8h or 1h30m` })
@@ -23,11 +23,11 @@ export const duration = z.string().transform((text, context) => {
 export type HostPort = { readonly host: string; readonly port: number }
 
 /** `127.0.0.1:2222`, `[::1]:22`, `db.internal:5432`. Port 0 takes a free one. */
-export const hostPort = z.string().transform((text, context): HostPort => {
+export const hostPort = z.string('host:port, like 127.0.0.1:2222').transform((text, context): HostPort => {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3] ?? Number.NaN)
   if (match !== null && port <= 65_535) return { host: match[1] ?? match[2] ?? '', port }
-  context.addIssue({ code: 'custom', message: `"${text}" is not host:port` })
+  context.addIssue({ code: 'custom', message: `"${text}" is not host:port, like 127.0.0.1:2222` })
   return z.NEVER
 })
 

@@ -1,7 +1,7 @@
 /** The data directory: taken by one gateway at a time, readable by its owner only. */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { Config } from '../config/load.ts'
+import { type Config, ConfigError } from '../config/load.ts'
 import type { Clock } from './model/moment.ts'
 import { Fault } from './model/refusal.ts'
 import { selfSignedCertificate } from './portal/portal.ts'
@@ -54,10 +54,21 @@ export function birthOf(pid: number): string | undefined {
   }
 }
 
+function pem(key: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new ConfigError(
+      `${key}: ${path} cannot be read; give a PEM file, or leave tls out for a certificate of its own`,
+      { cause },
+    )
+  }
+}
+
 /** The configured certificate, or one of our own for a year, made anew when it has under a month left. */
 export function tlsOf(config: Config, dataDir: string, clock: Clock): { readonly key: string; readonly cert: string } {
   if (config.tls !== undefined)
-    return { key: readFileSync(config.tls.key, 'utf8'), cert: readFileSync(config.tls.certificate, 'utf8') }
+    return { key: pem('tls.key', config.tls.key), cert: pem('tls.certificate', config.tls.certificate) }
   const at = { key: join(dataDir, 'keys/tls.key'), cert: join(dataDir, 'keys/tls.crt') }
   const month = 30 * 24 * 3_600_000
   if (!existsSync(at.cert) || statSync(at.cert).mtimeMs < clock.now() - 11 * month) {

@@ -1,6 +1,7 @@
 /** Start here: `npm start`. Reads the arguments and the configuration, starts the supervisor, listens to signals. */
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { absentHere } from '../config/absent.ts'
 import { pino } from 'pino'
 import { type Config, ConfigError, loadConfig } from '../config/load.ts'
 import { explainConfig } from './explain.ts'
@@ -61,11 +62,13 @@ async function main(): Promise<number> {
   const file = values.config ?? DEFAULT_CONFIG
   const config = read(file)
   if (values['check-config'] === true) {
-    process.stdout.write(`${explainConfig(config)}\n${file}: good\n`)
+    const absent = absentHere(file, process.env).map((line) => `WARNING: ${line}\n`)
+    process.stdout.write(`${explainConfig(config)}\n${absent.join('')}${file}: good\n`)
     return 0
   }
 
   const log = jsonLog()
+  for (const line of absentHere(file, process.env)) log({ level: 'warn', room: 'main', message: line })
   const supervisor = await startSupervisor({ config, clock: wallClock, log, environment: process.env })
   log({
     level: 'info',

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { absentHere } from '../config/absent.ts'
 import { ConfigError, loadConfig, parseConfig } from '../config/load.ts'
 import { milliseconds } from '../config/words.ts'
 import { explainConfig } from '../gateway/explain.ts'
@@ -38,7 +39,33 @@ await t.test('the example is accepted, complete and frozen', async (t) => {
 
 await t.test('each complaint names file, line and column, and what is allowed', async (t) => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
-    ['an unknown word', example.replace('workers: 2', 'workrs: 2'), /^gate\.yaml:16:1: workrs: is not a word/],
+    [
+      'an unknown word',
+      example.replace('workers: 2', 'workrs: 2'),
+      /^gate\.yaml:16:1: workrs: is not a word of the configuration; did you mean workers\?$/,
+    ],
+    [
+      'a word of a deeper place',
+      example.replace('requesters:', 'requestors:'),
+      /:53:5: roles\.operator\.requesters: is missing\n.*:55:5: roles\.operator\.requestors: .*did you mean requesters\?$/,
+    ],
+    [
+      'one of several forms',
+      example.replace('{ groups: [leads], people: 1 }', '{ groups: leads }'),
+      /:56:\d+: roles\.operator\.approval\.groups: takes a list$/,
+    ],
+    [
+      'no form at all',
+      example.replace('{ groups: [leads], people: 1 }', 'aut'),
+      /approval: takes auto, not "aut"; or takes keys of its own$/,
+    ],
+    [
+      'a word of a list',
+      example.replace('shell: full', 'shell: ful'),
+      /ssh\.shell: takes full, read-only, none, not "ful"$/,
+    ],
+    ['a number without its unit', example.replace('max: 2h', 'max: 2'), /max: a span with its unit: 90s, 30m/],
+    ['too little', example.replace('workers: 2', 'workers: 0'), /^gate\.yaml:16:10: workers: takes 1 or more$/],
     [
       'a wrong address',
       example.replace('ssh: 0.0.0.0:2222', 'ssh: nowhere'),
@@ -145,6 +172,15 @@ await t.test('a file that is not there is a sentence, not a stack', async (t) =>
   t.throws(() => loadConfig(join(dir, 'none.yaml')), { name: 'ConfigError', message: /none\.yaml: cannot be read/ })
   writeFileSync(join(dir, 'empty.yaml'), '')
   t.throws(() => loadConfig(join(dir, 'empty.yaml')), { name: 'ConfigError' })
+})
+
+await t.test('files and variables that are not there are named with their place, and are no mistake', async (t) => {
+  const lines = absentHere('config/example.yaml', { ...env, OIDC_CLIENT_SECRET: 'x' })
+  t.match(lines[0], /^config\/example\.yaml:13:16: certificate: \/etc\/sallyport\/tls\/cert\.pem is not there/)
+  t.match(lines.slice(2), [
+    /^config\/example\.yaml:21:13: password: the environment variable CLICKHOUSE_PASSWORD is not set here$/,
+  ])
+  t.notMatch(lines.join('\n'), 'OIDC_CLIENT_SECRET')
 })
 
 await t.test('durations', async (t) => {
