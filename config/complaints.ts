@@ -12,11 +12,11 @@ export type Complaint = {
 type Issue = z.core.$ZodIssue
 
 /** `value` is what was parsed: it tells what is missing from what is wrong. */
-export function complaintsOf(schema: z.core.$ZodType, issues: readonly Issue[], value: unknown): readonly Complaint[] {
+export function complaintsOf(schema: z.ZodType, issues: readonly Issue[], value: unknown): readonly Complaint[] {
   return issues.flatMap((issue) => complaintsAbout(schema, issue, value))
 }
 
-function complaintsAbout(schema: z.core.$ZodType, issue: Issue, value: unknown): readonly Complaint[] {
+function complaintsAbout(schema: z.ZodType, issue: Issue, value: unknown): readonly Complaint[] {
   const { path } = issue
   switch (issue.code) {
     case 'invalid_key':
@@ -43,7 +43,10 @@ function complaintsAbout(schema: z.core.$ZodType, issue: Issue, value: unknown):
       return [{ path, message: own(issue) ?? `takes ${limited(issue.origin, `${issue.minimum} or more`)}` }]
     case 'too_big':
       return [{ path, message: own(issue) ?? `takes ${limited(issue.origin, `${issue.maximum} at most`)}` }]
-    default:
+    case 'custom':
+    case 'invalid_element':
+    case 'invalid_format':
+    case 'not_multiple_of':
       return [{ path, message: issue.message }]
   }
 }
@@ -75,7 +78,7 @@ function closest(forms: readonly (readonly Issue[])[]): readonly Issue[] | undef
 /** `takes "auto"; or takes keys of its own`: what each of several forms would have needed. */
 function formsText(
   forms: readonly (readonly Issue[])[],
-  schema: z.core.$ZodType,
+  schema: z.ZodType,
   where: { readonly path: readonly PropertyKey[]; readonly value: unknown },
 ): string {
   const texts = forms.map((issues) =>
@@ -102,10 +105,10 @@ function at(value: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** Every key that the schema knows at a place, whichever of its forms it is in. */
-function wordsAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] {
+function wordsAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
   const [first, ...rest] = path
   return formsOf(schema).flatMap((form) => {
-    const { def } = form._zod as { readonly def: Def }
+    const { def } = form as { readonly def: Def }
     if (first === undefined) return Object.keys(def.shape ?? {})
     const inner = def.shape?.[String(first)] ?? def.valueType ?? def.element
     return inner === undefined ? [] : wordsAt(inner, rest)
@@ -114,17 +117,17 @@ function wordsAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonl
 
 /** The parts of a schema's definition that lead further in. */
 type Def = {
-  readonly shape?: Readonly<Record<string, z.core.$ZodType>>
-  readonly valueType?: z.core.$ZodType
-  readonly element?: z.core.$ZodType
-  readonly innerType?: z.core.$ZodType
-  readonly in?: z.core.$ZodType
-  readonly out?: z.core.$ZodType
-  readonly options?: readonly z.core.$ZodType[]
+  readonly shape?: Readonly<Record<string, z.ZodType>>
+  readonly valueType?: z.ZodType
+  readonly element?: z.ZodType
+  readonly innerType?: z.ZodType
+  readonly in?: z.ZodType
+  readonly out?: z.ZodType
+  readonly options?: readonly z.ZodType[]
 }
 
-function formsOf(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
-  const { innerType, in: before, options, out } = (schema._zod as { readonly def: Def }).def
+function formsOf(schema: z.ZodType): readonly z.ZodType[] {
+  const { innerType, in: before, options, out } = (schema as { readonly def: Def }).def
   const inner = [...(options ?? []), ...[innerType, before, out].filter((one) => one !== undefined)]
   return inner.length === 0 ? [schema] : inner.flatMap(formsOf)
 }

@@ -18,6 +18,10 @@ export function explainConfig(config: Config): string {
       for (const line of allowsOf(role, endpoint)) lines.push(`  ${endpoint}: ${line}`)
     if (role.endpoints.includes('ssh') && role.ssh.shell === 'read-only')
       for (const problem of shellRulesOf(role.ssh).problems) lines.push(`  ssh: WARNING: ${problem}`)
+    if ((role.postgres.mask ?? []).length > 0)
+      lines.push(
+        '  postgres: a mask that fits no column is told by the audit log (target.mask-unfitting) when a session meets it',
+      )
     const bare = covered.filter(({ postgres }) => postgres?.credential.kind === 'provision').map(({ name }) => name)
     if (role.endpoints.includes('postgres') && role.postgres.template === undefined && bare.length > 0)
       lines.push(

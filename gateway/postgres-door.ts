@@ -1,5 +1,5 @@
 /** Hangs the PostgreSQL door of one worker: its judge, its tokens, the roles it makes, and the way to other workers' cancel keys. */
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Config } from '../config/load.ts'
@@ -10,6 +10,7 @@ import type { IdentityRoom } from './identity/identity.ts'
 import type { InnerDoor } from './inner-door.ts'
 import type { Audit } from './model/event.ts'
 import type { Log } from './model/log.ts'
+import { maskWords } from './model/mask.ts'
 import { createPostgresTerminator, type PostgresParts } from './postgres/postgres.ts'
 import type { AdmitParts, OpenParts, SqlPages } from './session/session.ts'
 import type { Upstreams } from './upstreams/upstreams.ts'
@@ -51,7 +52,24 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
   const publicHost = new URL(config().public_url).hostname
   const machinesFile = config().machines?.ca
   const machinesCa = machinesFile === undefined ? undefined : readFileSync(machinesFile, 'utf8')
-  const filter = await openSqlFilter({ clock })
+  const filter = await openSqlFilter({
+    clock,
+    unfitting: (role, { database, target }, rule) => {
+      const text = `Role ${role} masks ${maskWords([rule])}, and no column of database ${database} on ${target} is called so: look at the name.`
+      notes.log({ level: 'warn', room: 'filters', message: text })
+      notes.audit({
+        id: randomUUID(),
+        at: clock.now(),
+        kind: 'target.mask-unfitting',
+        actor: '',
+        grant: undefined,
+        session: undefined,
+        target,
+        text,
+        details: { role, database, rule: maskWords([rule]) },
+      })
+    },
+  })
   const door = createPostgresTerminator({
     access: {
       signIns: rooms.identity,

@@ -17,7 +17,7 @@ const doors: Record<string, readonly string[]> = {
   'gateway/postgres': ['gateway/model', 'gateway/session'],
   'gateway/http': ['gateway/model', 'gateway/session'],
   'gateway/portal': ['gateway/model', 'gateway/session'],
-  config: [],
+  config: ['gateway/model'],
   agents: ['gateway/model'],
 }
 /** The only files that see everybody. */

@@ -123,7 +123,7 @@ export type AuditEvent = {
     | `grant.${'requested' | 'approved' | 'live' | 'extended' | 'ended' | 'warned' | 'refused' | 'exported' | 'ran'}`
     | `session.${'opened' | 'ended' | 'refused' | 'alert' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released' | 'passkey-registered' | 'passkey-removed' | 'passkey-used'}`
-    | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped'}`
+    | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped' | 'mask-unfitting'}`
     | `workspace.${'applying' | 'applied' | 'refused' | 'discarded'}`
     | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`

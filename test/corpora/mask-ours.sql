@@ -56,3 +56,7 @@ CREATE TABLE pub.salaries (person int, amount int, comment text);
 GRANT USAGE ON SCHEMA hr, pub, public TO app_rw;
 GRANT ALL ON ALL TABLES IN SCHEMA public, hr, pub TO app_rw;
 ANALYZE;
+CREATE TABLE grown (id int);
+INSERT INTO grown VALUES (1);
+ALTER TABLE grown ADD ssn text DEFAULT '078-05-default';
+SELECT lo_from_bytea(4242, '078-05-large');

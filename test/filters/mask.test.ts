@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { openSqlFilter } from '../../gateway/filters/filters.ts'
-import type { MaskRule } from '../../gateway/model/mask.ts'
+import { type MaskRule, maskWords } from '../../gateway/model/mask.ts'
 import type { CreateJudge } from '../../gateway/postgres/postgres.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { casesOf, gradeMasks, leaked, openMasked } from '../../tools/corpus/mask.ts'
@@ -119,7 +119,12 @@ async function masked(
   more: { readonly createJudge?: CreateJudge } = {},
 ) {
   if (demo === undefined) throw new Error('no server')
-  const filter = await openSqlFilter({ clock: wallClock })
+  const told: string[] = []
+  const filter = await openSqlFilter({
+    clock: wallClock,
+    unfitting: (role, { database, target }, misfit) =>
+      told.push(`${role} ${target} ${database} ${maskWords([misfit])}`),
+  })
   t.teardown(() => filter.close())
   const createJudge: CreateJudge = more.createJudge ?? ((role, context) => filter.createJudge(role, context))
   const door = await openDoor(t, { demo, createJudge })
@@ -133,7 +138,7 @@ async function masked(
     client.on('error', () => undefined)
     return client
   }
-  return { door, connect, login }
+  return { door, connect, login, told }
 }
 
 async function root(sql: string): Promise<void> {
@@ -179,6 +184,13 @@ t.test('a refusal names the column and says what is possible, with 42501', { ski
     hint: /A masked column may be selected by itself/,
   })
   t.match((await client.query('select 1 as one')).rows, [{ one: 1 }], 'the session goes on')
+})
+
+t.test('a rule that masks nothing is told of once, not kept for good', { skip }, async (t) => {
+  const { connect, told } = await masked(t)
+  await connect()
+  await connect()
+  t.strictSame(told, ['masked static-db app fresh.secret full'])
 })
 
 t.test('a table that was made anew is masked, or not shown at all', { skip }, async (t) => {

@@ -354,7 +354,7 @@ await t.test('help lists every command, and tells more about each', async (t) =>
   for (const word of reservedWords) if (word !== 'help') t.match(out, new RegExp(`^  ${word} `, 'm'))
   for (const word of reservedWords) {
     const help = await type(`help ${word}`)
-    t.match(help.out, new RegExp(`^${word}[^]*\nExample:\n  ssh (-t )?-p 2222 alice@gateway\.test ${word}`))
+    t.match(help.out, new RegExp(`^${word}[^]*\nExample:\n  ssh (-t )?-p 2222 alice@gateway.test ${word}`))
     t.match(await type(`${word} --help`), { code: 0, out: help.out, errors: '' })
   }
   for (const line of (await type('help', { ...TERMINAL, columns: 60 })).out.split('\r\n'))

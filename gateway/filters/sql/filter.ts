@@ -1,5 +1,6 @@
 /** The judges of SQL: one for each session, with what they share. */
 import type { Clock } from '../../model/moment.ts'
+import type { MaskRule } from '../../model/mask.ts'
 import type { Role } from '../../model/role.ts'
 import type { StartPath } from './catalog.ts'
 import { type Ask, Database } from './database.ts'
@@ -42,12 +43,29 @@ async function startPath(database: Database, role: Role, context: SqlContext, as
 
 /** Databases whose catalog is kept. */
 const MAX_DATABASES = 200
+/** Rules that were told of; whatever comes after so many is no slip of the pen. */
+const MAX_TOLD = 10_000
+
+export type SqlFilterParts = {
+  readonly clock: Clock
+  /** Told once of each rule of a role that masks no column of a database, when a session first meets it. */
+  readonly unfitting?: (role: string, context: Pick<SqlContext, 'target' | 'database'>, rule: MaskRule) => void
+}
 
 /** One per worker process. */
-export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promise<SqlFilter> {
+export async function openSqlFilter({ clock, unfitting }: SqlFilterParts): Promise<SqlFilter> {
   const parser = await openParser()
   const cache = new VerdictCache()
   const databases = new Map<string, Database>()
+  const told = new Set<string>()
+  const tell = (role: string, { database, target }: SqlContext, rules: readonly MaskRule[]): void => {
+    for (const rule of rules) {
+      const key = JSON.stringify([role, target, database, rule])
+      if (told.has(key) || told.size >= MAX_TOLD) continue
+      told.add(key)
+      unfitting?.(role, { database, target }, rule)
+    }
+  }
 
   const databaseOf = ({ target, database }: SqlContext, isMasked: boolean): Database => {
     const key = JSON.stringify([target, database, isMasked])
@@ -64,7 +82,7 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
     const isMasked = mask.length > 0
     const database = databaseOf(context, isMasked)
     const ask: Ask = (statements) => context.ask(statements) // each session's own, though it may look alike
-    return new ReadOnlyJudge(parser, cache, {
+    const judge = new ReadOnlyJudge(parser, cache, {
       // What the role vouches for otherwise may read whatever its owner can, and hand it on.
       rules: { allow: isMasked ? [] : allowFunctions, deny: denyFunctions, schemas, mask },
       database,
@@ -74,6 +92,8 @@ export async function openSqlFilter({ clock }: { readonly clock: Clock }): Promi
       isDump: context.parameters.get('application_name') === 'pg_dump',
       leave: () => database.leave(ask),
     })
+    tell(role.name, context, judge.unfittingMasks)
+    return judge
   }
 
   return {

@@ -1,5 +1,5 @@
 /** The judge of one PostgreSQL session under a read-only role: remembers what the session may name and what it has prepared. */
-import type { MaskKind } from '../../model/mask.ts'
+import type { MaskKind, MaskRule } from '../../model/mask.ts'
 import type { HeldKind } from '../../model/hold.ts'
 import { ALLOW } from '../../model/statement.ts'
 import { PENDING } from './behind.ts'
@@ -104,6 +104,11 @@ export class ReadOnlyJudge implements SqlJudge {
   maskOf(table: number, column: number): ColumnMask | 'plain' | 'unknown' {
     if (this.#session.rules.mask.length === 0) return 'plain'
     return this.#scope.masks?.at(table, column, this.#scope) ?? 'unknown'
+  }
+
+  /** Rules that mask nothing in this database. */
+  get unfittingMasks(): readonly MaskRule[] {
+    return this.#scope.masks?.unfitting ?? []
   }
 
   close(): void {

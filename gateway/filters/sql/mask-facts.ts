@@ -5,11 +5,15 @@ import type { Rows } from './catalog-rows.ts'
 
 const OWN = 16384
 
+/** The column of the server's own that holds a value of people's tables: what rows have that are older than their column. */
+export const ATTRIBUTE = { oid: 1249, table: 'pg_attribute', column: 'attmissingval' } as const
+
 /** relation, number, name, whether its values are text */
 const COLUMNS_SQL = `
 SELECT a.attrelid, a.attnum, a.attname, t.typcategory = 'S'
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
-WHERE c.oid >= ${OWN} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2`
+WHERE (c.oid >= ${OWN} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped)
+  OR (c.oid = ${ATTRIBUTE.oid} AND a.attname = '${ATTRIBUTE.column}') ORDER BY 1, 2`
 
 /** from relation, column, to relation, column, how: f foreign key, g generated column, i inheritance or partition (no columns: by name) */
 const LINKS_SQL = `
@@ -36,6 +40,12 @@ export type MaskFacts = {
 
 /** One masked column. `shown`: `schema.table.column`. */
 export type Mask = { readonly kind: MaskKind; readonly shown: string; readonly isText: boolean }
+/** Nobody sees it under masks. */
+export const MISSING_VALUE: Mask = {
+  kind: 'null',
+  shown: `pg_catalog.${ATTRIBUTE.table}.${ATTRIBUTE.column}`,
+  isText: false,
+}
 export type MaskedColumn = { readonly number: number; readonly name: string; readonly mask: Mask | undefined }
 
 /** @param rows of {@link MASK_SQL}, in its order. */
@@ -91,6 +101,20 @@ export function maskedColumns(
       if (add(kinds, to, how === 'g' ? stricter(kind, 'full') : kind)) waiting.push(to)
   }
   return new Map(relations.map((relation) => [relation.oid, named(relation, columns.get(relation.oid) ?? [], kinds)]))
+}
+
+/** Rules that mask nothing, most likely by a slip of the pen. */
+export function unfitting(rules: readonly MaskRule[], { columns }: MaskFacts, catalog: Catalog): readonly MaskRule[] {
+  const relations = [...catalog.relations.values()].flat()
+  return rules.filter(
+    (rule) =>
+      !relations.some(
+        ({ name, oid, schema }) =>
+          fits(rule.schema, schema) &&
+          fits(rule.table, name) &&
+          (columns.get(oid) ?? []).some((column) => fits(rule.column, column.name)),
+      ),
+  )
 }
 
 /** @returns whether that made it stricter. */

@@ -22,12 +22,13 @@ const FIELDS = new Set(
 const MAX_DEPTH = 200
 /** The server's own limit (MaxTupleAttributeNumber); `*` of `*, *` of `*, *` is soon more than memory holds. */
 const MAX_OUTPUTS = 1664
-/** They show statistics or statements of others, and with them values. */
+/** They show statistics, statements of others or large objects, and with them values. */
 const LOOKS = new Set([
   'pg_stat_get_activity',
   'pg_stat_get_backend_activity',
   'pg_mcv_list_items',
   'pg_stats_ext_mcvlist_items',
+  'lo_get',
 ])
 const EMPTY: Shape = { outputs: [], isExact: true }
 

@@ -1,5 +1,5 @@
 /** What stands in FROM, with the columns that each thing there has, as far as masking needs to know them. */
-import type { Mask } from './mask-facts.ts'
+import { ATTRIBUTE, type Mask, MISSING_VALUE } from './mask-facts.ts'
 import { type Level, masksOf, type Shape, type Source } from './mask-level.ts'
 import type { MaskContext, Queries } from './mask-query.ts'
 import { missing } from './scope.ts'
@@ -18,11 +18,10 @@ export type FromParts = {
   joinAlias(masked: readonly Mask[]): void
 }
 
-/** Statistics hold samples of values, lists of sessions hold what others asked, and pg_toast the long values themselves. */
+/** Statistics hold samples of values, lists of sessions hold what others asked, pg_toast and large objects the long values themselves. */
 const CLOSED = new Set(
-  `pg_statistic pg_stats pg_statistic_ext_data pg_stats_ext pg_stats_ext_exprs pg_stat_activity pg_stat_statements`.split(
-    /\s+/,
-  ),
+  `pg_statistic pg_stats pg_statistic_ext_data pg_stats_ext pg_stats_ext_exprs pg_stat_activity pg_stat_statements
+  pg_largeobject`.split(/\s+/),
 )
 const open = (alias: string): Source => ({ alias, outputs: [], isExact: false, isOpen: true })
 
@@ -105,7 +104,11 @@ function relationSource(
   const relations = isSystem ? [] : scope.relations(words, path)
   if (relations.length === 0 && system === undefined && words.at(-2) !== 'information_schema')
     walk.refuse(missing('relation', words))
-  const outputs = (system ?? []).map((name) => ({ name, mask: undefined }))
+  const isAttribute = system !== undefined && bare === ATTRIBUTE.table
+  const outputs = (system ?? []).map((name) => ({
+    name,
+    mask: isAttribute && name === ATTRIBUTE.column ? MISSING_VALUE : undefined,
+  }))
   if (relations.length === 0) return { alias: named, outputs, isExact: false, isOpen: true }
   const found = relations.map((relation) => scope.maskedColumns(relation))
   for (const one of found) if ('reason' in one) walk.refuse(one.reason)

@@ -3,7 +3,15 @@ import type { MaskRule } from '../../model/mask.ts'
 import { stricter } from '../../model/mask.ts'
 import { PENDING, type RelationTextStore } from './behind.ts'
 import type { Catalog, Relation } from './catalog.ts'
-import { type Mask, type MaskedColumn, type MaskFacts, maskedColumns } from './mask-facts.ts'
+import {
+  ATTRIBUTE,
+  type Mask,
+  type MaskedColumn,
+  type MaskFacts,
+  maskedColumns,
+  MISSING_VALUE,
+  unfitting,
+} from './mask-facts.ts'
 import { type QueryShape, shapeOf } from './mask-query.ts'
 import type { Scope } from './scope.ts'
 
@@ -16,12 +24,18 @@ export class Masks {
   readonly #tables: ReadonlyMap<string, readonly MaskedColumn[]>
   readonly #byOid: ReadonlyMap<string, Relation>
   readonly #texts: RelationTextStore
+  /** Of pg_attribute, where the server has it. */
+  readonly #missingValue: number | undefined
+  /** Rules that fit no column. */
+  readonly unfitting: readonly MaskRule[]
   readonly #known = new Map<Relation, RelationColumns>()
 
   constructor(rules: readonly MaskRule[], facts: MaskFacts, catalog: Catalog, texts: RelationTextStore) {
     this.#tables = maskedColumns(rules, facts, catalog)
     this.#byOid = new Map([...catalog.relations.values()].flat().map((relation) => [relation.oid, relation]))
     this.#texts = texts
+    this.#missingValue = facts.columns.get(`${ATTRIBUTE.oid}`)?.[0]?.number
+    this.unfitting = unfitting(rules, facts, catalog)
   }
 
   /** The columns of a relation, or why it cannot be read under these masks ({@link PENDING}: its text has to be fetched first). */
@@ -49,6 +63,7 @@ export class Masks {
 
   /** What a RowDescription names: a mask, `plain`, or `unknown` when this catalog does not have it. */
   at(table: number, column: number, scope: Scope): Mask | 'plain' | 'unknown' {
+    if (table === ATTRIBUTE.oid && column === this.#missingValue) return MISSING_VALUE
     if (table < FIRST_OF_PEOPLE || column < 0) return 'plain'
     const relation = this.#byOid.get(`${table}`)
     if (relation === undefined) return 'unknown'
