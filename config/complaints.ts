@@ -49,6 +49,7 @@ function complaintsAbout(schema: z.ZodType, issue: Issue, value: unknown): reado
     case 'not_multiple_of':
       return [{ path, message: issue.message }]
   }
+  return issue satisfies never
 }
 
 const KINDS: Readonly<Record<string, string>> = {
