@@ -219,6 +219,8 @@ export const schema = z.strictObject({
     sign_in_wait: duration.default(120_000),
     session_idle: duration.default(15 * 60_000),
     session_most: duration.default(12 * 3_600_000),
+    /** How long the groups of a sign-in count; then the next connection asks to sign in again. */
+    groups_hold_for: duration.default(12 * 3_600_000),
     /** Public keys of CAs whose OpenSSH user certificates are accepted as a key. */
     user_authorities: z.array(z.string()).default([]),
   }),

@@ -142,6 +142,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     signInWaitMs: i.sign_in_wait,
     sessionIdleMs: i.session_idle,
     sessionMostMs: i.session_most,
+    groupsHoldMs: i.groups_hold_for,
     machines: Object.entries(config.machines?.names ?? {}).map(([name, machine]) => ({ name, ...machine })),
   }
   const hooks: IdentityHooks = {

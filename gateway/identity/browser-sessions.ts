@@ -5,6 +5,7 @@ import { Refusal } from '../model/refusal.ts'
 import type { Statements } from '../state/state.ts'
 import { derive, hashOf, isSecret, newSecret, seal, unseal } from './cookie-secret.ts'
 import type { IdentityParts } from './parts.ts'
+import { groupsKnownSince } from './people.ts'
 import { identityOf, number, proofText, type Row, text } from './row.ts'
 
 /** A browser that is signed in. */
@@ -71,8 +72,8 @@ export class BrowserSessions {
     const [row] = await state.all<Row>(
       `select s.subject, s.provider, s.proof, s.created_at, s.seen_at, s.expires_at, p.username, p.member_of
        from browser_sessions s join people p on p.subject = s.subject
-       where s.id = $1 and s.expires_at > $2 and s.seen_at > $3`,
-      [hashOf(cookie), now, now - settings.sessionIdleMs],
+       where s.id = $1 and s.expires_at > $2 and s.seen_at > $3 and p.seen_at > $4`,
+      [hashOf(cookie), now, now - settings.sessionIdleMs, groupsKnownSince(this.#parts)],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)

@@ -6,6 +6,7 @@ import type { Statements } from '../state/state.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import type { News } from './news.ts'
 import { type IdentityParts, MOST_KEY_MS } from './parts.ts'
+import { groupsKnownSince } from './people.ts'
 import { identityOf, number, proofText, type Row, text } from './row.ts'
 
 export type BoundKey = { readonly fingerprint: string; readonly boundAt: Moment; readonly expiresAt: Moment }
@@ -44,8 +45,8 @@ export class Keys {
     const [row] = await state.all<Row>(
       `select k.subject, k.provider, k.proof, p.username, p.member_of
        from bound_keys k join people p on p.subject = k.subject
-       where p.username = $1 and k.fingerprint = $2 and k.expires_at > $3`,
-      [username, fingerprint, clock.now()],
+       where p.username = $1 and k.fingerprint = $2 and k.expires_at > $3 and p.seen_at > $4`,
+      [username, fingerprint, clock.now(), groupsKnownSince(this.#parts)],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)

@@ -5,9 +5,10 @@ import { refuseLocked } from './browser-sessions.ts'
 import { hashOf } from './cookie-secret.ts'
 import type { Statements } from '../state/state.ts'
 import type { IdentityParts } from './parts.ts'
+import { groupsKnownSince } from './people.ts'
 import { identityOf, proofText, type Row } from './row.ts'
 
-type Parts = Pick<IdentityParts, 'state' | 'clock' | 'hooks'>
+type Parts = Pick<IdentityParts, 'state' | 'clock' | 'settings' | 'hooks'>
 
 export class Leases {
   readonly #parts: Parts
@@ -21,8 +22,8 @@ export class Leases {
     const { state, clock, hooks } = this.#parts
     const [row] = await state.all<Row>(
       `select l.subject, l.provider, l.proof, p.username, p.member_of
-       from sign_in_leases l join people p on p.subject = l.subject where l.id = $1 and l.expires_at > $2`,
-      [hashOf(key), clock.now()],
+       from sign_in_leases l join people p on p.subject = l.subject where l.id = $1 and l.expires_at > $2 and p.seen_at > $3`,
+      [hashOf(key), clock.now(), groupsKnownSince(this.#parts)],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)

@@ -46,6 +46,8 @@ export type IdentitySettings = {
   readonly sessionIdleMs: number
   /** The end of a browser session whatever happens; also how old the provider's own sign-in may be. */
   readonly sessionMostMs: number
+  /** How long the groups that a sign-in named count: after this nothing stands for the person before they sign in again. */
+  readonly groupsHoldMs: number
   readonly machines?: readonly MachineSettings[] | undefined
 }
 

@@ -3,6 +3,7 @@ import type { Identity, Subject, Username } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Statements } from '../state/state.ts'
+import type { IdentityParts, IdentitySettings } from './parts.ts'
 import { type Row, text } from './row.ts'
 
 export type Person = { readonly subject: Subject; readonly username: Username; readonly groups: readonly string[] }
@@ -29,6 +30,13 @@ export async function remember(tx: Statements, who: Identity, now: Moment): Prom
     [who.subject, who.username, JSON.stringify(who.groups), now],
   )
 }
+
+/** Whoever has not signed in since this moment may be in other groups by now: `people.seen_at` must be later. */
+export const groupsKnownSince = ({
+  clock,
+  settings,
+}: Pick<IdentityParts, 'clock'> & { readonly settings: Pick<IdentitySettings, 'groupsHoldMs'> }): number =>
+  clock.now() - settings.groupsHoldMs
 
 export async function person(store: Statements, username: string): Promise<Person | undefined> {
   const [row] = await store.all<Row>('select subject, username, member_of from people where username = $1', [username])

@@ -5,6 +5,7 @@ import { after, type Moment } from '../model/moment.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import type { News } from './news.ts'
 import { type IdentityParts, MOST_KEY_MS } from './parts.ts'
+import { groupsKnownSince } from './people.ts'
 import { identityOf, number, proofText, type Row, text } from './row.ts'
 
 /** A token as it is kept: enough to check a password, not enough to be one. */
@@ -18,7 +19,7 @@ export type LiveToken = {
 /** PostgreSQL's own number. The token has 256 random bits, so nobody guesses it whatever this is. */
 const ITERATIONS = 4096
 
-type Parts = Pick<IdentityParts, 'state' | 'clock' | 'hooks'> & { readonly news: News }
+type Parts = Pick<IdentityParts, 'state' | 'clock' | 'settings' | 'hooks'> & { readonly news: News }
 
 export class Tokens {
   readonly #parts: Parts
@@ -53,8 +54,8 @@ export class Tokens {
     const { state, clock, hooks } = this.#parts
     const [row] = await state.all<Row>(
       `select d.subject, d.provider, d.proof, d.verifier, p.username, p.member_of
-       from database_tokens d join people p on p.subject = d.subject where p.username = $1 and d.expires_at > $2`,
-      [username, clock.now()],
+       from database_tokens d join people p on p.subject = d.subject where p.username = $1 and d.expires_at > $2 and p.seen_at > $3`,
+      [username, clock.now(), groupsKnownSince(this.#parts)],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)

@@ -5,6 +5,7 @@ import { Refusal } from '../model/refusal.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import { hashOf, isSame, isSecret, newSecret } from './cookie-secret.ts'
 import type { IdentityParts } from './parts.ts'
+import { groupsKnownSince } from './people.ts'
 import { identityOf, number, type Row, text } from './row.ts'
 
 const CODE_MS = 60_000
@@ -14,7 +15,7 @@ const NOTE_MS = 30_000
 const MOST_CODES = 100
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'hooks'> & {
-  readonly settings: Pick<IdentityParts['settings'], 'sessionIdleMs'>
+  readonly settings: Pick<IdentityParts['settings'], 'sessionIdleMs' | 'groupsHoldMs'>
 }
 
 export type WebSessionsRoom = {
@@ -100,8 +101,8 @@ export function createWebSessions({ state, clock, settings, hooks }: Parts): Web
     const [row] = await state.all<Row>(
       `select s.id as browser, s.subject, s.provider, s.proof, s.seen_at, p.username, p.member_of
        from web_sessions w join browser_sessions s on s.id = w.browser join people p on p.subject = s.subject
-       where w.id = $1 and w.target = $2 and s.expires_at > $3 and s.seen_at > $4`,
-      [id, target, now, aliveSince()],
+       where w.id = $1 and w.target = $2 and s.expires_at > $3 and s.seen_at > $4 and p.seen_at > $5`,
+      [id, target, now, aliveSince(), groupsKnownSince({ clock, settings })],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)

@@ -16,9 +16,9 @@ const never = new AbortController().signal
 async function withAlice(t: Test, how: Parameters<typeof world>[2] = {}) {
   const idp = await demoIdp(t, { publicUrl: PUBLIC })
   const w = await world(t, [providerAt(idp.issuer)], how)
-  const { identity } = await signIn(w, idp, people.alice)
+  const { identity, session } = await signIn(w, idp, people.alice)
   w.audit.length = 0
-  return { idp, w, identity, here: { identity, address: HERE } }
+  return { idp, w, identity, session, here: { identity, address: HERE } }
 }
 
 const kinds = ({ audit }: World) => audit.map(({ kind }) => kind)
@@ -305,6 +305,29 @@ await t.test('groups are those of the last sign-in', async (t) => {
   await w.room.answer(waiting.id, waiting.code, here)
   await w.state.run('update people set member_of = $1 where username = $2', ['["nobody"]', 'alice'])
   t.match(await w.room.bound(ALICE, KEY), { groups: ['nobody'] })
+})
+
+await t.test('groups count for so long; then nothing stands for their person until they sign in again', async (t) => {
+  const { w, here, identity, session } = await withAlice(t, {
+    settings: { groupsHoldMs: 3_600_000, sessionIdleMs: 12 * 3_600_000 },
+  })
+  const waiting = await w.room.ask(sshQuestion())
+  await w.room.answer(waiting.id, waiting.code, here)
+  const until = (Date.now() + 24 * 3_600_000) as Moment
+  await w.room.leases.put('a place', identity, until)
+  await w.room.tokens.issue(identity, 8 * 3_600_000)
+  const standing = async () => [
+    (await w.room.bound(ALICE, KEY)) !== undefined,
+    (await w.room.leases.get('a place')) !== undefined,
+    (await w.room.tokens.live(ALICE)) !== undefined,
+    (await w.room.session(session)) !== undefined,
+  ]
+  w.later(59 * 60_000)
+  t.same(await standing(), [true, true, true, true])
+  w.later(60_000)
+  t.same(await standing(), [false, false, false, false])
+  await w.state.run('update people set seen_at = $1', [Date.now() + 3_600_000])
+  t.same(await standing(), [true, true, true, true], 'a sign-in anywhere names the groups anew')
 })
 
 await t.test('a crowd at the door is turned away, others are not', async (t) => {

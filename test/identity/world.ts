@@ -54,6 +54,7 @@ export async function world(
     signInWaitMs: 120_000,
     sessionIdleMs: 15 * 60_000,
     sessionMostMs: 12 * 3_600_000,
+    groupsHoldMs: 12 * 3_600_000,
     ...how.settings,
   }
   const states: State[] = []
