@@ -208,6 +208,8 @@ export const schema = z.strictObject({
         .transform((a) => ({ kind: 'server', ...a }) as const),
     ])
     .default({ kind: 'embedded' }),
+  /** How long recordings are kept; the audit log and its signatures are kept for good. */
+  retention: duration.default(400 * 86_400_000).refine((ms) => ms >= 86_400_000, 'keep recordings for a day at least'),
   journal: z
     .strictObject({ max_megabytes: z.int().min(16).default(8192), min_free_megabytes: z.int().min(1).default(512) })
     .prefault({}),

@@ -54,6 +54,7 @@ type Worker = {
 const SWEEP_MS = 2000
 const WATCH_MS = 250
 const TELL_MS = 1000
+const DAY_MS = 24 * 3_600_000
 
 /** @throws {Fault} when another gateway holds the data directory, a port is taken, or a store cannot be opened. */
 export async function startSupervisor(parts: SupervisorParts): Promise<Supervisor> {
@@ -258,6 +259,7 @@ async function openAudit(
   dataDir: string,
   opened: AsyncDisposableStack,
 ): Promise<{ shipperStore: AuditStore; auditor: AuditStore }> {
+  const days = Math.ceil(config.retention / DAY_MS)
   if (config.audit.kind === 'server') {
     const { url, username, password } = config.audit
     const secret = password.startsWith('env:')
@@ -265,10 +267,10 @@ async function openAudit(
       : readFileSync(password.slice(5), 'utf8').trim()
     if (secret === undefined || secret === '') throw new Fault(`audit.password: ${password} is not set`)
     const store = { url, username, password: secret }
-    await migrate(store)
+    await migrate(store, days)
     return { shipperStore: store, auditor: store }
   }
-  const engine = await startClickHouse({ dir: join(dataDir, 'clickhouse'), log })
+  const engine = await startClickHouse({ dir: join(dataDir, 'clickhouse'), log, days })
   opened.defer(() => engine.stop())
   return { shipperStore: engine.shipper, auditor: engine.auditor }
 }

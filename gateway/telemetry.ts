@@ -103,9 +103,9 @@ export function startMetrics(read: () => GatewayNumbers): Metrics {
   meter
     .createObservableCounter('sallyport_bytes_total', { description: 'Bytes recorded, by origin' })
     .addCallback((o) => each(read().counters.bytes, (origin, n) => o.observe(n, { origin })))
-  // A histogram whose buckets the workers keep: cumulative, as Prometheus wants them.
+  // A histogram whose buckets the workers keep: cumulative, and named as Prometheus wants them (a counter would be named …_total).
   meter
-    .createObservableCounter('sallyport_revoke_to_cut_ms_bucket', {
+    .createObservableGauge('sallyport_revoke_to_cut_ms_bucket', {
       description: 'From the end of a grant to the closed session',
     })
     .addCallback((o) => {
@@ -116,8 +116,8 @@ export function startMetrics(read: () => GatewayNumbers): Metrics {
       })
     })
   up('sallyport_alerts_total', 'Lines of full shells that raised an alarm', (n) => n.counters.alerts)
-  up('sallyport_revoke_to_cut_ms_count', 'Sessions that were cut', (n) => n.counters.cuts)
-  up('sallyport_revoke_to_cut_ms_sum', 'Sum of the milliseconds from end to cut', (n) => n.counters.cutSumMs)
+  gauge('sallyport_revoke_to_cut_ms_count', 'Sessions that were cut', (n) => n.counters.cuts)
+  gauge('sallyport_revoke_to_cut_ms_sum', 'Sum of the milliseconds from end to cut', (n) => n.counters.cutSumMs)
   gauge('sallyport_workers', 'Workers that serve now', (n) => n.workers)
   up('sallyport_worker_restarts_total', 'Workers that died or were killed by the watchdog', (n) => n.workerRestarts)
   gauge(

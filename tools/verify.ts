@@ -86,6 +86,8 @@ function report(evidence: Evidence | FileEvidence): void {
   console.log(
     `${sessions} sessions, ${records} records, ${checkpoints} checkpoints, ${unsigned} records not signed yet.`,
   )
+  if ((evidence.expired ?? 0) > 0)
+    console.log(`${evidence.expired} older than the store keeps recordings: not checked.`)
   console.log(damages.length === 0 ? 'Nothing was changed.' : `${damages.length} damaged.`)
 }
 

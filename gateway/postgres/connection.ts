@@ -194,7 +194,7 @@ export class Connection {
       const place = { endpoint, account, database, parameters }
       if (admission.role.postgres.workspace === undefined) end = await this.#relay(session, upstream, place)
       else {
-        const opened = await Workspace.open(upstream)
+        const opened = await Workspace.open(upstream, admission.role.postgres.recordParameters)
         end = await this.#relay(session, opened.upstream, place, opened.workspace)
         noted(session, touchedWords(await opened.workspace.over))
       }

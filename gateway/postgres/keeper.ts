@@ -25,7 +25,7 @@ export class Keeper implements Runner {
     const plan = [
       'Rows touched so far, what was undone in between included:',
       ...touched.map(([table, i, u, d]) => `  ${table}: ${i} inserted, ${u} updated, ${d} deleted`),
-      'Run since the session began (values of parameters are in the recording):',
+      'Run since the session began:',
       ...texts.map((text) => `  ${text}`),
     ]
     return { plan: plan.join('\n'), rows: totalOf(touched) }

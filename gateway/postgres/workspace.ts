@@ -40,7 +40,7 @@ export class Workspace extends Duplex {
   #queue: Promise<void> = Promise.resolve()
   /** What the client believes. */
   #client: Status = 'I'
-  readonly #texts = new WorkspaceTexts()
+  readonly #texts: WorkspaceTexts
   #kept: Touched = []
   #hasMark = false
   #own: Own | undefined
@@ -54,17 +54,21 @@ export class Workspace extends Duplex {
   /** Why no text may follow: the target would read it otherwise than its judge did. */
   #misread: string | undefined
 
-  private constructor(target: Duplex) {
+  private constructor(target: Duplex, showsValues: boolean) {
     super()
     this.#target = target
+    this.#texts = new WorkspaceTexts(showsValues)
     target.on('data', (chunk: Buffer) => this.#fromTarget(chunk))
     target.on('end', () => this.push(null))
     for (const event of ['close', 'error'] as const) target.on(event, () => this.destroy())
   }
 
-  /** In place of the line that it takes. @throws {Refusal} TARGET_UNREACHABLE */
-  static async open(upstream: Upstream): Promise<{ readonly upstream: Upstream; readonly workspace: Workspace }> {
-    const workspace = new Workspace(upstream.stream)
+  /** In place of the line that it takes. @param showsValues to whoever may let a COMMIT through. @throws {Refusal} TARGET_UNREACHABLE */
+  static async open(
+    upstream: Upstream,
+    showsValues: boolean,
+  ): Promise<{ readonly upstream: Upstream; readonly workspace: Workspace }> {
+    const workspace = new Workspace(upstream.stream, showsValues)
     workspace.#fromTarget(upstream.ahead)
     upstream.stream.resume()
     try {
@@ -196,7 +200,7 @@ export class Workspace extends Duplex {
         const step = stepOf(next.text)
         this.#statements.delete(next.name)
         if (step === undefined) {
-          this.#texts.add(next.text)
+          this.#texts.parsed(next.name, next.text)
           return this.#forward(bytesOf(next))
         }
         this.#statements.set(next.name, step)
@@ -205,13 +209,19 @@ export class Workspace extends Duplex {
       case 'bind': {
         const step = this.#statements.get(next.statement)
         this.#portals.delete(next.portal)
-        if (step === undefined) return this.#forward(bytesOf(next))
+        if (step === undefined) {
+          this.#texts.bound(next.portal, next.statement, next)
+          return this.#forward(bytesOf(next))
+        }
         this.#portals.set(next.portal, step)
         return this.#answer(BOUND)
       }
       case 'execute': {
         const step = this.#portals.get(next.portal)
-        if (step === undefined) return this.#forward(bytesOf(next))
+        if (step === undefined) {
+          this.#texts.executed(next.portal)
+          return this.#forward(bytesOf(next))
+        }
         if (await this.#drained()) await this.#step(step)
         return
       }

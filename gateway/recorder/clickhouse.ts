@@ -35,7 +35,12 @@ const LONGEST_PAUSE_MS = 10_000
  * `dir` is `<dataDir>/clickhouse`; one process per directory. Passwords are new at each start.
  * @throws when the engine is not installed or does not come up.
  */
-export async function startClickHouse(parts: { readonly dir: string; readonly log: Log }): Promise<ClickHouse> {
+export async function startClickHouse(parts: {
+  readonly dir: string
+  readonly log: Log
+  /** How long recordings are kept; undefined: as before. */
+  readonly days?: number | undefined
+}): Promise<ClickHouse> {
   const { log } = parts
   const dir = path.resolve(parts.dir)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
@@ -43,7 +48,7 @@ export async function startClickHouse(parts: { readonly dir: string; readonly lo
   const { engine, port } = await comeUp(dir, passwords, log)
   const url = `http://127.0.0.1:${port}`
   try {
-    await migrate({ url, username: 'migrator', password: passwords.migrator })
+    await migrate({ url, username: 'migrator', password: passwords.migrator }, parts.days)
   } catch (error) {
     await engine.stop()
     throw error

@@ -19,6 +19,12 @@ export function learn(known: Map<string, Known>, note: AuditNote): void {
   }
 }
 
+/** When it began, as the audit log says. */
+export function beganAt({ start }: Known): number | undefined {
+  const at = typeof start === 'object' && start !== null && 'startedAt' in start ? start.startedAt : undefined
+  return typeof at === 'number' ? at : undefined
+}
+
 export const sums = (checks: readonly ChainCheck[]) => ({
   records: checks.reduce((sum, check) => sum + check.records, 0),
   checkpoints: checks.reduce((sum, check) => sum + check.checkpoints, 0),

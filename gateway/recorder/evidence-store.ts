@@ -4,6 +4,7 @@ import type { Checkpoint } from './chain.ts'
 import { ChainCheck, type ChainedRecord, type Damage, type Evidence, type Keys } from './evidence.ts'
 import {
   type AuditNote,
+  beganAt,
   checkpointsOf,
   eventRecords,
   type Known,
@@ -13,11 +14,14 @@ import {
   stream,
   sums,
 } from './evidence-rows.ts'
+import { daysKept } from './migrate.ts'
 import { idBytes, type SessionEntry } from './segment.ts'
 import { type AuditStore, connect } from './store.ts'
 
-/** Reads everything; takes its time. @throws when the store does not answer. */
-export async function verifyStore(store: AuditStore, keys: Keys): Promise<Evidence> {
+const DAY_MS = 24 * 3_600_000
+
+/** Reads everything; takes its time. `now` decides what is older than the store keeps. @throws when the store does not answer. */
+export async function verifyStore(store: AuditStore, keys: Keys, now = Date.now()): Promise<Evidence> {
   const client = connect(store)
   try {
     const known = new Map<string, Known>()
@@ -35,7 +39,11 @@ export async function verifyStore(store: AuditStore, keys: Keys): Promise<Eviden
       entries.set(id, JSON.parse(entry) as SessionEntry)
     const strays = await rows<[string]>(client, 'SELECT DISTINCT toString(session_id) FROM audit.events')
     const ids = new Set([...entries.keys(), ...known.keys(), ...strays.map(([id]) => id)])
+    const days = await daysKept(client)
+    const oldest = days === undefined ? 0 : now - days * DAY_MS
+    const past = new Set([...known].flatMap(([id, one]) => ((beganAt(one) ?? now) < oldest ? [id] : [])))
     for (const id of ids) {
+      if (past.has(id)) continue
       const check = new ChainCheck('session', idBytes(id), id, keys)
       await walk(check, await checkpointsOf(client, id), eventRecords(client, id))
       const entry = entries.get(id)
@@ -44,7 +52,7 @@ export async function verifyStore(store: AuditStore, keys: Keys): Promise<Eviden
       if (check.damage === undefined) damages.push(...(misfit(id, entry, known.get(id), check) ?? []))
     }
     const found = checks.flatMap((check) => check.damage ?? [])
-    return { sessions: ids.size, ...sums(checks), damages: [...found, ...damages] }
+    return { sessions: ids.size - past.size, expired: past.size, ...sums(checks), damages: [...found, ...damages] }
   } finally {
     await client.close()
   }

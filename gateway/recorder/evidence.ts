@@ -22,6 +22,8 @@ export type Evidence = {
   readonly checkpoints: number
   /** Records after the last checkpoint of their chain: nothing signs them (yet). */
   readonly unsigned: number
+  /** Sessions that are older than the store keeps recordings: they were not checked. */
+  readonly expired?: number
   readonly damages: readonly Damage[]
 }
 

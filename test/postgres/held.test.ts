@@ -476,7 +476,7 @@ t.test('a COMMIT in a workspace waits: let through, all so far stays; denied, it
     verb: 'COMMIT',
     estimatedRows: 2,
     mostRows: 5,
-    plan: /public\.orders: 0 inserted, 2 updated, 0 deleted[\s\S]*WHERE id = 31/,
+    plan: /public\.orders: 0 inserted, 2 updated, 0 deleted[\s\S]*WHERE id = 31\n {2}UPDATE orders SET status = \$1 WHERE id = \$2 {2}with \$1 = "kept", \$2 = "32"$/,
   })
   t.equal(await count("status = 'kept'"), 0)
   await w.there.approve(bob, request.id, {})
@@ -501,6 +501,23 @@ t.test('a COMMIT in a workspace waits: let through, all so far stays; denied, it
   t.same(await w.there.requests(bob), [])
 })
 
+t.test(
+  'where a role does not record values, whoever lets a COMMIT through does not see them either',
+  { skip },
+  async (t) => {
+    const w = await world(t, { postgres: ['commit'] }, alice, { ...REHEARSAL, recordParameters: false })
+    const client = await node(w)
+    t.teardown(() => client.end())
+    await client.query('UPDATE orders SET status = $1 WHERE id = $2', ['hidden', 35])
+    const commit = client.query('COMMIT')
+    const { held, id } = await parked(w)
+    t.match(held?.plan, /WHERE id = \$2 {2}with values that the role does not let be seen$/)
+    t.notMatch(JSON.stringify(held), 'hidden')
+    await w.there.deny(bob, id, 'unseen')
+    await t.rejects(commit, /denied/)
+  },
+)
+
 t.test('who lets a COMMIT through has seen all that ran, and what it touches is what counts', { skip }, async (t) => {
   await root(`create table evidence (id int);
     insert into evidence values (1);
@@ -523,17 +540,26 @@ t.test('who lets a COMMIT through has seen all that ran, and what it touches is 
   await client.query(`/* ${'harmless '.repeat(60)} */ TRUNCATE evidence`)
   for (let n = 0; n < 120; n++) await client.query(`SELECT ${n}`)
   const prepared = { name: 'again', text: 'DELETE FROM evidence WHERE id = $1' }
-  await client.query({ ...prepared, values: [7] })
+  for (const id of [7, 7, 6]) await client.query({ ...prepared, values: [id] })
   const first = client.query('COMMIT')
   const request = await parked(w)
   t.match(request.held?.plan, /TRUNCATE evidence\n/, 'behind a long comment')
   t.match(request.held?.plan, /SELECT 119\n/, 'after many others')
+  t.match(
+    request.held?.plan,
+    /prepared as again: DELETE FROM evidence WHERE id = \$1\n {2}DELETE FROM evidence WHERE id = \$1 {2}with \$1 = "7" {2}\(2 times\)\n {2}DELETE FROM evidence WHERE id = \$1 {2}with \$1 = "6"$/,
+    'each run with its values',
+  )
   await w.there.approve(bob, request.id, {})
   await first
   await client.query({ ...prepared, values: [8] })
   const second = client.query('COMMIT')
   const next = await parked(w)
-  t.match(next.held?.plan, /DELETE FROM evidence/, 'what was prepared before the last COMMIT ran after it')
+  t.match(
+    next.held?.plan,
+    /DELETE FROM evidence WHERE id = \$1 {2}with \$1 = "8"$/,
+    'what was prepared before the last COMMIT ran after it',
+  )
   await w.there.deny(bob, next.id, 'enough')
   await t.rejects(second, /denied/)
 

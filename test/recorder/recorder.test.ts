@@ -11,6 +11,7 @@ import {
   type AuditStore,
   openLibrary,
   readPublicKeys,
+  startClickHouse,
   startShipper,
   verifyStore,
 } from '../../gateway/recorder/recorder.ts'
@@ -130,6 +131,29 @@ else {
     t.match(damageOf('a tail'), { from: 16, to: 20, message: /missing/ })
     t.match(damageOf('everything'), { from: 1, to: 20, message: /missing/ })
     t.match(damageOf('one too many'), { from: 21, to: 21 })
+    const later = await verifyStore(engine.auditor, readPublicKeys(dir), Date.now() + 500 * 86_400_000)
+    t.ok((later.expired ?? 0) >= sessions.length, 'what the store need not have any more is not missed')
+    t.notOk(later.damages.some(({ id }) => sessions.some((one) => one.id === id)))
+  })
+
+  t.test('recordings are kept as long as the configuration says, from the next start on', async (t) => {
+    const dir = temporaryDir(t, 'retention')
+    for (const [days, kept] of [
+      [30, 30],
+      [undefined, 30],
+      [900, 900],
+    ] as const) {
+      const store = await startClickHouse({ dir, log: silent, days })
+      const { password, username } = store.auditor
+      const query = "SELECT name, create_table_query FROM system.tables WHERE database = 'audit' FORMAT JSONCompact"
+      const answer = await fetch(`${store.url}/?query=${encodeURIComponent(query)}`, {
+        headers: { 'x-clickhouse-user': username, 'x-clickhouse-key': password },
+      })
+      const { data } = (await answer.json()) as { readonly data: readonly (readonly [string, string])[] }
+      const withEnd = data.filter(([, text]) => text.includes(`toIntervalDay(${kept})`)).map(([name]) => name)
+      t.same(withEnd.toSorted(), ['events', 'lines', 'sessions'], `${kept} days; the audit log has no end`)
+      await store.stop()
+    }
   })
 
   t.test('every step of a grant is in the audit log, once, newest first', async (t) => {
