@@ -493,6 +493,7 @@ await t.test('whoami, explain-role, ssh-config and logout say it plainly', async
   t.match(role.out, 'A shell as deploy, with every command that account may run.')
   t.match(role.out, 'Somebody else agrees: one person of leads.')
   t.equal((await type('explain-role nosuch')).code, 1)
+  t.match((await type('explain-role operater')).errors, 'Did you mean operator?')
   const config = (await type('ssh-config')).out
   t.match(config, 'Host prod-db\n  HostName gateway.test\n  Port 2222\n  User alice%prod-db\n')
   t.notMatch(config, 'secret')

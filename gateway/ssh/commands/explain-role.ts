@@ -1,4 +1,5 @@
 /** explain-role: what a role lets you do, in plain words. */
+import { nearest } from '../../model/nearest.ts'
 import { Refusal } from '../../model/refusal.ts'
 import { allowsOf, termsOf } from '../../model/role-words.ts'
 import type { Role } from '../../model/role.ts'
@@ -14,10 +15,15 @@ export const explainRole: Command = {
   options: { json: 'flag' },
   words: [1, 1],
   async run(context, given) {
-    const role = (await context.desk.roles(context.identity)).find(({ name }) => name === given.word(0))
+    const known = await context.desk.roles(context.identity)
+    const role = known.find(({ name }) => name === given.word(0))
+    const meant = nearest(
+      given.word(0),
+      known.map(({ name }) => name),
+    )
     if (role === undefined)
       throw new Refusal('NO_GRANT', `There is no role ${plain(given.word(0), 64)} that you may ask for.`, {
-        next: 'Type `roles` to see yours.',
+        next: meant === undefined ? 'Type `roles` to see yours.' : `Did you mean ${meant}?`,
       })
     if (given.flag('json')) return printJson(context, roleJson(role))
     await context.console.print(`${plain(`${role.name}: ${role.description}`)}\n`)
