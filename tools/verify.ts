@@ -18,12 +18,16 @@ const USAGE = `Checks hash chains and signatures of recordings.
   npm run verify -- --url https://clickhouse:8443 --user auditor --password-env NAME --keys DIR
                                                             an audit store; DIR holds the gateways' *.pub.pem
 
-  --json   one object instead of sentences`
+  --json   one object instead of sentences
+  --help   this
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+Exit code: 0 nothing was changed, 1 something was, 2 it could not be checked.`
+
+const asked = () =>
+  parseArgs({
     allowPositionals: true,
     options: {
+      help: { type: 'boolean', default: false },
       url: { type: 'string' },
       user: { type: 'string', default: 'auditor' },
       'password-env': { type: 'string' },
@@ -31,9 +35,27 @@ async function main(): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   })
+
+async function main(): Promise<number> {
+  let given: ReturnType<typeof asked>
+  try {
+    given = asked()
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`)
+    return 2
+  }
+  const { positionals, values } = given
   const [dir] = positionals
+  if (values.help) {
+    console.log(USAGE)
+    return 0
+  }
   if ((dir === undefined) === (values.url === undefined) || (values.url !== undefined && values.keys === undefined)) {
     console.error(USAGE)
+    return 2
+  }
+  if (dir !== undefined && !existsSync(dir)) {
+    console.error(`There is no file or directory ${dir}.`)
     return 2
   }
   const evidence =
