@@ -258,6 +258,8 @@ await t.test('a person asks, somebody else says yes, and both read what to do ne
   ])
     t.match(all.out, line)
   for (const line of all.out.split('\n').slice(0, -3)) t.ok(width(line) <= 80, line)
+  const dark = commandLine(desk, bob, { ...shelf(), sessions: () => Promise.reject(new Error('no ClickHouse')) })
+  t.match((await dark.type('requests 1')).out, /before +the recordings cannot be read just now\n[^]*Allow it/)
   t.notMatch((await hers.type('requests 1')).out, 'Allow it', 'who asks reads the same, and decides nothing')
   t.match((await his.type('requests 1 --json')).json, [
     { id: '1', mayApprove: true, allows: [/^ssh: A shell/], terms: [/30 min/], past: [] },

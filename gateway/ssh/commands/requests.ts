@@ -60,11 +60,17 @@ export const requests: Command = {
 /** What the same person did there before: enough to decide, not what was done. */
 const MOST_PAST = 5
 
-async function pastOf({ library }: Context, grant: Grant): Promise<readonly SessionRow[]> {
+/** Undefined where the recordings cannot be read just now: who decides need not wait for them. */
+async function pastOf({ library }: Context, grant: Grant): Promise<readonly SessionRow[] | undefined> {
   const { subject, target, username } = grant
-  const rows = await library.sessions({ username, target, limit: MOST_PAST })
+  const rows = await library.sessions({ username, target, limit: MOST_PAST }).catch(() => undefined)
   // A user name can be given to somebody else; what that person did is not this one's past.
-  return rows.filter((row) => row.subject === subject)
+  return rows?.filter((row) => row.subject === subject)
+}
+
+function pastLines(rows: readonly SessionRow[] | undefined, grant: Grant, now: Moment): readonly string[] {
+  if (rows === undefined) return ['the recordings cannot be read just now']
+  return rows.length === 0 ? [`nothing by ${grant.username} on ${grant.target}`] : rows.map((row) => pastLine(row, now))
 }
 
 /** The role as this grant has it, in the sentences of `explain-role`. */
@@ -83,7 +89,7 @@ function wordsOf(
 
 async function oneJson(context: Context, grant: Grant, mayApprove: boolean): Promise<number> {
   const { allows, terms } = wordsOf(context, grant)
-  const past = (await pastOf(context, grant)).map(
+  const past = (await pastOf(context, grant))?.map(
     ({ id, role, protocol, channel, startedAt, end, statements, denials }) => ({
       id,
       role,
@@ -95,7 +101,7 @@ async function oneJson(context: Context, grant: Grant, mayApprove: boolean): Pro
       denials,
     }),
   )
-  return printJson(context, [{ ...grantJson(grant), mayApprove, allows, terms, past }])
+  return printJson(context, [{ ...grantJson(grant), mayApprove, allows, terms, past: past ?? null }])
 }
 
 const LABEL = 11
@@ -118,7 +124,6 @@ async function oneText(context: Context, grant: Grant, mayApprove: boolean): Pro
   const { amr, authTime } = grant.proof
   const words = held === undefined ? wordsOf(context, grant) : undefined
   const role = context.role(grant.role)
-  const past = await pastOf(context, grant)
   await console.print(
     [
       held === undefined ? fact('why', [grant.reason]) : '',
@@ -130,10 +135,7 @@ async function oneText(context: Context, grant: Grant, mayApprove: boolean): Pro
       words === undefined || role === undefined ? '' : fact('role', [`${roleOf(grant)}: ${role.description}`]),
       words === undefined ? '' : fact('allows', words.allows) + fact('terms', words.terms),
       fact('approvals', approvalLines(context, grant)),
-      fact(
-        'before',
-        past.length === 0 ? [`nothing by ${grant.username} on ${grant.target}`] : past.map((row) => pastLine(row, now)),
-      ),
+      fact('before', pastLines(await pastOf(context, grant), grant, now)),
       fact('now', [stateOf(context, grant)]),
     ].join(''),
   )
