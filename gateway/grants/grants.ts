@@ -108,7 +108,7 @@ export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> =
   })
   return {
     ...desk,
-    live: (subject, target, endpoint, role) => tenures.live(subject, target, endpoint, role),
+    live: (subject, target, endpoint, under) => tenures.live(subject, target, endpoint, under),
     enter: (start) => sessions.enter(start),
     park: (under, held) => holds.park(under, held),
     use: (id, digest) => holds.use(id, digest),

@@ -5,6 +5,7 @@ import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { Protocol } from '../model/target.ts'
+import { choiceText, type GrantChoice } from '../model/target-name.ts'
 import type { Tenure } from '../session/session.ts'
 import type { State } from '../state/state.ts'
 import type { Changes } from './changes.ts'
@@ -54,12 +55,12 @@ export class Tenures {
     this.#stop = parts.store.changes.on('grants-changed', () => void this.#refresh())
   }
 
-  async live(subject: Subject, target: string, endpoint: Protocol, role?: string): Promise<Tenure | undefined> {
+  async live(subject: Subject, target: string, endpoint: Protocol, under?: GrantChoice): Promise<Tenure | undefined> {
     const { state, ledger } = this.#parts.store
-    const byRole = role === undefined ? '' : ' and role = $4'
+    const chosen = under === undefined ? '' : ` and ${under.kind === 'role' ? 'role' : 'id'} = $4`
     const found = await ledger.select(
-      `subject = $1 and state = 'live' and target = $2 and expires_at > $3${byRole}`,
-      [subject, target, this.#parts.clock.now(), ...(role === undefined ? [] : [role])],
+      `subject = $1 and state = 'live' and target = $2 and expires_at > $3${chosen}`,
+      [subject, target, this.#parts.clock.now(), ...(under === undefined ? [] : [choiceText(under)])],
       50,
     )
     if (this.#closed || this.#isStale()) throw outOfReach()

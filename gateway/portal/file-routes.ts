@@ -8,6 +8,7 @@ import type { PortalParts } from './parts.ts'
 import * as words from './schema/terminal.ts'
 import { answers, streams } from './shapes.ts'
 import { guestOf } from './page-sockets.ts'
+import { choiceOf } from './views.ts'
 import { visitorOf } from './visitor.ts'
 
 /** Nothing came for so long: the browser is gone, or holds a session open for nothing. */
@@ -36,7 +37,7 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
       response: answers(words.transferred),
     },
     handler: async (request) => {
-      const { path, replace, role, target } = request.query
+      const { path, replace, target, under } = request.query
       if (!isStream(request.body)) throw new Refusal('BAD_INPUT', `Send the file as ${BINARY}.`)
       takesLong(request.raw)
       const gone = new AbortController()
@@ -51,7 +52,7 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
       try {
         return await terminals.upload(
           guest(request),
-          { target, role, path, replace: replace === '1' },
+          { target, under: choiceOf(under), path, replace: replace === '1' },
           bytes,
           gone.signal,
         )
@@ -73,10 +74,14 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
       response: streams(BINARY, 'The file'),
     },
     handler: async (request, reply) => {
-      const { path, role, target } = request.query
+      const { path, target, under } = request.query
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort(new Error('the browser left')))
-      const { bytes, name, size } = await terminals.download(guest(request), { target, role, path }, gone.signal)
+      const { bytes, name, size } = await terminals.download(
+        guest(request),
+        { target, under: choiceOf(under), path },
+        gone.signal,
+      )
       if (size !== undefined) void reply.header(words.FILE_SIZE_HEADER, size)
       void reply.header('content-disposition', attachment(name)).type(BINARY)
       return await reply.send(bytes)

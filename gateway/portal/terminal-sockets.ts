@@ -4,7 +4,7 @@ import { MalformedMessage } from '../model/refusal.ts'
 import type { FromPage, PageGuest, PageWire, Terminals, ToPage } from '../session/session.ts'
 import { jsonOf, type PageDoor, POLICY } from './page-sockets.ts'
 import { fromPage, MOST_MESSAGE, type ToPage as Written, type TerminalHello, terminalHello } from './schema/terminal.ts'
-import { iso } from './views.ts'
+import { choiceOf, iso } from './views.ts'
 
 export const terminalDoor = (terminals: Terminals): PageDoor => ({
   most: MOST_MESSAGE,
@@ -17,7 +17,7 @@ export const terminalDoor = (terminals: Terminals): PageDoor => ({
 function lead(terminals: Terminals, wire: PageWire, guest: PageGuest, hello: TerminalHello): void {
   const { columns, rows } = hello
   if (hello.kind === 'open')
-    return terminals.open(wire, guest, { target: hello.target, role: hello.role, columns, rows })
+    return terminals.open(wire, guest, { target: hello.target, under: choiceOf(hello.under), columns, rows })
   const { subject } = guest.identity
   const claim = { subject, seat: guest.seat, address: guest.address }
   return terminals.back(wire, claim, { shell: hello.shell, from: hello.from, columns, rows })

@@ -5,6 +5,7 @@ import type { HeldStatement } from '../model/hold.ts'
 import type { Moment } from '../model/moment.ts'
 import type { Role } from '../model/role.ts'
 import { protocolsOf } from '../model/target.ts'
+import { type GrantChoice, readChoice } from '../model/target-name.ts'
 import type { TargetView as DeskView, SessionRow } from '../session/session.ts'
 import type { HeldView } from './schema/held.ts'
 import type { PortalSettings, Question } from './parts.ts'
@@ -17,6 +18,8 @@ import type { AuditEventView } from './schema/story.ts'
 import { NOTHING_YET, type Visitor } from './visitor.ts'
 
 export const iso = (moment: Moment): string => new Date(moment).toISOString()
+export const choiceOf = (under: string | undefined): GrantChoice | undefined =>
+  under === undefined ? undefined : readChoice(under)
 const isoOrNull = (moment: Moment | undefined): string | null => (moment === undefined ? null : iso(moment))
 
 export function meView({ session, identity, isAdmin, isAuditor }: Visitor): Me {
@@ -108,16 +111,23 @@ export function targetView(
   const { target, roles, grants } = view
   const protocols = protocolsOf(target)
   const { username } = visitor.identity
-  const held = [...new Set(grants.filter(({ state }) => state === 'live').map(({ role }) => role))]
-  const ways = [null, ...(held.length > 1 ? held : [])]
+  const held = grants.filter(({ state }) => state === 'live')
+  const ways = [undefined, ...(held.length > 1 ? held : [])]
+  /** By its role, which says more, where that is enough. */
+  const named = ({ id, role }: Grant): string =>
+    `${target.name}%${held.filter((other) => other.role === role).length > 1 ? id : role}`
   const linesOf = <E extends 'ssh' | 'postgres'>(
     endpoint: E,
     door: Door | undefined,
-    line: (door: Door, role: string | null) => string,
+    line: (door: Door, mine: Mine) => string,
   ) =>
     door === undefined || !protocols.includes(endpoint)
       ? []
-      : ways.map((role) => ({ endpoint, role, command: line(door, role) }))
+      : ways.map((grant) => ({
+          endpoint,
+          grant: grant?.id ?? null,
+          command: line(door, { username, name: grant === undefined ? target.name : named(grant) }),
+        }))
   return {
     name: target.name,
     description: target.description,
@@ -125,10 +135,7 @@ export function targetView(
     endpoints: [...protocols],
     roles: roles.map((role) => roleView(role, target)),
     grants: grants.map((grant) => grantView(grant, visitor, new Set())),
-    commands: [
-      ...linesOf('ssh', doors.ssh, (door, role) => sshLine(door, { name: target.name, username, role })),
-      ...linesOf('postgres', doors.postgres, (door, role) => psqlLine(door, { name: target.name, username, role })),
-    ],
+    commands: [...linesOf('ssh', doors.ssh, sshLine), ...linesOf('postgres', doors.postgres, psqlLine)],
     url: protocols.includes('http') ? (webUrl(target.name) ?? null) : null,
   }
 }
@@ -145,14 +152,12 @@ export const pastView = (row: SessionRow): PastList['sessions'][number] => ({
 })
 
 type Door = { readonly host: string; readonly port: number }
-type Mine = { readonly name: string; readonly username: string; readonly role: string | null }
+type Mine = { readonly name: string; readonly username: string }
 
-const sshLine = ({ host, port }: Door, { name, username, role }: Mine): string => {
-  const ssh = `ssh -t ${port === 22 ? '' : `-p ${port} `}`
-  return role === null ? `${ssh}${username}@${host} ${name}` : `${ssh}${username}%${name}%${role}@${host}`
-}
-const psqlLine = ({ host, port }: Door, { name, username, role }: Mine): string =>
-  `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}${role === null ? '' : `%${role}`}`
+const sshLine = ({ host, port }: Door, { name, username }: Mine): string =>
+  `ssh -t ${port === 22 ? '' : `-p ${port} `}${username}@${host} ${name}`
+const psqlLine = ({ host, port }: Door, { name, username }: Mine): string =>
+  `psql -h ${host}${port === 5432 ? '' : ` -p ${port}`} -U ${username} ${name}`
 
 export function sessionEndView(end: SessionRow['end']): SessionEndView | null {
   if (end === undefined) return null

@@ -19,7 +19,7 @@ import { Closed } from './reader.ts'
 import { Relay, type RelayEnd } from './relay.ts'
 import type { Asking, Say, SignedIn, SignInDoor } from './sign-in.ts'
 import { targetParameters, writerParameters } from './startup.ts'
-import { readTargetName, type TargetName } from './target-name.ts'
+import { type DatabaseName, readDatabaseName } from './database-name.ts'
 import { Tripwire } from './tripwire.ts'
 import { UpkeepClient } from './upkeep.ts'
 import { cancelOn, logIn, type Upstream } from './upstream.ts'
@@ -96,13 +96,13 @@ export class Connection {
     }
   }
 
-  async #admitted(): Promise<{ readonly admission: Admission; readonly name: TargetName }> {
+  async #admitted(): Promise<{ readonly admission: Admission; readonly name: DatabaseName }> {
     const { parts, client, address, signIns } = this.#has
     const user = client.parameters.get('user') ?? ''
     const username = readUsername(user)
     if (username === undefined) throw new Refusal('NOT_SIGNED_IN', 'This is no user name of the gateway.')
     const database = client.parameters.get('database') ?? user
-    const name = readTargetName(database)
+    const name = readDatabaseName(database)
     const clientVersion = (client.parameters.get('application_name') ?? '').slice(0, 64)
     const asking: Asking = { username, address, clientVersion, target: database.slice(0, 200) }
     const say: Say = (text, hint) => {
@@ -120,8 +120,8 @@ export class Connection {
       })
     const admit = async ({ identity, how, fingerprint256 }: SignedIn): Promise<Admission> => {
       this.#certificate = fingerprint256
-      const role = name.role === undefined ? {} : { role: name.role }
-      const wish: Wish = { identity, target: name.target, protocol: 'postgres', passkey: known?.passkey, ...role }
+      const { target, under } = name
+      const wish: Wish = { identity, target, under, protocol: 'postgres', passkey: known?.passkey }
       const waiting = this.#waiting()
       const enter = (wanted: Wish) =>
         this.#isPerson(how)
@@ -171,7 +171,7 @@ export class Connection {
     return { admit: access.admit, desk: access.desk, gatewayHost, portalUrl, approvalMinutes }
   }
 
-  async #session(admission: Admission, name: TargetName): Promise<void> {
+  async #session(admission: Admission, name: DatabaseName): Promise<void> {
     const { parts, client, address, provisioner } = this.#has
     const endpoint = admission.target.postgres
     if (endpoint === undefined) throw new Refusal('NO_GRANT', `No live grant for ${name.target}.`)

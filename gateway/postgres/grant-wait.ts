@@ -1,10 +1,12 @@
 /** Admission for a connection: at once, or, where a person looks at a terminal, once their request is approved. */
+import type { Grant } from '../model/grant.ts'
 import { after, minutesToMs } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
+import { roleIn } from '../model/target-name.ts'
 import { type AccessDesk, type Admission, type AdmitParts, admit, type Wish } from '../session/session.ts'
 import { askCommand } from './deny.ts'
 import { REPEAT_MS, type Say } from './sign-in.ts'
-import type { TargetName } from './target-name.ts'
+import type { DatabaseName } from './database-name.ts'
 
 export type GrantWaitParts = {
   readonly admit: AdmitParts
@@ -18,7 +20,7 @@ export type GrantWaitParts = {
 const LOOK_AGAIN_MS = 3_000
 
 /** @throws {Refusal} NO_GRANT also for a database that the role does not name: one answer for all that is not theirs. */
-export async function admitTo(parts: AdmitParts, wish: Wish, name: TargetName): Promise<Admission> {
+export async function admitTo(parts: AdmitParts, wish: Wish, name: DatabaseName): Promise<Admission> {
   const admission = await admit(parts, wish)
   if (!mayUse(admission, name.database)) throw new Refusal('NO_GRANT', `No live grant for ${wish.target}.`)
   return admission
@@ -34,7 +36,7 @@ function mayUse({ role, target }: Admission, database: string | undefined): bool
 /** Adds to a NO_GRANT what the person can do now. */
 export function withNext(why: unknown, parts: GrantWaitParts, wish: Wish): unknown {
   if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || why.next !== undefined) return why
-  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, wish.role)
+  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, roleIn(wish.under))
   return new Refusal('NO_GRANT', why.message, { cause: why, next: `Ask for one: ${command}` })
 }
 
@@ -42,7 +44,7 @@ export function withNext(why: unknown, parts: GrantWaitParts, wish: Wish): unkno
 export async function waitForGrant(
   parts: GrantWaitParts,
   wish: Wish,
-  name: TargetName,
+  name: DatabaseName,
   say: Say,
   gone: AbortSignal,
 ): Promise<Admission> {
@@ -51,10 +53,12 @@ export async function waitForGrant(
   let toldAt = 0
   for (;;) {
     const change = changed(parts.desk, gone)
+    const mayCome = await canBecomeLive(parts, wish)
     try {
       return await admitTo(parts.admit, wish, name)
     } catch (why) {
-      if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || clock.now() >= until) throw withNext(why, parts, wish)
+      const isOver = !mayCome || clock.now() >= until
+      if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || isOver) throw withNext(why, parts, wish)
     }
     if (clock.now() - toldAt >= REPEAT_MS) {
       toldAt = clock.now()
@@ -65,17 +69,23 @@ export async function waitForGrant(
   }
 }
 
+/** A number is one grant's alone: no other one that is asked for meanwhile opens what was named. */
+async function canBecomeLive(parts: GrantWaitParts, wish: Wish): Promise<boolean> {
+  const { under } = wish
+  return under?.kind !== 'grant' || (await ownRequests(parts, wish)).some(({ id }) => id === under.grant)
+}
+
+async function ownRequests({ desk }: GrantWaitParts, { identity, target }: Wish): Promise<readonly Grant[]> {
+  return (await desk.requests(identity))
+    .map(({ grant }) => grant)
+    .filter((grant) => grant.subject === identity.subject && grant.target === target && grant.held === undefined)
+}
+
 async function howToAsk(parts: GrantWaitParts, wish: Wish): Promise<[string, string]> {
-  const waiting = await parts.desk.requests(wish.identity)
-  const own = waiting.find(
-    ({ grant }) => grant.subject === wish.identity.subject && grant.target === wish.target && grant.held === undefined,
-  )
+  const [own] = await ownRequests(parts, wish)
   if (own !== undefined)
-    return [
-      `Request ${own.grant.id} for ${wish.target} waits for approval.`,
-      'This connection goes on once it is approved.',
-    ]
-  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, wish.role)
+    return [`Request ${own.id} for ${wish.target} waits for approval.`, 'This connection goes on once it is approved.']
+  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, roleIn(wish.under))
   return [
     `There is no live grant for ${wish.target}. Ask for one in another terminal: ${command}`,
     `Or in the browser: ${parts.portalUrl}. This connection goes on once it is approved, and waits ${parts.approvalMinutes} minutes.`,

@@ -1,6 +1,7 @@
 /** A machine has nobody who asks for it: where the rule of its role is `auto`, its connection does. */
 import { covers } from '../model/role.ts'
 import type { Target } from '../model/target.ts'
+import { roleIn } from '../model/target-name.ts'
 import type { AccessDesk, Wish } from '../session/session.ts'
 
 export type MachineGrantParts = {
@@ -21,8 +22,10 @@ export class MachineGrants {
    * Asks for the one role that it can be; admission decides what came of it. False: there is none, or several.
    * @throws {Refusal} TOO_MANY, LOCKED…
    */
-  async ask({ identity, target: name, role: wanted }: Wish, fingerprint256: string): Promise<boolean> {
+  async ask({ identity, target: name, under }: Wish, fingerprint256: string): Promise<boolean> {
+    if (under?.kind === 'grant') return false
     const { desk, target } = this.#parts
+    const wanted = roleIn(under)
     const at = target(name)
     const roles = at === undefined ? [] : (await desk.roles(identity)).filter((role) => covers(role, at))
     const [role, ...others] = roles.filter(

@@ -6,6 +6,7 @@ import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import { covers, type Role, readOnly } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
+import type { GrantChoice } from '../model/target-name.ts'
 
 /** What a person is told while a grant runs. `minutes` is what is left. */
 export type GrantNotice =
@@ -24,8 +25,8 @@ export type Tenure = {
 
 /** What admission asks of the outside. grants/ fits. */
 export type GrantBook = {
-  /** The newest live grant of that person on that target for that endpoint; `role` narrows the choice when a person holds several. */
-  live(subject: Subject, target: string, endpoint: Protocol, role?: string): Promise<Tenure | undefined>
+  /** The newest live grant of that person on that target for that endpoint; of the role, or with the number, that `under` names. */
+  live(subject: Subject, target: string, endpoint: Protocol, under?: GrantChoice): Promise<Tenure | undefined>
 }
 
 export type AdmitParts = {
@@ -39,7 +40,8 @@ export type Wish = {
   readonly identity: Identity
   readonly target: string
   readonly protocol: Protocol
-  readonly role?: string | undefined
+  /** Which of this person's grants there; left out: the newest. */
+  readonly under?: GrantChoice | undefined
   /** For a role that asks for one per session. Used up by the admission. */
   readonly passkey?: PasskeyProof | undefined
 }
@@ -101,7 +103,7 @@ export const isAdmission = (x: object): x is Admission => Admission.made(x)
  */
 export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const { identity, target: name, protocol } = wish
-  const tenure = await parts.grants.live(identity.subject, name, protocol, wish.role)
+  const tenure = await parts.grants.live(identity.subject, name, protocol, wish.under)
   const target = parts.target(name)
   const whole = tenure === undefined ? undefined : parts.role(tenure.grant().role)
   const role = whole !== undefined && tenure?.grant().readOnly === true ? readOnly(whole) : whole

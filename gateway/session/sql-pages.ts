@@ -3,6 +3,7 @@ import type { GrantId } from '../model/grant.ts'
 import type { Moment } from '../model/moment.ts'
 import type { PasskeyProof } from '../model/passkey.ts'
 import type { RefusalCode } from '../model/refusal.ts'
+import type { TargetName } from '../model/target-name.ts'
 import type { PageGuest } from './terminals.ts'
 
 /** `rows`: for the screen, as far as it wants to see. Else text of a file, as far as the role allows. */
@@ -82,9 +83,7 @@ export type SqlWire = {
   onClose(listener: () => void): void
 }
 
-export type SqlAsk = {
-  readonly target: string
-  readonly role: string | undefined
+export type SqlAsk = TargetName & {
   readonly database: string | undefined
   readonly passkey: PasskeyProof | undefined
 }

@@ -4,6 +4,7 @@ import type { GrantId } from '../model/grant.ts'
 import type { Identity, Subject } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
 import type { RefusalCode } from '../model/refusal.ts'
+import type { TargetName } from '../model/target-name.ts'
 
 export type Size = { readonly columns: number; readonly rows: number }
 
@@ -85,10 +86,10 @@ export type PageGuest = {
   still(isActive: boolean): Promise<Identity | undefined>
 }
 
-export type ShellAsk = { readonly target: string; readonly role: string | undefined } & Size
+export type ShellAsk = TargetName & Size
 /** `from`: the first byte of output that the page does not have; undefined: it has nothing, and takes what is kept. */
 export type BackAsk = { readonly shell: string; readonly from: number | undefined } & Size
-export type FileAsk = { readonly target: string; readonly role: string | undefined; readonly path: string }
+export type FileAsk = TargetName & { readonly path: string }
 
 export type Transferred = { readonly path: string; readonly bytes: number; readonly sha256: string }
 

@@ -167,7 +167,7 @@ export class Authentication {
       sourceAddress: origin.address,
       clientVersion,
       keyFingerprint,
-      target: named.target,
+      target: named.place?.target,
     }
   }
 

@@ -14,7 +14,7 @@ import { type Guest, visitTarget } from './visit.ts'
 
 /** Ends the channel in every case. */
 export async function serveChannel(parts: SshParts, guest: Guest): Promise<void> {
-  const { connection, channel, person } = guest
+  const { channel, person } = guest
   try {
     await stillSignedIn(person)
   } catch (failure) {
@@ -23,14 +23,14 @@ export async function serveChannel(parts: SshParts, guest: Guest): Promise<void>
     return channel.end(denied.exitCode)
   }
   const context = contextOf(parts, person, channel)
-  const route = routeOf(connection.jump?.target ?? person.named.target, channel.request)
+  const route = routeOf(person.named.place, channel.request)
   switch (route.to) {
     case 'menu':
       return atMenu(parts, guest, context)
     case 'command':
       return atCommand(parts, guest, context, route.line)
     case 'target':
-      return visitTarget(parts, { ...guest, context, target: route.target, request: route.request })
+      return visitTarget(parts, { ...guest, context, place: route.place, request: route.request })
     case 'nowhere':
       await context.console.note(`${route.why}\n`)
       return channel.end(WRONG_USAGE)

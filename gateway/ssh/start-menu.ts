@@ -30,7 +30,12 @@ export async function atMenu(parts: SshParts, guest: Guest, context: Context): P
     if (target === undefined) return await channel.end(DONE)
     // A menu can stand open for hours.
     await stillSignedIn(guest.person)
-    return await visitTarget(parts, { ...guest, context, target, request: { kind: 'shell' } })
+    return await visitTarget(parts, {
+      ...guest,
+      context,
+      place: { target, under: undefined },
+      request: { kind: 'shell' },
+    })
   } catch (failure) {
     if (channel.closed.aborted) return channel.end(BROKEN)
     await console.note(denialText(denial(failure, parts.notes.log)))

@@ -1,4 +1,5 @@
 /** The ssh door: takes connections from the engine, lets people in, and leads each channel to where it belongs. */
+import { readTargetName, type TargetName } from '../model/target-name.ts'
 import { admit, openSession } from '../session/session.ts'
 import { AgentGuest, isAgent } from './agents.ts'
 import { Authentication, type Person, stillSignedIn } from './auth.ts'
@@ -144,7 +145,7 @@ class House {
         const outer = this.#guests.get(jump.outer)?.person
         const guest = this.#guests.get(connection)
         if (outer === undefined || guest === undefined) return { accept: false, methods: ['publickey'] }
-        guest.person = { ...outer, named: { ...outer.named, target: jump.target } }
+        guest.person = { ...outer, named: { ...outer.named, place: readTargetName(jump.target) } }
         return { accept: true }
       })
       return
@@ -182,26 +183,25 @@ class House {
     const guest = this.#guests.get(connection)
     if (guest?.person === undefined || this.#closing.signal.aborted) return request.refuse('Not now.')
     const { person } = guest
-    const target = connection.jump?.target ?? person.named.target
-    const route = tcpipRouteOf(target, request.host, request.port)
+    const route = tcpipRouteOf(person.named.place, request.host, request.port)
     if (route.to === 'nowhere') return request.refuse(route.why)
     const inner = [...this.#guests.keys()].filter(({ jump }) => jump?.outer === connection).length
-    if (route.to === 'jump' && inner < this.#settings.channels) return request.jump(route.target)
+    if (route.to === 'jump' && inner < this.#settings.channels) return request.jump(route.host)
     if (route.to === 'jump') return request.refuse(FULL)
     void this.#busy(
       connection,
       guest,
-      () => this.#forward(connection, person, request, route.target),
+      () => this.#forward(connection, person, request, route.place),
       async () => request.refuse(FULL),
     )
   }
 
-  async #forward(connection: Connection, person: Person, request: TcpipRequest, target: string): Promise<void> {
+  async #forward(connection: Connection, person: Person, request: TcpipRequest, place: TargetName): Promise<void> {
     const { road, engine, notes } = this.#parts
     try {
       await stillSignedIn(person)
-      const { identity, named } = person
-      const admission = await admit(road.admit, { identity, target, protocol: 'ssh', role: named.role })
+      const { identity } = person
+      const admission = await admit(road.admit, { identity, ...place, protocol: 'ssh' })
       const session = await openSession(road.open, admission, {
         account: engine.account(admission),
         channel: 'forward',
@@ -218,7 +218,7 @@ class House {
       }
     } catch (failure) {
       const denied = denial(failure, notes.log)
-      noteRefused(notes, person, target, failure)
+      noteRefused(notes, person, place.target, failure)
       // Does nothing where the engine has answered already.
       request.refuse(denied.sentence)
     }

@@ -1,6 +1,7 @@
 /** An ssh channel on its way to a target: the grant, or a way to one inside the same terminal, and refusals in its words. */
 import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
+import { roleIn, type TargetName } from '../model/target-name.ts'
 import { type Admission, admit, type GrantNotice } from '../session/session.ts'
 import { type Person, stillSignedIn } from './auth.ts'
 import { passkeyBanner, signInBanner } from './auth-words.ts'
@@ -23,7 +24,7 @@ export type Guest = {
 
 export type Visit = Guest & {
   readonly context: Context
-  readonly target: string
+  readonly place: TargetName
   /** What to open there; the channel may have asked for something else. */
   readonly request: SessionRequest
 }
@@ -51,21 +52,23 @@ export async function visitTarget(parts: SshParts, visit: Visit): Promise<void> 
     if (channel.closed.aborted) return channel.end(BROKEN)
     const denied = denial(failure, parts.notes.log)
     await context.console.note(denialText(denied))
-    noteRefused(parts.notes, visit.person, visit.target, failure)
+    noteRefused(parts.notes, visit.person, visit.place.target, failure)
     await channel.end(isRefused(failure) || denied.exitCode === WRONG_USAGE ? denied.exitCode : BROKEN)
   }
 }
 
 /** A live grant, or a way to one: a second sign-in where the first is too old, a touch of a passkey, a request where there is a terminal. */
 async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
-  const { context, person, target } = visit
-  const { role } = person.named
+  const { context, person, place } = visit
+  const { target } = place
+  let { under } = place
+  const role = roleIn(under)
   let asked = false
   let signedIn = false
   let passkey: PasskeyProof | undefined
   for (;;) {
     try {
-      return await admit(parts.road.admit, { identity: person.identity, target, protocol: 'ssh', role, passkey })
+      return await admit(parts.road.admit, { identity: person.identity, target, under, protocol: 'ssh', passkey })
     } catch (failure) {
       const code = failure instanceof Refusal ? failure.code : undefined
       if (code === 'MFA_MISSING' && !signedIn) {
@@ -75,7 +78,9 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
         passkey = await touchPasskey(parts, visit, failure as Refusal)
       else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
         asked = true
-        await askForAccess({ ...context, identity: person.identity }, target, role)
+        const grant = await askForAccess({ ...context, identity: person.identity }, target, role)
+        // The one that was named by its number is over, and comes to life no more.
+        if (role === undefined) under = { kind: 'grant', grant: grant.id }
         // An approval can be long in coming.
         await stillSignedIn(person)
       } else if (code === 'NO_GRANT') throw await noGrant(context, target, role)
@@ -84,13 +89,13 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
   }
 }
 
-const questionOf = ({ connection, person, target }: Visit) => ({
+const questionOf = ({ connection, person, place }: Visit) => ({
   kind: 'ssh' as const,
   username: person.identity.username,
   sourceAddress: connection.origin.address,
   clientVersion: connection.clientVersion,
   keyFingerprint: person.keyFingerprint,
-  target,
+  target: place.target,
 })
 
 async function touchPasskey(parts: SshParts, visit: Visit, why: Refusal): Promise<PasskeyProof> {

@@ -191,6 +191,21 @@ else {
     }
   })
 
+  await t.test('of two grants of one role, the number says which', async (t) => {
+    const other = await granted(alice, 'operator')
+    // A login that was made for one grant has its number in its name.
+    const under = async (name: string) =>
+      /_(\d+)_[0-9a-f]+\n$/.exec(said(await psql(alice, 'select session_user', name)))?.[1]
+    t.equal(await under(`prod-db%${writeGrant}`), writeGrant)
+    t.equal(await under(`prod-db%${other}/app`), other)
+    t.equal(await under('prod-db%operator'), other, 'the newest of the role')
+    t.equal((await alice.ssh(['@', 'release', other])).code, 0)
+    // As a person at a terminal, who would wait for what can still come: this one cannot.
+    const over = await start(alice, ['-d', `prod-db%${other}`, '-c', 'select 1']).ended
+    t.match(over, { code: 2, stderr: /No live grant for prod-db[\s\S]*Ask for one: / })
+    t.equal(await under(`prod-db%${writeGrant}`), writeGrant)
+  })
+
   await t.test('a revoked grant ends the running query and takes the account away', async (t) => {
     const asleep = start(alice, ['-d', 'prod-db%operator', '-v', 'VERBOSITY=verbose', '-c', 'select pg_sleep(61)'])
     const roles =

@@ -293,5 +293,36 @@ else {
     await page.getByText(said.noGrantText).first().waitFor()
     t.strictSame(complaints, [], 'nothing refused by the policy, nothing thrown')
   })
+
+  const granted = async (role: string): Promise<string> => {
+    const ask = { target: 'prod-db', role, minutes: 30, reason: 'INC-43: two at once' }
+    const { id } = (await alice.browser.api(origin, 'POST', '/requests', ask)).json()
+    await approve(id)
+    return String(id)
+  }
+
+  await t.test('of several grants on a target each card opens its own, and a new shell names its role', async (t) => {
+    const [first, second] = [await granted('operator'), await granted('operator')]
+    const inFront = page.locator('.grant-clock')
+    const isUnder = (id: string) => page.locator(`.grant-clock[href="/grants/${id}"]`).waitFor()
+    await page.setViewportSize({ width: 1200, height: 760 })
+    await page.goto(origin)
+    const card = page.getByRole('article').filter({ hasText: words.grant.number(first) })
+    t.match(await card.getByText(/^ssh /).innerText(), new RegExp(`prod-db%${first}$`), 'the line to type says it, too')
+    await card.getByRole('link', { name: said.openOn('prod-db') }).click()
+    await isUnder(first)
+    t.equal(await inFront.getAttribute('title'), said.grant(first, 'operator'))
+    await page.getByLabel(said.newOn).selectOption({ label: said.onAs('prod-db', said.grant(second, 'operator')) })
+    await isUnder(second)
+    await page.goto(`${origin}/terminal/prod-db?role=operator`)
+    await page.getByRole('button', { name: said.newTab }).click()
+    await isUnder(second)
+    await alice.browser.api(origin, 'POST', `/grants/${second}/release`, {})
+    await page.goto(`${origin}/terminal/prod-db?grant=${second}`)
+    await page.getByText(said.noGrantText).waitFor()
+    await page.getByRole('button', { name: words.grant.goOn(first, 'operator') }).click()
+    await isUnder(first)
+    t.strictSame(complaints, [])
+  })
   await demo.end()
 }

@@ -341,7 +341,7 @@ else {
     const line = await openLine(t, alice.browser, origin, {
       kind: 'open',
       target: 'prod-db',
-      role: 'sensitive',
+      under: 'sensitive',
       ...SIZE,
     })
     const asked = await line.hears('passkey')
@@ -349,7 +349,7 @@ else {
     t.match(asked.code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/)
     t.strictSame(line.text(), '', 'nothing is open')
     line.cut()
-    const file = await transfer(alice, 'GET', query({ target: 'prod-db', role: 'sensitive', path: '/etc/hostname' }))
+    const file = await transfer(alice, 'GET', query({ target: 'prod-db', under: 'sensitive', path: '/etc/hostname' }))
     t.match(JSON.parse(file.text()).error, { code: 'PASSKEY_MISSING' })
   })
 

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { createGrants } from '../../gateway/grants/grants.ts'
-import type { Grant } from '../../gateway/model/grant.ts'
+import type { Grant, GrantId } from '../../gateway/model/grant.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
@@ -47,6 +47,8 @@ function worker(t: Test, url: string, order: string) {
   return { child, line: async (): Promise<string> => (await lines.next()).value ?? '' }
 }
 
+const numbered = (grant: GrantId) => ({ kind: 'grant', grant }) as const
+
 t.test('the newest live grant counts, for its person, its target, its endpoint, its role', async (t) => {
   const { desk, clock } = await house(t)
   const { grants } = await desk()
@@ -56,8 +58,13 @@ t.test('the newest live grant counts, for its person, its target, its endpoint, 
   const id = async (...question: Parameters<typeof grants.live>) => (await grants.live(...question))?.grant().id
   t.equal(await id(alice.subject, 'prod-db', 'ssh'), second.id)
   t.equal(await id(alice.subject, 'prod-db', 'postgres'), first.id)
-  t.equal(await id(alice.subject, 'prod-db', 'ssh', 'operator'), first.id)
-  t.equal(await id(alice.subject, 'prod-db', 'ssh', 'owner'), undefined)
+  t.equal(await id(alice.subject, 'prod-db', 'ssh', { kind: 'role', role: 'operator' }), first.id)
+  t.equal(await id(alice.subject, 'prod-db', 'ssh', { kind: 'role', role: 'owner' }), undefined)
+  t.equal(await id(alice.subject, 'prod-db', 'ssh', numbered(first.id)), first.id, 'or its number')
+  t.equal(await id(alice.subject, 'prod-db', 'postgres', numbered(second.id)), undefined, 'not at another endpoint')
+  t.equal(await id(alice.subject, 'prod-web', 'ssh', numbered(first.id)), undefined, 'nor on another target')
+  t.equal(await id(erin.subject, 'prod-db', 'ssh', numbered(first.id)), undefined, 'nor for another person')
+  t.equal(await id(alice.subject, 'prod-db', 'ssh', numbered('99' as GrantId)), undefined)
   t.equal(await id(alice.subject, 'prod-web', 'ssh'), undefined)
   t.equal(await id(erin.subject, 'prod-db', 'ssh'), undefined)
   t.equal((await tenureOf({ grants })).ended, (await tenureOf({ grants })).ended, 'shared by all')

@@ -26,7 +26,7 @@ import {
 import { Pipeline } from '../../gateway/postgres/pipeline.ts'
 import { ScramClient, ScramServer, scramVerifier } from '../../gateway/postgres/scram.ts'
 import { readStartupPacket, startupMessage, targetParameters } from '../../gateway/postgres/startup.ts'
-import { readTargetName } from '../../gateway/postgres/target-name.ts'
+import { readDatabaseName } from '../../gateway/postgres/database-name.ts'
 import { SharedReads } from '../../gateway/session/session.ts'
 import type { OutcomeRecord } from '../../gateway/model/event.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
@@ -452,9 +452,23 @@ t.test('nothing in the start-up packet undoes what the gateway sets', async (t) 
 })
 
 t.test('a database names a target, a role there, a database of it', async (t) => {
-  t.same(readTargetName('prod-db'), { target: 'prod-db', role: undefined, database: undefined })
-  t.same(readTargetName('prod-db/app'), { target: 'prod-db', role: undefined, database: 'app' })
-  t.same(readTargetName('prod-db%logs/app'), { target: 'prod-db', role: 'logs', database: 'app' })
-  for (const bad of ['', '/app', 'a//b', 'a/b/c', '-x', 'a%', 'a/', 'a\nb', 'x'.repeat(65), 'a/b\u0000'])
-    t.equal(readTargetName(bad), undefined, bad)
+  t.same(readDatabaseName('prod-db'), { target: 'prod-db', under: undefined, database: undefined })
+  t.same(readDatabaseName('prod-db/app'), { target: 'prod-db', under: undefined, database: 'app' })
+  t.same(readDatabaseName('prod-db%logs/app')?.under, { kind: 'role', role: 'logs' })
+  t.same(readDatabaseName('prod-db%37/app')?.under, { kind: 'grant', grant: '37' })
+  for (const bad of [
+    '',
+    '/app',
+    'a//b',
+    'a/b/c',
+    '-x',
+    'a%',
+    'a%/b',
+    'a%1%2',
+    'a/',
+    'a\nb',
+    'x'.repeat(65),
+    'a/b\u0000',
+  ])
+    t.equal(readDatabaseName(bad), undefined, bad)
 })

@@ -12,6 +12,7 @@ import { Refusal } from '../../gateway/model/refusal.ts'
 import type { PostgresScope, Role } from '../../gateway/model/role.ts'
 import { ALLOW } from '../../gateway/model/statement.ts'
 import type { PostgresEndpoint, Target } from '../../gateway/model/target.ts'
+import type { GrantChoice } from '../../gateway/model/target-name.ts'
 import {
   type BearerTokens,
   type CreateJudge,
@@ -195,10 +196,12 @@ class MemoryGrants {
     for (const listener of held.listeners) listener({ kind: 'ending', minutes, grant: held.grant })
   }
 
-  live = async (subject: Subject, target: string, _endpoint: string, role?: string) => {
+  live = async (subject: Subject, target: string, _endpoint: string, under?: GrantChoice) => {
     const held = this.held.find(
       ({ grant }) =>
-        grant.subject === subject && grant.target === target && (role === undefined || grant.role === role),
+        grant.subject === subject &&
+        grant.target === target &&
+        (under === undefined || (under.kind === 'role' ? grant.role === under.role : grant.id === under.grant)),
     )
     if (held === undefined) return undefined
     return {

@@ -52,7 +52,7 @@ class Page {
         seat: 'seat',
         still: async () => (this.signedIn ? identity : undefined),
       },
-      { target: 'prod-db', role: undefined, database: undefined, passkey: undefined, ...ask },
+      { target: 'prod-db', under: undefined, database: undefined, passkey: undefined, ...ask },
     )
   }
 

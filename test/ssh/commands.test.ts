@@ -21,10 +21,12 @@ const exec = (command: string) => routeOf(undefined, { kind: 'exec', command })
 const COLOUR = new RegExp(`${ESC}\\[\\d*m`, 'g')
 
 await t.test('a user name says who, and perhaps where and as what; anything odd is nobody', async (t) => {
-  t.strictSame(namedPerson('alice'), { username: 'alice', target: undefined, role: undefined })
-  t.strictSame(namedPerson('alice%prod-db'), { username: 'alice', target: 'prod-db', role: undefined })
-  t.strictSame(namedPerson('alice%prod-db%logs'), { username: 'alice', target: 'prod-db', role: 'logs' })
-  t.strictSame(namedPerson('alice:prod-db'), { username: 'alice', target: 'prod-db', role: undefined })
+  const place = { target: 'prod-db', under: undefined }
+  t.strictSame(namedPerson('alice'), { username: 'alice', place: undefined })
+  t.strictSame(namedPerson('alice%prod-db'), { username: 'alice', place })
+  t.strictSame(namedPerson('alice:prod-db'), { username: 'alice', place })
+  t.strictSame(namedPerson('alice%prod-db%logs')?.place?.under, { kind: 'role', role: 'logs' })
+  t.strictSame(namedPerson('alice%prod-db%37')?.place?.under, { kind: 'grant', grant: '37' })
   t.equal(namedPerson('alice@corp.example%prod-db')?.username, 'alice@corp.example')
   const odd = [
     '',
@@ -32,6 +34,10 @@ await t.test('a user name says who, and perhaps where and as what; anything odd 
     'alice%',
     '%prod-db',
     'alice%a%b%c',
+    'alice%a%',
+    'alice%a%1%',
+    'alice%a%-1',
+    `alice%a%${'1'.repeat(65)}`,
     'alice:a:b',
     'alice%prod db',
     'alice;x',
@@ -109,26 +115,33 @@ await t.test('spans are typed and read the same way', async (t) => {
 await t.test(
   'the first word is a command of ours or a target; a target in the user name takes everything',
   async (t) => {
+    const place = { target: 'prod-db', under: undefined }
     t.strictSame(routeOf(undefined, { kind: 'shell' }), { to: 'menu' })
     t.strictSame(exec('help approve'), { to: 'command', line: 'help approve' })
-    t.strictSame(exec('prod-db'), { to: 'target', target: 'prod-db', request: { kind: 'shell' } })
+    t.strictSame(exec('prod-db'), { to: 'target', place, request: { kind: 'shell' } })
     t.strictSame(exec('prod-db echo "a  b"'), {
       to: 'target',
-      target: 'prod-db',
+      place,
       request: { kind: 'exec', command: 'echo "a  b"' },
     })
-    t.strictSame(routeOf('prod-db', { kind: 'exec', command: 'help' }), {
+    t.strictSame(routeOf(place, { kind: 'exec', command: 'help' }), {
       to: 'target',
-      target: 'prod-db',
+      place,
       request: { kind: 'exec', command: 'help' },
     })
     t.equal(routeOf(undefined, { kind: 'sftp' }).to, 'nowhere')
+    t.strictSame(exec('prod-db%37 id'), {
+      to: 'target',
+      place: { target: 'prod-db', under: { kind: 'grant', grant: '37' } },
+      request: { kind: 'exec', command: 'id' },
+    })
+    t.equal(exec('prod-db% id').to, 'nowhere')
     t.equal(exec('/bin/sh -c id').to, 'nowhere')
     t.equal(exec('\u001b]0;x').to, 'nowhere')
-    t.strictSame(tcpipRouteOf(undefined, 'prod-db', 22), { to: 'jump', target: 'prod-db' })
+    t.strictSame(tcpipRouteOf(undefined, 'prod-db', 22), { to: 'jump', host: 'prod-db' })
     t.equal(tcpipRouteOf(undefined, '10.0.0.1;x', 22).to, 'nowhere')
     t.equal(tcpipRouteOf(undefined, 'localhost', 5432).to, 'nowhere')
-    t.strictSame(tcpipRouteOf('prod-db', 'localhost', 5432), { to: 'forward', target: 'prod-db' })
+    t.strictSame(tcpipRouteOf(place, 'localhost', 5432), { to: 'forward', place })
     for (const word of ['help', 'request', 'approve', 'replay', 'ssh-config']) t.ok(reservedWords.includes(word), word)
   },
 )

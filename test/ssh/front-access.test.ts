@@ -35,6 +35,27 @@ await t.test(
     t.equal((await ssh('alice%prod-db%logs@127.0.0.1', 'exit 3').done).code, 3)
     t.equal((await ssh('alice:prod-db@127.0.0.1', 'exit 4').done).code, 4)
     t.equal((await ssh('alice%prod-db%operator@127.0.0.1', 'exit 4').done).code, 1, 'not with another role')
+    t.equal((await ssh('alice@127.0.0.1', 'prod-db%operator', 'exit 4').done).code, 1)
+
+    const older = recorder.kept.at(-1)?.start.grant ?? ''
+    const newer = await desk.grants.request(alice, { target: 'prod-db', role: 'logs', reason: 'INC-43' })
+    for (const [who, line, grant] of [
+      ['alice@127.0.0.1', ['prod-db', 'exit 5'], newer.id],
+      ['alice@127.0.0.1', [`prod-db%${older}`, 'exit 5'], older],
+      [`alice%prod-db%${older}@127.0.0.1`, ['exit 5'], older],
+      [`alice%prod-db%${newer.id}@127.0.0.1`, ['exit 5'], newer.id],
+    ] as const) {
+      t.equal((await ssh(who, ...line).done).code, 5)
+      t.equal(recorder.kept.at(-1)?.start.grant, grant, `${who} ${line.join(' ')}`)
+    }
+    const named = await ssh('-J', 'alice@127.0.0.1', `root@prod-db%${older}`, 'exit 5').done
+    t.match({ code: named.code, grant: recorder.kept.at(-1)?.start.grant }, { code: 5, grant: older })
+    await desk.grants.release(alice, newer.id)
+    t.match(
+      await ssh(`alice%prod-db%${newer.id}@127.0.0.1`, 'exit 5').done,
+      { code: 1, errors: /No live grant for prod-db\./ },
+      'one that is over opens nothing, whatever else is live',
+    )
 
     const piped = ssh('alice@127.0.0.1', 'prod-db')
     piped.child.stdin.end('echo from-$((40+2))-stdin\nexit 5\n')

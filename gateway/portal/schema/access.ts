@@ -78,8 +78,8 @@ export const target = z.strictObject({
   roles: z.array(role),
   /** This person's live and waiting ones. */
   grants: z.array(grant),
-  /** The exact lines to type, for the endpoints that have a door here; with a role: under that one, where this person holds several. */
-  commands: z.array(z.strictObject({ endpoint: protocol, role: z.string().nullable(), command: z.string() })),
+  /** The exact lines to type, for the endpoints that have a door here; with a grant: under that one, where this person holds several. */
+  commands: z.array(z.strictObject({ endpoint: protocol, grant: z.string().nullable(), command: z.string() })),
   /** Where its web application is; null: it has none here. */
   url: z.string().nullable(),
 })

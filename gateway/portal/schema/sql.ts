@@ -1,6 +1,6 @@
 /** The words of the SQL socket, {@link SQL_PATH}: text frames of JSON, one message each. The page begins with {@link sqlHello}. */
 import { z } from 'zod'
-import { count, name, time } from './wire.ts'
+import { count, name, time, under } from './wire.ts'
 
 export const SQL_PATH = '/api/v1/sql'
 /** Longer statements are for psql. */
@@ -12,7 +12,7 @@ export const sqlHello = z.strictObject({
   kind: z.literal('open'),
   csrf: z.string().max(200),
   target: name,
-  role: name.optional(),
+  under: under.optional(),
   database: z.string().min(1).max(63).optional(),
   /** From `POST /passkeys/confirm`, for a role that asks for one. */
   confirmation: z.string().max(64).optional(),

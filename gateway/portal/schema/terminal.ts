@@ -6,7 +6,7 @@
  * The first message of a page is a {@link terminalHello} with the token of `GET /me`.
  */
 import { z } from 'zod'
-import { grantId, name, time } from './wire.ts'
+import { grantId, name, time, under } from './wire.ts'
 
 export const TERMINAL_PATH = '/api/v1/terminal'
 export const FILE_PATH = '/api/v1/terminal/file'
@@ -24,7 +24,7 @@ const size = { columns: side, rows: side }
 const csrf = z.string().min(1).max(200)
 
 export const terminalHello = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('open'), csrf, target: name, role: name.optional(), ...size }),
+  z.strictObject({ kind: z.literal('open'), csrf, target: name, under: under.optional(), ...size }),
   z.strictObject({
     kind: z.literal('back'),
     csrf,
@@ -77,7 +77,7 @@ export const toPage = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('beat') }),
 ])
 
-const fileAsk = { target: name, role: name.optional(), path: z.string().min(1).max(4096) }
+const fileAsk = { target: name, under: under.optional(), path: z.string().min(1).max(4096) }
 export const downloadQuery = z.strictObject(fileAsk)
 export const uploadQuery = z.strictObject({ ...fileAsk, replace: z.literal('1').optional() })
 export const transferred = z.strictObject({ path: z.string(), bytes: position, sha256: z.string() })

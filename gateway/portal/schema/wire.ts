@@ -37,6 +37,9 @@ export const name = z
 export const protocol = z.enum(['ssh', 'postgres', 'http'])
 export const grantId = z.string().regex(/^\d{1,15}$/, 'is not the number of a grant')
 
+/** Which of my grants on a target, as after the `%` in ssh and psql: the name of a role, or the number of a grant. Left out: the newest. */
+export const under = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'is neither a role nor the number of a grant')
+
 export const apiError = z.strictObject({
   error: z.strictObject({
     /** A code of the gateway's refusals (`NOT_SIGNED_IN`, `NO_GRANT`, `BAD_INPUT`…), or `FAULT` when the gateway broke. */

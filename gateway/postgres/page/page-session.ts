@@ -6,6 +6,7 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { Fault, MalformedMessage, Refusal } from '../../model/refusal.ts'
 import type { Log } from '../../model/log.ts'
 import type { Clock } from '../../model/moment.ts'
+import { choiceText } from '../../model/target-name.ts'
 import type { FromSqlPage, Session, SqlAsk, PageGuest, SqlWire } from '../../session/session.ts'
 import type { Connection, ConnectionParts } from '../connection.ts'
 import { cstring, message, readParameterStatus, readReport, TERMINATE } from '../message.ts'
@@ -280,9 +281,9 @@ const statusOf = (body: Buffer): 'I' | 'T' | 'E' => {
 /** What psql would say of itself. */
 function parametersOf(
   { identity, browser }: PageGuest,
-  { target, role, database }: SqlAsk,
+  { target, under, database }: SqlAsk,
 ): ReadonlyMap<string, string> {
-  const name = `${target}${role === undefined ? '' : `%${role}`}${database === undefined ? '' : `/${database}`}`
+  const name = `${target}${under === undefined ? '' : `%${choiceText(under)}`}${database === undefined ? '' : `/${database}`}`
   return new Map([
     ['user', identity.username],
     ['database', name],

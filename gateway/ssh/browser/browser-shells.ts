@@ -191,7 +191,7 @@ class House implements BrowserShells {
 /** A live grant, and the touch of a passkey where the role asks for one; anything else is the page's affair. @throws {Refusal} */
 async function enter(ssh: SshParts, wire: PageWire, guest: PageGuest, ask: ShellAsk): Promise<Admission> {
   const { identity } = guest
-  const wish = { identity, target: ask.target, protocol: 'ssh', role: ask.role } as const
+  const wish = { identity, target: ask.target, under: ask.under, protocol: 'ssh' } as const
   try {
     return await admit(ssh.road.admit, wish)
   } catch (failure) {

@@ -1,6 +1,7 @@
 /** What the palette finds: pages, targets, what waits, live grants, the last sessions, and what can be done at once. */
 import type { GrantView, TargetView, WaitingRequest } from '../../../gateway/portal/schema/access.ts'
 import type { SessionView } from '../../../gateway/portal/schema/sessions.ts'
+import { placeHref } from '../place.ts'
 import { words } from '../strings/strings.ts'
 
 export type Entry = {
@@ -66,6 +67,9 @@ const decision = (grant: GrantView): Entry => ({
 function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
   const also = `${target.name} ${grant.role} ${grant.id} ${grant.reason}`
   const base = { kind: 'grant', also } as const
+  const place = { target: target.name, under: grant.id }
+  const lines = target.commands.filter(({ endpoint }) => grant.endpoints.includes(endpoint))
+  const own = lines.filter((line) => line.grant === grant.id)
   return [
     ...(grant.endpoints.includes('ssh')
       ? [
@@ -73,7 +77,7 @@ function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
             ...base,
             key: `terminal ${grant.id}`,
             label: words.terminal.openOn(target.name),
-            to: `/terminal/${target.name}`,
+            to: placeHref('terminal', place),
           } as const,
         ]
       : []),
@@ -83,13 +87,13 @@ function liveGrant(target: TargetView, grant: GrantView): readonly Entry[] {
             ...base,
             key: `sql ${grant.id}`,
             label: `${words.sql.open}: ${target.name}`,
-            to: `/sql/${target.name}?role=${encodeURIComponent(grant.role)}`,
+            to: placeHref('sql', place),
           } as const,
         ]
       : []),
-    ...target.commands
-      .filter(({ endpoint }) => grant.endpoints.includes(endpoint))
-      .map(({ command }): Entry => ({ ...base, key: command, label: words.copy.copy(command), copy: command })),
+    ...(own.length > 0 ? own : lines).map(
+      ({ command }): Entry => ({ ...base, key: command, label: words.copy.copy(command), copy: command }),
+    ),
     ...(['extend', 'release'] as const)
       .filter((deed) => grant.may[deed])
       .map(

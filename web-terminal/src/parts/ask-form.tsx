@@ -15,11 +15,16 @@ const MOST_TICKET = 100
 /** Whoever came by a link finds the form without looking for it. */
 const inView = (form: HTMLFormElement | null): void => form?.scrollIntoView({ block: 'nearest' })
 
-export function AskForm(props: { readonly target: TargetView; readonly onDone: () => void }): React.JSX.Element {
+export function AskForm(props: {
+  readonly target: TargetView
+  /** The role to begin with. */
+  readonly role?: string | undefined
+  readonly onDone: () => void
+}): React.JSX.Element {
   const { target, onDone } = props
   const { api } = useDesk()
   const deed = useDeed()
-  const [name, setName] = useState(target.roles[0]?.name ?? '')
+  const [name, setName] = useState(props.role ?? '')
   const role = target.roles.find((candidate) => candidate.name === name) ?? target.roles[0]
   const [minutes, setMinutes] = useState<number>()
   const [reason, setReason] = useState('')

@@ -1,6 +1,7 @@
 /** What a live grant opens right now, endpoint by endpoint: what may be done there, the exact line to copy, and one click where there is a page for it. */
 import { Text } from '@mantine/core'
 import type { GrantView, RoleView, TargetView } from '../../../gateway/portal/schema/access.ts'
+import { placeHref } from '../place.ts'
 import { Link } from '../router.tsx'
 import { words } from '../strings/strings.ts'
 import { CommandLine } from './pieces.tsx'
@@ -12,12 +13,13 @@ export function Doors(props: {
   readonly role: RoleView | undefined
 }): React.JSX.Element {
   const { target, grant, role } = props
+  const place = { target: target.name, under: grant.id }
   const scopes = (grant.readOnly ? role?.narrowed : undefined) ?? role?.scopes ?? []
   return (
     <ul className="doors">
       {grant.endpoints.map((endpoint) => {
         const lines = target.commands.filter((command) => command.endpoint === endpoint)
-        const line = lines.find((command) => command.role === grant.role) ?? lines[0]
+        const line = lines.find((command) => command.grant === grant.id) ?? lines[0]
         const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows[0] ?? ''
         return (
           <li key={endpoint}>
@@ -25,9 +27,9 @@ export function Doors(props: {
               <Text size="xs" c="var(--quiet)" className="grow">
                 <b>{words.protocol[endpoint]}</b> {allows}
               </Text>
-              {endpoint === 'ssh' && <TerminalLink target={target.name} />}
+              {endpoint === 'ssh' && <TerminalLink place={place} />}
               {endpoint === 'postgres' && (
-                <Link href={`/sql/${target.name}?role=${encodeURIComponent(grant.role)}`} className="button-link">
+                <Link href={placeHref('sql', place)} className="button-link">
                   {words.sql.open}
                 </Link>
               )}

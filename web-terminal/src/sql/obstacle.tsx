@@ -1,12 +1,14 @@
 /** Why no session is open, and the way to one right here: a grant, a passkey, another try. */
 import { Alert, Button, Group, Stack, Text, Title } from '@mantine/core'
-import { useEffect, useRef } from 'react'
-import type { TargetView } from '../../../gateway/portal/schema/access.ts'
 import type { Confirmed, PasskeyOptions } from '../../../gateway/portal/schema/passkeys.ts'
-import { useAnswer, useDeed, useDesk } from '../desk.tsx'
+import { useDeed, useDesk } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
-import { Full, Refused } from '../parts/states.tsx'
+import { GrantActions } from '../parts/grant-actions.tsx'
+import { HeldGrants } from '../parts/held-grants.tsx'
+import { Loading, Refused } from '../parts/states.tsx'
+import { useWayIn } from '../parts/way-in.ts'
 import { touch } from '../passkey.ts'
+import { Link } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 
@@ -15,7 +17,9 @@ export function Obstacle(props: {
   readonly code: string
   readonly text: string
   readonly next: string | null
+  readonly under: string | undefined
   readonly onAgain: (confirmation?: string) => void
+  readonly onGrant: (id: string) => void
 }): React.JSX.Element {
   const { target, code, text, next, onAgain } = props
   if (code === 'PASSKEY_MISSING') return <Passkey target={target} onConfirmed={onAgain} />
@@ -31,7 +35,7 @@ export function Obstacle(props: {
         {next !== null && code !== 'NO_GRANT' && <Text size="sm">{next}</Text>}
       </Alert>
       {code === 'NO_GRANT' ? (
-        <Ask target={target} onAgain={() => onAgain()} />
+        <Ask target={target} under={props.under} onGrant={props.onGrant} />
       ) : (
         <Group>
           <Button onClick={() => onAgain()}>{words.sql.again}</Button>
@@ -42,35 +46,38 @@ export function Obstacle(props: {
 }
 
 /** The form, and what was asked for so far; goes on by itself once it is live. */
-function Ask({ target, onAgain }: { readonly target: string; readonly onAgain: () => void }): React.JSX.Element {
-  const answer = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
-  const waited = useRef(false)
-  const state = answer.state === 'ready' ? stateOf(answer.data.targets, target) : undefined
-  useEffect(() => {
-    // Only what becomes live while somebody looks: a grant that was there and opened nothing would be tried for ever.
-    if (state === 'live' && waited.current) onAgain()
-    waited.current ||= state === 'waiting' || state === 'none'
-  }, [state, onAgain])
-  return (
-    <Full answer={answer} rows={1}>
-      {({ targets }) => {
-        const view = targets.find(({ name }) => name === target)
-        if (view === undefined) return null
-        const waits = view.grants.find(({ state }) => state === 'requested' || state === 'approved')
-        const isLive = view.grants.some(({ state, endpoints }) => state === 'live' && endpoints.includes('postgres'))
-        if (isLive) return <Button onClick={onAgain}>{words.sql.again}</Button>
-        if (waits !== undefined) return <Text>{words.sql.waits(waits.id)}</Text>
-        const roles = view.roles.filter(({ scopes }) => scopes.some(({ endpoint }) => endpoint === 'postgres'))
-        return <AskForm target={{ ...view, roles }} onDone={onAgain} />
-      }}
-    </Full>
-  )
-}
-
-function stateOf(targets: readonly TargetView[], target: string): 'live' | 'waiting' | 'none' {
-  const grants = targets.find(({ name }) => name === target)?.grants ?? []
-  if (grants.some(({ state, endpoints }) => state === 'live' && endpoints.includes('postgres'))) return 'live'
-  return grants.length > 0 ? 'waiting' : 'none'
+function Ask(props: {
+  readonly target: string
+  readonly under: string | undefined
+  readonly onGrant: (id: string) => void
+}): React.JSX.Element | null {
+  const { onGrant, target, under } = props
+  const way = useWayIn(target, 'postgres', onGrant)
+  switch (way.kind) {
+    case 'loading':
+      return <Loading rows={1} />
+    case 'none':
+      return (
+        <Link href="/" className="link">
+          {words.state.toHome}
+        </Link>
+      )
+    case 'waiting':
+      return (
+        <Stack gap="sm" align="flex-start">
+          <Text>{words.sql.waits(way.grant.id)}</Text>
+          <GrantActions grant={way.grant} role={way.role} />
+        </Stack>
+      )
+    case 'ask':
+      return (
+        <>
+          <HeldGrants grants={way.held} onChoose={onGrant} />
+          <AskForm target={way.target} role={under} onDone={() => undefined} />
+        </>
+      )
+  }
+  return way satisfies never
 }
 
 function Passkey(props: {

@@ -4,7 +4,8 @@ import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 
 import type { Me } from '../../../gateway/portal/schema/person.ts'
 import { useAnswer } from '../desk.tsx'
 import { Loading } from '../parts/states.tsx'
-import { useQuery, useTitle } from '../router.tsx'
+import { useUnder } from '../place.ts'
+import { go, useQuery, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { TimeLeft } from '../time.tsx'
@@ -22,6 +23,7 @@ export function SqlPage({ target }: { readonly target: string }): React.JSX.Elem
   useTitle(words.sql.title(target))
   const me = useAnswer<Me>(routes.me)
   const query = useQuery()
+  const under = useUnder()
   const [visit, setVisit] = useState<{ readonly n: number; readonly confirmation: string | undefined }>({
     n: 0,
     confirmation: undefined,
@@ -30,20 +32,29 @@ export function SqlPage({ target }: { readonly target: string }): React.JSX.Elem
   const hello = {
     csrf: me.data.csrfToken,
     target,
-    role: query.get('role') ?? undefined,
+    under,
     database: query.get('database') ?? undefined,
     confirmation: visit.confirmation,
   }
   const again = (confirmation?: string): void => setVisit(({ n }) => ({ n: n + 1, confirmation }))
-  return <Console key={`${visit.n} ${query.toString()}`} target={target} hello={hello} onAgain={again} />
+  const onGrant = (id: string): void => {
+    if (under === undefined) return again()
+    const next = new URLSearchParams(query)
+    next.delete('role')
+    next.set('grant', id)
+    return go(`/sql/${target}?${next.toString()}`, { replace: true })
+  }
+  const key = `${visit.n} ${query.toString()}`
+  return <Console key={key} target={target} hello={hello} onAgain={again} onGrant={onGrant} />
 }
 
 function Console(props: {
   readonly target: string
   readonly hello: Hello
   readonly onAgain: (confirmation?: string) => void
+  readonly onGrant: (id: string) => void
 }): React.JSX.Element {
-  const { target, hello, onAgain } = props
+  const { target, hello, onAgain, onGrant } = props
   const [line] = useState(() => new SqlLine(hello))
   useEffect(() => {
     line.open()
@@ -62,7 +73,7 @@ function Console(props: {
         </Text>
       )}
       {(state.at === 'refused' || state.at === 'ended') && (
-        <Obstacle target={target} {...state.why} onAgain={onAgain} />
+        <Obstacle target={target} {...state.why} under={hello.under} onAgain={onAgain} onGrant={onGrant} />
       )}
       {(state.at === 'open' || state.at === 'ended') && state.opened !== undefined && (
         <Bench target={target} line={line} opened={state.opened} isOpen={state.at === 'open'} />

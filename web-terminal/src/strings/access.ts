@@ -44,6 +44,7 @@ export const access = {
   },
   grant: {
     number: (id: string) => `Grant ${id}`,
+    goOn: (id: string, role: string) => `Go on under grant ${id}, ${role}`,
     readOnly: 'For looking only',
     extend: 'Extend',
     extendTitle: (id: string) => `Extend grant ${id}`,

@@ -9,6 +9,7 @@ export const terminal = {
     tabs: 'Shells',
     newTab: 'New shell',
     newOn: 'New shell on',
+    onAs: (target: string, role: string) => `${target} · ${role}`,
     closeTab: (name: string) => `Close ${name}`,
     split: 'Split',
     unsplit: 'One at a time',

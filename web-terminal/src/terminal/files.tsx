@@ -4,6 +4,7 @@ import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { ApiFailure } from '../api.ts'
 import { useDesk } from '../desk.tsx'
 import { Refused } from '../parts/states.tsx'
+import type { Place } from '../place.ts'
 import { words } from '../strings/strings.ts'
 import { sizeWords } from './pasted.ts'
 import { getFile, offline, type Progress as Told, putFile, save } from './transfer.ts'
@@ -15,7 +16,7 @@ type State =
   | { readonly kind: 'failed'; readonly failure: ApiFailure }
 
 export function Files(props: {
-  readonly target: string
+  readonly place: Place
   readonly isOpen: boolean
   readonly onClose: () => void
 }): React.JSX.Element {
@@ -23,7 +24,7 @@ export function Files(props: {
     <Modal
       opened={props.isOpen}
       onClose={props.onClose}
-      title={words.terminal.filesTitle(props.target)}
+      title={words.terminal.filesTitle(props.place.target)}
       closeButtonProps={{ 'aria-label': words.terminal.close }}
       centered
     >
@@ -31,8 +32,8 @@ export function Files(props: {
         <Text size="sm" c="var(--quiet)">
           {words.terminal.filesText}
         </Text>
-        <Get target={props.target} />
-        <Send target={props.target} />
+        <Get {...props.place} />
+        <Send {...props.place} />
       </Stack>
     </Modal>
   )
@@ -64,13 +65,13 @@ function useTransfer(): {
   }
 }
 
-function Get({ target }: { readonly target: string }): React.JSX.Element {
+function Get({ target, under }: Place): React.JSX.Element {
   const [path, setPath] = useState('')
   const transfer = useTransfer()
   const send = (event: FormEvent): void => {
     event.preventDefault()
     void transfer.run(async (signal, progress) => {
-      const { blob, name } = await getFile(target, path.trim(), { signal, progress })
+      const { blob, name } = await getFile(target, path.trim(), { signal, progress, under })
       save(blob, name)
       const digest = await sha256Of(blob)
       return { kind: 'done', text: words.terminal.downloaded(name, sizeWords(blob.size)), sha256: digest }
@@ -99,7 +100,7 @@ function Get({ target }: { readonly target: string }): React.JSX.Element {
   )
 }
 
-function Send({ target }: { readonly target: string }): React.JSX.Element {
+function Send({ target, under }: Place): React.JSX.Element {
   const desk = useDesk()
   const [file, setFile] = useState<File>()
   const [path, setPath] = useState('')
@@ -114,6 +115,7 @@ function Send({ target }: { readonly target: string }): React.JSX.Element {
         replace,
         signal,
         progress,
+        under,
       })
       return { kind: 'done', text: words.terminal.uploaded(path.trim(), sizeWords(bytes)), sha256 }
     })

@@ -39,7 +39,7 @@ export type Held = { readonly grant: string; readonly role: string; readonly exp
 
 export type LineParts = {
   readonly target: string
-  readonly role: string | undefined
+  readonly under: string | undefined
   /** Brings this browser back to a shell that it has. */
   readonly shell: string | undefined
   readonly csrf: () => string
@@ -191,11 +191,11 @@ export class Line {
   }
 
   #hello(): TerminalHello {
-    const { csrf, role, size, target } = this.#parts
+    const { csrf, size, target, under } = this.#parts
     const { columns, rows } = size()
     const token = csrf()
     if (this.#shell === undefined)
-      return { kind: 'open', csrf: token, target, ...(role === undefined ? {} : { role }), columns, rows }
+      return { kind: 'open', csrf: token, target, ...(under === undefined ? {} : { under }), columns, rows }
     const from = this.#position
     return {
       kind: 'back',

@@ -17,6 +17,8 @@ export type ShellView = {
 export type ShellParts = {
   readonly host: HTMLElement
   readonly target: string
+  /** Asked for each new shell. */
+  readonly under: () => string | undefined
   /** Of a shell that this browser has already. */
   readonly token: string | undefined
   readonly csrf: () => string
@@ -144,11 +146,11 @@ export class LiveShell {
   }
 
   #open(token: string | undefined): Line {
-    const { csrf, target, tokenChanged, turnedAway } = this.#parts
+    const { csrf, target, tokenChanged, turnedAway, under } = this.#parts
     let isOpen = false
     const line: Line = new Line({
       target,
-      role: undefined,
+      under: under(),
       shell: token,
       csrf,
       size: () => this.#screen.size,

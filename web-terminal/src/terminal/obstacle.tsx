@@ -1,13 +1,13 @@
 /** What stands between a person and a shell: no grant yet, a lost line, an end; and the way on. */
 import { Button, Group, Loader, Stack, Text, Title } from '@mantine/core'
-import { type ReactNode, useEffect, useRef } from 'react'
-import type { TargetView } from '../../../gateway/portal/schema/access.ts'
+import type { ReactNode } from 'react'
 import { signInUrl } from '../api.ts'
-import { useAnswer, useNow } from '../desk.tsx'
+import { useNow } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
+import { HeldGrants } from '../parts/held-grants.tsx'
+import { useWayIn } from '../parts/way-in.ts'
 import { Link } from '../router.tsx'
-import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 import { spanClock } from '../time.tsx'
 import type { LineState } from './line.ts'
@@ -16,8 +16,10 @@ import type { LiveShell } from './live-shell.ts'
 type Props = {
   readonly state: Exclude<LineState, { kind: 'open' }>
   readonly target: string
+  readonly under: string | undefined
   readonly shell: LiveShell
-  readonly onAgain: () => void
+  /** `grant`: under that one from now on. */
+  readonly onAgain: (grant?: string) => void
   readonly onClose: () => void
 }
 
@@ -54,7 +56,8 @@ export function Obstacle(props: Props): React.JSX.Element {
         </Card>
       )
     case 'refused':
-      if (state.code === 'NO_GRANT') return <NoGrant target={target} text={state.text} onGrant={onAgain} />
+      if (state.code === 'NO_GRANT')
+        return <NoGrant target={target} under={props.under} text={state.text} onGrant={onAgain} />
       return <Refused {...props} state={state} />
     case 'ended':
       return <Ended {...props} state={state} />
@@ -94,50 +97,43 @@ function Lost(props: { readonly until: number; readonly onHurry: () => void }): 
   )
 }
 
-const NONE = 'none'
-
-/** Asks in place, and goes on once a grant is live. An unknown target and a forbidden one look the same. */
+/** Asks in place, and goes on once a grant is live. */
 function NoGrant(props: {
   readonly target: string
+  readonly under: string | undefined
   readonly text: string
-  readonly onGrant: () => void
+  readonly onGrant: (id: string) => void
 }): React.JSX.Element {
-  const { onGrant } = props
-  const targets = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
-  const target = targets.state === 'ready' ? targets.data.targets.find(({ name }) => name === props.target) : undefined
-  const live = target?.grants.find(({ endpoints, state }) => state === 'live' && endpoints.includes('ssh'))?.id
-  const waiting = target?.grants.find(({ state }) => state !== 'live')
-  // One that was live when the gateway said no would say no again.
-  const known = useRef<string | undefined>(undefined)
-  const isReady = targets.state === 'ready'
-  useEffect(() => {
-    if (!isReady) return
-    known.current ??= live ?? NONE
-    if (live !== undefined && live !== known.current) onGrant()
-  }, [isReady, known, live, onGrant])
-  if (waiting !== undefined)
-    return (
-      <Card title={words.terminal.waitingTitle}>
-        <Text size="sm">{words.terminal.waitingText}</Text>
-        <GrantActions grant={waiting} role={target?.roles.find(({ name }) => name === waiting.role)} />
-      </Card>
-    )
-  const roles = target?.roles.filter(({ scopes }) => scopes.some(({ endpoint }) => endpoint === 'ssh')) ?? []
-  if (target === undefined || roles.length === 0)
-    return (
-      <Card title={props.text}>
-        {targets.state !== 'loading' && <Text size="sm">{words.terminal.noTarget}</Text>}
-        <Link href="/" className="link">
-          {words.state.toHome}
-        </Link>
-      </Card>
-    )
-  return (
-    <Card title={words.terminal.noGrantTitle(props.target)}>
-      <Text size="sm">{words.terminal.noGrantText}</Text>
-      <AskForm target={{ ...target, roles }} onDone={() => undefined} />
-    </Card>
-  )
+  const { onGrant, target, under } = props
+  const way = useWayIn(target, 'ssh', onGrant)
+  switch (way.kind) {
+    case 'waiting':
+      return (
+        <Card title={words.terminal.waitingTitle}>
+          <Text size="sm">{words.terminal.waitingText}</Text>
+          <GrantActions grant={way.grant} role={way.role} />
+        </Card>
+      )
+    case 'loading':
+    case 'none':
+      return (
+        <Card title={props.text}>
+          {way.kind === 'none' && <Text size="sm">{words.terminal.noTarget}</Text>}
+          <Link href="/" className="link">
+            {words.state.toHome}
+          </Link>
+        </Card>
+      )
+    case 'ask':
+      return (
+        <Card title={words.terminal.noGrantTitle(target)}>
+          <HeldGrants grants={way.held} onChoose={onGrant} />
+          <Text size="sm">{words.terminal.noGrantText}</Text>
+          <AskForm target={way.target} role={under} onDone={() => undefined} />
+        </Card>
+      )
+  }
+  return way satisfies never
 }
 
 function Refused(props: Props & { readonly state: Extract<LineState, { kind: 'refused' }> }): React.JSX.Element {
@@ -151,7 +147,7 @@ function Refused(props: Props & { readonly state: Extract<LineState, { kind: 're
             {words.terminal.signInAgain}
           </Button>
         ) : (
-          <Button onClick={onAgain}>{words.terminal.retry}</Button>
+          <Button onClick={() => onAgain()}>{words.terminal.retry}</Button>
         )}
         <Button variant="default" onClick={props.onClose}>
           {words.terminal.close}
@@ -172,7 +168,9 @@ function Ended(props: Props & { readonly state: Extract<LineState, { kind: 'ende
       )}
       {exitCode !== null && exitCode !== 0 && <Text size="sm">{words.terminal.exit(exitCode)}</Text>}
       <Group>
-        <Button onClick={props.onAgain}>{cause === 'cut' ? words.terminal.askAgain : words.terminal.again}</Button>
+        <Button onClick={() => props.onAgain()}>
+          {cause === 'cut' ? words.terminal.askAgain : words.terminal.again}
+        </Button>
         <Button variant="default" onClick={props.onClose}>
           {words.terminal.close}
         </Button>

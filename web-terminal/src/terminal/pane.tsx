@@ -15,6 +15,7 @@ import { useSettings } from './settings.ts'
 
 export type PaneProps = {
   readonly target: string
+  readonly under: string | undefined
   readonly token: string | undefined
   readonly isDark: boolean
   readonly isShown: boolean
@@ -38,6 +39,7 @@ export function Pane(props: PaneProps): React.JSX.Element {
   const [shell, setShell] = useState<LiveShell>()
   const wanted = useSettings()
   const firstToken = useRef(props.token)
+  const under = useRef(props.under)
   const firstDark = useRef(isDark)
   // What draws with the graphics card begins anew without it.
   const { isFast } = wanted
@@ -47,6 +49,7 @@ export function Pane(props: PaneProps): React.JSX.Element {
     const made = new LiveShell({
       host: host.current,
       target,
+      under: () => under.current,
       token: firstToken.current,
       csrf: () => desk.api.csrf(),
       isDark: firstDark.current,
@@ -82,19 +85,29 @@ export function Pane(props: PaneProps): React.JSX.Element {
         aria-label={words.terminal.screen(target)}
         aria-describedby="terminal-keys"
       />
-      {shell !== undefined && <Over {...props} shell={shell} />}
+      {shell !== undefined && <Over {...props} shell={shell} onGrant={(id) => (under.current = id)} />}
     </div>
   )
 }
 
-function Over(props: PaneProps & { readonly shell: LiveShell }): React.JSX.Element {
-  const { onView, shell, target } = props
+function Over(
+  props: PaneProps & { readonly shell: LiveShell; readonly onGrant: (id: string) => void },
+): React.JSX.Element {
+  const { onGrant, onView, shell, target } = props
   const view = useSyncExternalStore(shell.subscribe, shell.view)
   useEffect(() => onView(view), [onView, view])
-  const again = useCallback(() => {
-    shell.again()
-    shell.focus()
-  }, [shell])
+  const latest = useRef(onGrant)
+  useLayoutEffect(() => {
+    latest.current = onGrant
+  })
+  const again = useCallback(
+    (grant?: string) => {
+      if (grant !== undefined) latest.current(grant)
+      shell.again()
+      shell.focus()
+    },
+    [shell],
+  )
   return (
     <>
       {view.notice !== undefined && view.state.kind === 'open' && (
@@ -102,7 +115,14 @@ function Over(props: PaneProps & { readonly shell: LiveShell }): React.JSX.Eleme
       )}
       {view.isSearching && <SearchBar shell={shell} />}
       {view.state.kind !== 'open' && (
-        <Obstacle state={view.state} target={target} shell={shell} onAgain={again} onClose={props.onClose} />
+        <Obstacle
+          state={view.state}
+          target={target}
+          under={props.under}
+          shell={shell}
+          onAgain={again}
+          onClose={props.onClose}
+        />
       )}
       <PasteQuestion paste={view.paste} onAnswer={(isWanted) => shell.paste(isWanted)} />
       <LinkQuestion link={view.link} onAnswer={(isWanted) => shell.link(isWanted)} />

@@ -1,7 +1,9 @@
 /** Which shells are open in this window, and where they stand; kept for a page that is loaded anew. Pure, but for the keeping. */
 
+import type { Place } from '../place.ts'
+
 /** `token`: the secret that brings this browser back; undefined while nothing is open. */
-type Tab = { readonly key: string; readonly target: string; readonly token: string | undefined }
+type Tab = Place & { readonly key: string; readonly token: string | undefined }
 type Side = 'left' | 'right'
 export type Tabs = {
   readonly all: readonly Tab[]
@@ -14,7 +16,7 @@ export type Tabs = {
 const KEY = 'sallyport:shells'
 export const MOST_TABS = 12
 
-const newTab = (target: string): Tab => ({ key: crypto.randomUUID(), target, token: undefined })
+const newTab = ({ target, under }: Place): Tab => ({ key: crypto.randomUUID(), target, under, token: undefined })
 
 export const focused = (tabs: Tabs): string => (tabs.side === 'right' ? tabs.right : undefined) ?? tabs.left
 
@@ -29,9 +31,9 @@ export function shown(tabs: Tabs, key: string): Tabs {
     : { ...tabs, left: key, side: 'left' }
 }
 
-export function opened(tabs: Tabs, target: string): Tabs {
+export function opened(tabs: Tabs, place: Place): Tabs {
   if (tabs.all.length >= MOST_TABS) return tabs
-  const tab = newTab(target)
+  const tab = newTab(place)
   return shown({ ...tabs, all: [...tabs.all, tab] }, tab.key)
 }
 
@@ -40,7 +42,7 @@ export function split(tabs: Tabs): Tabs {
   const left = focused(tabs)
   const other = tabs.all.find(({ key }) => key !== left)
   if (other !== undefined) return { ...tabs, left, right: other.key, side: 'right' }
-  const tab = newTab(tabs.all.find(({ key }) => key === left)?.target ?? '')
+  const tab = newTab(tabs.all.find(({ key }) => key === left) ?? { target: '', under: undefined })
   return { all: [...tabs.all, tab], left, right: tab.key, side: 'right' }
 }
 
@@ -63,13 +65,15 @@ export const withToken = (tabs: Tabs, key: string, token: string | undefined): T
   all: tabs.all.map((tab) => (tab.key === key && tab.token !== token ? { ...tab, token } : tab)),
 })
 
-/** What was open in this window before, with the wanted target in front. */
-export function recalled(target: string): Tabs {
+/** What was open in this window before, with the wanted place in front. */
+export function recalled(place: Place): Tabs {
   const kept = read()
-  const tab = kept?.all.find((candidate) => candidate.target === target)
+  const tab = kept?.all.find(
+    ({ target, under }) => target === place.target && (place.under === undefined || under === place.under),
+  )
   if (kept !== undefined)
-    return tab === undefined ? opened(kept, target) : isShown(kept, tab.key) ? kept : shown(kept, tab.key)
-  const first = newTab(target)
+    return tab === undefined ? opened(kept, place) : isShown(kept, tab.key) ? kept : shown(kept, tab.key)
+  const first = newTab(place)
   return { all: [first], left: first.key, right: undefined, side: 'left' }
 }
 

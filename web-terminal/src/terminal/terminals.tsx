@@ -6,6 +6,7 @@ import { useAnswer } from '../desk.tsx'
 import { Icon } from '../mark.tsx'
 import { go, useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
+import { type Place, useUnder } from '../place.ts'
 import { words } from '../strings/strings.ts'
 import { Files } from './files.tsx'
 import { GrantClock } from './grant-clock.tsx'
@@ -31,7 +32,12 @@ import {
 import './terminal.css'
 
 export function Terminals({ target }: { readonly target: string }): React.JSX.Element {
-  const [tabs, setTabs] = useState(() => recalled(target))
+  const under = useUnder()
+  return <Shells key={under} target={target} under={under} />
+}
+
+function Shells({ target, under }: Place): React.JSX.Element {
+  const [tabs, setTabs] = useState(() => recalled({ target, under }))
   const [views, setViews] = useState<Readonly<Record<string, ShellView>>>({})
   const [dialog, setDialog] = useState<'files' | 'settings'>()
   const [shells] = useState(() => new Map<string, LiveShell>())
@@ -60,7 +66,7 @@ export function Terminals({ target }: { readonly target: string }): React.JSX.El
       <h1 className="for-readers">{words.terminal.title(tab?.target ?? target)}</h1>
       <div className="terminal-bar" ref={bar}>
         <TabList tabs={tabs} views={views} onShow={(key) => setTabs(shown(tabs, key))} onClose={close} />
-        <NewTab tabs={tabs} onOpen={(name) => setTabs(opened(tabs, name))} />
+        <NewTab tabs={tabs} onOpen={(place) => setTabs(opened(tabs, place))} />
         <span className="grow" />
         {view?.held !== undefined && view.state.kind === 'open' && <GrantClock held={view.held} />}
         <Tool
@@ -77,7 +83,7 @@ export function Terminals({ target }: { readonly target: string }): React.JSX.El
       </p>
       <output className="for-readers">{isOut ? words.terminal.leftTerminal : ''}</output>
       <div className="panes">
-        {tabs.all.map(({ key, target: name, token }) => (
+        {tabs.all.map(({ key, target: name, token, under: wanted }) => (
           <div
             key={key}
             id={`shell-${key}`}
@@ -90,6 +96,7 @@ export function Terminals({ target }: { readonly target: string }): React.JSX.El
           >
             <Pane
               target={name}
+              under={wanted}
               token={token}
               isDark={isDark}
               isShown={isShown(tabs, key)}
@@ -116,7 +123,11 @@ export function Terminals({ target }: { readonly target: string }): React.JSX.El
       <KeyRow onKey={(text) => shell?.type(text)} />
       <p className="terminal-help">{words.terminal.keysHelp}</p>
       {tab !== undefined && (
-        <Files target={tab.target} isOpen={dialog === 'files'} onClose={() => setDialog(undefined)} />
+        <Files
+          place={{ target: tab.target, under: view?.held?.grant ?? tab.under }}
+          isOpen={dialog === 'files'}
+          onClose={() => setDialog(undefined)}
+        />
       )}
       <SettingsDialog isOpen={dialog === 'settings'} onClose={() => setDialog(undefined)} />
     </div>
@@ -161,7 +172,7 @@ function TabList(props: {
   return (
     <div className="tab-strip">
       <div role="tablist" aria-label={words.terminal.tabs} className="tabs" ref={list}>
-        {tabs.all.map(({ key, target }, at) => (
+        {tabs.all.map(({ key }) => (
           <button
             key={key}
             type="button"
@@ -182,7 +193,7 @@ function TabList(props: {
             }}
           >
             <i aria-hidden="true" />
-            {`${at + 1} ${target}`}
+            {nameOf(tabs, key, views[key])}
           </button>
         ))}
       </div>
@@ -190,8 +201,8 @@ function TabList(props: {
         variant="subtle"
         color="gray"
         size={28}
-        aria-label={words.terminal.closeTab(nameOf(tabs, here))}
-        title={words.terminal.closeTab(nameOf(tabs, here))}
+        aria-label={words.terminal.closeTab(nameOf(tabs, here, views[here]))}
+        title={words.terminal.closeTab(nameOf(tabs, here, views[here]))}
         onClick={() => onClose(here)}
       >
         <Icon name="close" size={15} />
@@ -200,20 +211,20 @@ function TabList(props: {
   )
 }
 
-const nameOf = ({ all }: Tabs, key: string): string => {
+/** With its role, where it was chosen. */
+const nameOf = ({ all }: Tabs, key: string, view: ShellView | undefined): string => {
   const at = all.findIndex((tab) => tab.key === key)
-  return `${at + 1} ${all[at]?.target ?? ''}`
+  const { target = '', under } = all[at] ?? {}
+  const role = under === undefined ? undefined : view?.held?.role
+  return `${at + 1} ${role === undefined ? target : words.terminal.onAs(target, role)}`
 }
 
-/** On the target in front by one click, on another one by name. */
-function NewTab(props: { readonly tabs: Tabs; readonly onOpen: (target: string) => void }): React.JSX.Element {
+/** On the target in front by one click, on another one by name; under which grant, where there are several. */
+function NewTab(props: { readonly tabs: Tabs; readonly onOpen: (place: Place) => void }): React.JSX.Element {
   const { onOpen, tabs } = props
-  const here = tabs.all.find(({ key }) => key === focused(tabs))?.target ?? ''
+  const here = tabs.all.find(({ key }) => key === focused(tabs))
   const targets = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
-  const names =
-    targets.state === 'ready'
-      ? targets.data.targets.filter(({ endpoints }) => endpoints.includes('ssh')).map(({ name }) => name)
-      : []
+  const places = targets.state === 'ready' ? targets.data.targets.flatMap(placesOn) : []
   const isFull = tabs.all.length >= MOST_TABS
   return (
     <>
@@ -221,22 +232,40 @@ function NewTab(props: { readonly tabs: Tabs; readonly onOpen: (target: string) 
         size="compact-sm"
         variant="subtle"
         leftSection={<Icon name="plus" size={15} />}
-        disabled={isFull}
-        onClick={() => onOpen(here)}
+        disabled={isFull || here === undefined}
+        onClick={() => here !== undefined && onOpen(here)}
       >
         {words.terminal.newTab}
       </Button>
-      {names.length > 1 && (
+      {places.length > 1 && (
         <NativeSelect
           size="xs"
           className="new-on"
           aria-label={words.terminal.newOn}
           value=""
           disabled={isFull}
-          onChange={(event) => onOpen(event.currentTarget.value)}
-          data={[{ value: '', label: words.terminal.newOn, disabled: true }, ...names]}
+          onChange={(event) => {
+            const place = places[Number(event.currentTarget.value)]
+            if (place !== undefined) onOpen(place)
+          }}
+          data={[
+            { value: '', label: words.terminal.newOn, disabled: true },
+            ...places.map(({ label }, at) => ({ value: String(at), label })),
+          ]}
         />
       )}
     </>
   )
+}
+
+/** One, or one for each of the grants that open a shell there. */
+function placesOn(target: TargetView): readonly (Place & { readonly label: string })[] {
+  const { name, endpoints, grants } = target
+  if (!endpoints.includes('ssh')) return []
+  const live = grants.filter((grant) => grant.state === 'live' && grant.endpoints.includes('ssh'))
+  if (live.length < 2) return [{ target: name, under: undefined, label: name }]
+  return live.map(({ id, role }) => {
+    const isOne = live.filter((other) => other.role === role).length === 1
+    return { target: name, under: id, label: words.terminal.onAs(name, isOne ? role : words.terminal.grant(id, role)) }
+  })
 }

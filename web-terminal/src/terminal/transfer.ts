@@ -10,17 +10,19 @@ const csrfHeader: typeof CSRF_HEADER = 'x-sallyport-csrf'
 const PART = 4 * 1024 * 1024
 
 export type Progress = (done: number, all: number | undefined) => void
-type Options = { readonly signal: AbortSignal; readonly progress: Progress }
+/** `under`: of the shell that it belongs to. */
+type Options = { readonly under: string | undefined; readonly signal: AbortSignal; readonly progress: Progress }
 
-const address = (query: Readonly<Record<string, string>>): string => `${path}?${new URLSearchParams(query).toString()}`
+const address = (target: string, under: string | undefined, query: Readonly<Record<string, string>>): string =>
+  `${path}?${new URLSearchParams({ target, ...(under === undefined ? {} : { under }), ...query }).toString()}`
 
 /** @throws {ApiFailure} `OFFLINE` also when it broke off. */
 export async function getFile(
   target: string,
   remote: string,
-  { progress, signal }: Options,
+  { progress, signal, under }: Options,
 ): Promise<{ readonly blob: Blob; readonly name: string }> {
-  const response = await fetch(address({ target, path: remote }), { credentials: 'same-origin', signal })
+  const response = await fetch(address(target, under, { path: remote }), { credentials: 'same-origin', signal })
   if (!response.ok || response.body === null) throw failureOf(response.status, await response.text())
   const size = Number(response.headers.get(sizeHeader) ?? Number.NaN)
   const all = Number.isNaN(size) ? undefined : size
@@ -50,11 +52,11 @@ export function putFile(
   target: string,
   remote: string,
   file: File,
-  { csrf, progress, replace, signal }: Options & { readonly csrf: string; readonly replace: boolean },
+  { csrf, progress, replace, signal, under }: Options & { readonly csrf: string; readonly replace: boolean },
 ): Promise<Transferred> {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest()
-    call.open('PUT', address({ target, path: remote, ...(replace ? { replace: '1' } : {}) }))
+    call.open('PUT', address(target, under, { path: remote, ...(replace ? { replace: '1' } : {}) }))
     call.setRequestHeader('content-type', 'application/octet-stream')
     call.setRequestHeader(csrfHeader, csrf)
     call.upload.addEventListener('progress', ({ loaded }) => progress(loaded, file.size))
