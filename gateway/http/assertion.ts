@@ -5,8 +5,6 @@ import { after, type Clock, type Moment } from '../model/moment.ts'
 import type { WebSessions } from './parts.ts'
 
 const SECONDS = 60
-/** Signing is the dearest part of a small request, so requests that follow each other closely show the same one. */
-const SHARED_MS = 5000
 const ROTATED_MS = 24 * 3_600_000
 /** What was signed last is checked for a minute, by clocks that differ. */
 const KNOWN_AFTER_MS = 10 * 60_000
@@ -23,7 +21,6 @@ export class Assertions {
   }
   #key: Promise<Key> | undefined
   #bornAt = 0
-  readonly #recent = new WeakMap<object, { readonly assertion: Assertion; readonly madeAt: Moment }>()
 
   constructor(parts: {
     readonly sessions: Pick<WebSessions, 'publishKey'>
@@ -33,20 +30,8 @@ export class Assertions {
     this.#parts = parts
   }
 
-  /**
-   * `session` is one person on one target under one grant: its requests of a few seconds share an assertion.
-   * @throws {Refusal} UNAVAILABLE when a new key cannot be made known.
-   */
-  async about(session: object, who: Identity, target: string, grant: string): Promise<Assertion> {
-    const now = this.#parts.clock.now()
-    const recent = this.#recent.get(session)
-    if (recent !== undefined && Math.abs(now - recent.madeAt) < SHARED_MS) return recent.assertion
-    const assertion = await this.#sign(who, target, grant)
-    this.#recent.set(session, { assertion, madeAt: now })
-    return assertion
-  }
-
-  async #sign(who: Identity, target: string, grant: string): Promise<Assertion> {
+  /** @throws {Refusal} UNAVAILABLE when a new key cannot be made known. */
+  async about(who: Identity, target: string, grant: string): Promise<Assertion> {
     const { kid, key } = await this.#current()
     const now = Math.floor(this.#parts.clock.now() / 1000)
     const id = randomUUID()

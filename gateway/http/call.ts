@@ -41,8 +41,8 @@ export type Answer = {
   /** Once, when the client left, or was left, before it had everything. */
   onGone(then: () => void): void
   hint(links: readonly string[]): void
-  /** `fields` is name, value, name, value. */
-  begin(status: number, fields: readonly string[], how: { readonly mayHaveTrailers: boolean }): void
+  /** `fields` is name, value, name, value, and not looked at again. */
+  begin(status: number, fields: string[], how: { readonly mayHaveTrailers: boolean }): void
   /** Headers go at once, though no body is there yet. */
   flush(): void
   /** False: wait for {@link drained}. `done` is called when nobody needs the bytes any more. */

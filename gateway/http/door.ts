@@ -4,10 +4,9 @@ import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/refusal.ts'
-import type { HttpScope } from '../model/role.ts'
 import { isAboutAccess, noAccess } from './access-words.ts'
 import { type Asked, readRequest, valueOf } from './asked.ts'
-import { type Assertion, Assertions } from './assertion.ts'
+import { Assertions } from './assertion.ts'
 import type { Answer, Call, Head } from './call.ts'
 import { goneCookie, WEB_COOKIE } from './cookies.ts'
 import { denial, endUpgrade, HttpRefusal, type Saying, sendDenial } from './deny.ts'
@@ -24,20 +23,30 @@ import { type Place, placesOf } from './place.ts'
 import { RefusalNotes } from './refused.ts'
 import { judge } from './scope.ts'
 import { Visits } from './visits.ts'
+import { type Vouched, Vouching } from './vouching.ts'
 import { checkHandshake, WebSocketRelay } from './websocket.ts'
 
 const LONGEST_VERSION = 200
 
 /** What is known so far, for whoever has to say no. */
 type Knowledge = { place?: Place; asked?: Asked; identity?: Identity }
+/** How somebody came, and where the answer goes. `address`: the browser's. */
 type Way =
-  | { readonly kind: 'request'; readonly answer: Answer }
-  | { readonly kind: 'websocket'; readonly socket: Duplex }
+  | ({ readonly kind: 'request' } & Call)
+  | {
+      readonly kind: 'websocket'
+      readonly head: Head
+      readonly address: string
+      readonly socket: Duplex
+      /** What was sent along with the handshake. */
+      readonly early: Buffer
+    }
+type Deny = (why: unknown) => void
 
 export class Door implements HttpDoor {
   readonly #parts: HttpParts
   readonly #visits: Visits
-  readonly #assertions: Assertions
+  readonly #vouching: Vouching
   readonly #refused: RefusalNotes
   readonly #placeOf: ReturnType<typeof placesOf>
 
@@ -46,79 +55,122 @@ export class Door implements HttpDoor {
     this.#visits = new Visits(parts)
     this.#placeOf = placesOf(parts.settings)
     this.#refused = new RefusalNotes(parts.notes)
-    this.#assertions = new Assertions({
-      sessions: parts.sessions,
-      clock: parts.notes.clock,
-      issuer: parts.settings.publicUrl,
-    })
+    const { clock } = parts.notes
+    const assertions = new Assertions({ sessions: parts.sessions, clock, issuer: parts.settings.publicUrl })
+    this.#vouching = new Vouching({ assertions, clock })
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
-    this.#serve(http1Call(request, response))
+    this.#come({ kind: 'request', ...http1Call(request, response) })
   }
 
   stream(stream: ServerHttp2Stream, fields: readonly string[]): void {
     const call = http2Call(stream, fields)
-    if (call !== undefined) this.#serve(call)
+    if (call !== undefined) this.#come({ kind: 'request', ...call })
   }
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {
     request.on('error', () => undefined)
     socket.on('error', () => socket.destroy())
-    const known: Knowledge = {}
-    this.#upgrade(request, socket, head, known).catch((why: unknown) =>
-      this.#deny(why, known, { kind: 'websocket', socket }),
-    )
+    const address = request.socket.remoteAddress ?? ''
+    this.#come({ kind: 'websocket', head: http1Head(request), address, socket, early })
   }
 
   close(): Promise<void> {
     return this.#visits.close()
   }
 
-  #serve(call: Call): void {
+  #come(way: Way): void {
     const known: Knowledge = {}
-    this.#request(call, known).catch((why: unknown) => this.#deny(why, known, { kind: 'request', answer: call.answer }))
+    const deny = (why: unknown) => this.#deny(why, known, way)
+    try {
+      this.#enter(way, known, deny)?.catch(deny)
+    } catch (why) {
+      deny(why)
+    }
   }
 
-  async #request(call: Call, known: Knowledge): Promise<void> {
-    const { answer, body } = call
-    const address = plainAddress(call.address)
-    const { place, asked } = this.#read(call.head, known)
-    if (asked.path.startsWith(OWN_PREFIX)) return this.#own(asked, place, answer)
-    const session = await this.#session(address, known)
-    if (session === undefined) return this.#stranger(asked, place, answer)
-    fromOwnPages(asked, place, session.endpoint, 'request')
-    const assertion = await this.#assertion(session, place)
-    const fields = await this.#fields(session, { asked, place, address, assertion })
-    if (answer.isGone) return
-    const deny = (why: unknown) => this.#deny(why, known, { kind: 'request', answer })
-    const { idleMs } = this.#parts.settings
-    this.#go(
-      session,
-      { asked, assertion, fields, kind: 'request' },
-      deny,
-      (scope) => new Exchange({ session, place, asked, scope, body, answer, idleMs, deny }),
+  /** Whoever was here a moment ago goes on at once, without a promise: those would cost as much as everything else here. */
+  #enter(way: Way, known: Knowledge, deny: Deny): Promise<void> | undefined {
+    const { place, asked } = this.#read(way.head, known)
+    const isOwn = asked.path.startsWith(OWN_PREFIX)
+    if (way.kind === 'websocket') {
+      checkHandshake(asked)
+      if (isOwn) throw notSignedIn()
+    } else if (isOwn) return this.#own(asked, place, way.answer)
+    const secret = webSecretOf(asked)
+    const session = secret === undefined ? undefined : this.#visits.current(secret, place.target)
+    const vouched = session && this.#vouching.recent(session)
+    if (session === undefined || vouched === undefined) return this.#look(way, { place, asked, secret }, known, deny)
+    known.identity = session.admission.identity
+    this.#forward(way, { place, asked, session, vouched }, deny)
+    return undefined
+  }
+
+  async #look(
+    way: Way,
+    { place, asked, secret }: { readonly place: Place; readonly asked: Asked; readonly secret: string | undefined },
+    known: Knowledge,
+    deny: Deny,
+  ): Promise<void> {
+    const session = secret === undefined ? undefined : await this.#session(way, { place, asked, secret }, known)
+    if (session === undefined) {
+      if (way.kind === 'websocket') throw notSignedIn()
+      return this.#stranger(asked, place, way.answer)
+    }
+    const vouched = await this.#vouching.about(session, place)
+    this.#forward(way, { place, asked, session, vouched }, deny)
+  }
+
+  /** Judge → journal → look at the grant again → forward: the road's order. */
+  #forward(
+    way: Way,
+    what: {
+      readonly place: Place
+      readonly asked: Asked
+      readonly session: LiveSession
+      readonly vouched: Vouched
+    },
+    deny: Deny,
+  ): void {
+    const { place, asked, session, vouched } = what
+    fromOwnPages(asked, place, session.endpoint, way.kind)
+    if (way.kind === 'request' ? way.answer.isGone : way.socket.destroyed) return
+    const { scope } = session
+    const fields = towardsTarget(asked, session.endpoint, {
+      clientAddress: plainAddress(way.address),
+      vouched,
+      plainBodies: (scope?.record.bodyBytes ?? 0) > 0,
+    })
+    const { verdict, refusal } = judge(scope, asked, way.kind)
+    const underWay = this.#underWay(way, what, deny)
+    session.enter(underWay)
+    const text = recordedText(asked, scope?.record.query ?? 'none')
+    session.statement(
+      {
+        statement: { kind: 'http', text },
+        verdict,
+        record: { headers: [...recordedFields(asked.fields), ['sallyport-assertion-id', vouched.assertion.id]] },
+      },
+      (n) => underWay.start(n, fields),
+      () => {
+        session.leave(underWay)
+        deny(refusal ?? new Refusal('NOT_ALLOWED', 'This was refused.'))
+      },
     )
   }
 
-  async #upgrade(request: IncomingMessage, socket: Duplex, early: Buffer, known: Knowledge): Promise<void> {
-    const address = plainAddress(request.socket.remoteAddress ?? '')
-    const { place, asked } = this.#read(http1Head(request), known)
-    checkHandshake(asked)
-    const session = asked.path.startsWith(OWN_PREFIX) ? undefined : await this.#session(address, known)
-    if (session === undefined) throw notSignedIn()
-    fromOwnPages(asked, place, session.endpoint, 'websocket')
-    const assertion = await this.#assertion(session, place)
-    const fields = await this.#fields(session, { asked, place, address, assertion })
-    if (socket.destroyed) return
-    const deny = (why: unknown) => this.#deny(why, known, { kind: 'websocket', socket })
-    const { headersMs } = this.#parts.settings
-    this.#go(
-      session,
-      { asked, assertion, fields, kind: 'websocket' },
-      deny,
-      (scope) => new WebSocketRelay({ session, place, asked, scope, client: socket, early, headersMs, deny }),
-    )
+  #underWay(
+    way: Way,
+    { place, asked, session }: { readonly place: Place; readonly asked: Asked; readonly session: LiveSession },
+    deny: Deny,
+  ): UnderWay & { start(n: number, fields: string[]): void } {
+    const { scope } = session
+    const { settings } = this.#parts
+    if (scope === undefined) return { cut: deny, start: () => undefined }
+    return way.kind === 'request'
+      ? new Exchange({ session, place, asked, scope, body: way.body, answer: way.answer, settings, deny })
+      : new WebSocketRelay({ session, place, asked, scope, client: way.socket, early: way.early, settings, deny })
   }
 
   #read(head: Head, known: Knowledge): { readonly place: Place; readonly asked: Asked } {
@@ -136,80 +188,23 @@ export class Door implements HttpDoor {
   }
 
   /** Undefined for a stranger. */
-  async #session(address: string, known: Knowledge): Promise<LiveSession | undefined> {
-    const { asked, place } = known
-    const secret = asked && webSecretOf(asked)
-    if (asked === undefined || place === undefined || secret === undefined) return undefined
+  async #session(
+    way: Way,
+    { place, asked, secret }: { readonly place: Place; readonly asked: Asked; readonly secret: string },
+    known: Knowledge,
+  ): Promise<LiveSession | undefined> {
     const visitor = await this.#visits.visitor(secret, place.target, { quiet: isQuiet(asked) })
     if (visitor === undefined) return undefined
     known.identity = visitor.identity
     try {
       return await visitor.session({
-        address,
+        address: plainAddress(way.address),
         version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
       })
     } catch (failure) {
       this.#refused.note(visitor.identity, place.target, failure)
       throw failure
     }
-  }
-
-  #assertion(session: LiveSession, place: Place): Promise<Assertion> {
-    const { identity, grant } = session.admission
-    return this.#assertions.about(session, identity, place.target, grant.id)
-  }
-
-  async #fields(
-    session: LiveSession,
-    about: {
-      readonly asked: Asked
-      readonly place: Place
-      readonly address: string
-      readonly assertion: Assertion
-    },
-  ): Promise<readonly string[]> {
-    const { username, groups } = session.admission.identity
-    return towardsTarget(about.asked, session.endpoint, {
-      place: about.place,
-      clientAddress: about.address,
-      assertion: about.assertion.token,
-      username,
-      groups,
-      authorization: await session.upstream.authorization(),
-      plainBodies: (session.scope?.record.bodyBytes ?? 0) > 0,
-    })
-  }
-
-  /** Judge → journal → look at the grant again → forward: the road's order. */
-  #go(
-    session: LiveSession,
-    what: {
-      readonly asked: Asked
-      readonly assertion: Assertion
-      readonly fields: readonly string[]
-      readonly kind: 'request' | 'websocket'
-    },
-    deny: (why: unknown) => void,
-    make: (scope: HttpScope) => UnderWay & { start(n: number, fields: readonly string[]): void },
-  ): void {
-    const { asked, assertion, fields, kind } = what
-    const { scope } = session
-    const { verdict, refusal } = judge(scope, asked, kind)
-    const underWay = scope === undefined ? { cut: deny, start: () => undefined } : make(scope)
-    session.enter(underWay)
-    const text = recordedText(asked, scope?.record.query ?? 'none')
-    session.statement(
-      {
-        statement: { kind: 'http', text },
-        verdict,
-        record: { headers: [...recordedFields(asked.fields), ['sallyport-assertion-id', assertion.id]] },
-      },
-      (n) => underWay.start(n, fields),
-      () => {
-        session.leave(underWay)
-        deny(refusal ?? new Refusal('NOT_ALLOWED', 'This was refused.'))
-      },
-    )
   }
 
   /** Paths that are the gateway's on every target's name. */

@@ -1,4 +1,5 @@
 /** Headers from one side to the other: to the target a list built anew from what is allowed, to the browser what is not between neighbours only. */
+import type { Identity } from '../model/identity.ts'
 import type { HttpEndpoint } from '../model/target.ts'
 import type { Asked, Field } from './asked.ts'
 import { forTarget, fromTarget } from './cookies.ts'
@@ -27,22 +28,18 @@ const NEIGHBOURS = new Set(
 /** `alt-svc` would lead browsers past the gateway, `clear-site-data` would clear cookies of the portal and of other targets. */
 const NOT_FROM_TARGETS = new Set(['alt-svc', 'clear-site-data', 'public-key-pins'])
 
-/** What the gateway adds about the person. */
-export type Vouched = {
-  readonly place: Place
-  readonly clientAddress: string
-  readonly assertion: string
-  readonly username: string
-  readonly groups: readonly string[]
-  /** `Basic …` or `Bearer …`. */
-  readonly authorization: string | undefined
-  /** Bodies are recorded, so they must be readable. */
-  readonly plainBodies: boolean
-}
-
-/** Name, value, name, value. No framing and no connection headers: those belong to whoever writes the message. */
-export function towardsTarget(asked: Asked, endpoint: HttpEndpoint, vouched: Vouched): string[] {
-  const { place } = vouched
+/** What the gateway says about the person and the way: the same for all requests of a session. Name, value, name, value. */
+export function aboutPerson(
+  endpoint: HttpEndpoint,
+  place: Place,
+  about: {
+    readonly identity: Pick<Identity, 'username' | 'groups'>
+    readonly assertion: string
+    /** `Basic …` or `Bearer …`. */
+    readonly authorization: string | undefined
+  },
+): readonly string[] {
+  const { username, groups } = about.identity
   const out = [
     'host',
     endpoint.hostHeader === 'target' ? new URL(endpoint.url).host : place.host,
@@ -50,23 +47,36 @@ export function towardsTarget(asked: Asked, endpoint: HttpEndpoint, vouched: Vou
     place.host,
     'x-forwarded-proto',
     'https',
-    'x-forwarded-for',
-    vouched.clientAddress,
     'sallyport-assertion',
-    vouched.assertion,
+    about.assertion,
   ]
   if (endpoint.identityHeaders === true)
-    out.push('x-forwarded-user', vouched.username, 'x-forwarded-groups', latin(vouched.groups.join(',')))
-  if (vouched.authorization !== undefined) out.push('authorization', vouched.authorization)
+    out.push('x-forwarded-user', username, 'x-forwarded-groups', latin(groups.join(',')))
+  if (about.authorization !== undefined) out.push('authorization', about.authorization)
+  return out
+}
+
+/** Name, value, name, value. No framing and no connection headers: those belong to whoever writes the message. */
+export function towardsTarget(
+  asked: Asked,
+  endpoint: HttpEndpoint,
+  how: {
+    readonly clientAddress: string
+    readonly vouched: { readonly fields: readonly string[]; readonly isAuthorized: boolean }
+    /** Bodies are recorded, so they must be readable. */
+    readonly plainBodies: boolean
+  },
+): string[] {
+  const { vouched } = how
+  const out = [...vouched.fields, 'x-forwarded-for', how.clientAddress]
   const named = namedByConnection(asked.fields)
   for (const [name, value] of asked.fields) {
     if (named.has(name)) continue
     if (name === 'cookie') {
       const kept = forTarget(value)
       if (kept !== undefined) out.push('cookie', kept)
-    } else if (name === 'accept-encoding' && vouched.plainBodies) out.push(name, 'identity')
-    else if (isAllowed(name, endpoint) && !(name === 'authorization' && vouched.authorization !== undefined))
-      out.push(name, value)
+    } else if (name === 'accept-encoding' && how.plainBodies) out.push(name, 'identity')
+    else if (isAllowed(name, endpoint) && !(name === 'authorization' && vouched.isAuthorized)) out.push(name, value)
   }
   return out
 }
@@ -92,22 +102,42 @@ const NOTHING: ReadonlySet<string> = new Set()
 /** Header values are bytes; what does not fit is a question mark. */
 const latin = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?')
 
-/** What the target answered, for the browser: name, value, name, value. */
-export function towardsBrowser(raw: readonly string[], endpoint: HttpEndpoint, place: Place): string[] {
-  const fields: Field[] = []
-  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([(raw[i] ?? '').toLowerCase(), raw[i + 1] ?? ''])
+/** What a target says, as undici has read it: names in lower case, values in latin1, a list where a name came more than once. */
+export type TargetFields = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** What the target answered, for the browser. */
+export function towardsBrowser(said: TargetFields, endpoint: HttpEndpoint, place: Place): Field[] {
+  const fields = fieldsOf(said)
   const named = namedByConnection(fields)
-  const isChunked = fields.some(([name]) => name === 'transfer-encoding')
-  const out: string[] = []
-  for (const [name, value] of fields) {
+  const isChunked = said['transfer-encoding'] !== undefined
+  const out: Field[] = []
+  for (const field of fields) {
+    const [name, value] = field
     if (NEIGHBOURS.has(name) || NOT_FROM_TARGETS.has(name) || named.has(name) || name.startsWith('sallyport-')) continue
     if (name === 'content-length' && isChunked) continue
     if (name === 'set-cookie') {
       const kept = fromTarget(value)
-      if (kept !== undefined) out.push(name, kept)
-    } else if (name === 'location' || name === 'content-location') out.push(name, publicly(value, endpoint, place))
-    else out.push(name, value)
+      if (kept !== undefined) out.push([name, kept])
+    } else if (name === 'location' || name === 'content-location') out.push([name, publicly(value, endpoint, place)])
+    else out.push(field)
   }
+  return out
+}
+
+export function fieldsOf(said: TargetFields): Field[] {
+  const fields: Field[] = []
+  for (const name of Object.keys(said)) {
+    const value = said[name]
+    if (typeof value === 'string') fields.push([name, value])
+    else for (const each of value ?? []) fields.push([name, each])
+  }
+  return fields
+}
+
+/** Name, value, name, value. */
+export function flat(fields: readonly Field[]): string[] {
+  const out: string[] = []
+  for (const [name, value] of fields) out.push(name, value)
   return out
 }
 

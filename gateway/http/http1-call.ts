@@ -76,8 +76,8 @@ class Http1Answer implements Answer {
     this.#response.writeEarlyHints({ link: [...links] })
   }
 
-  begin(status: number, fields: readonly string[]): void {
-    this.#response.writeHead(status, [...fields])
+  begin(status: number, fields: string[]): void {
+    this.#response.writeHead(status, fields)
   }
 
   flush(): void {

@@ -10,9 +10,12 @@ import { Upstream } from './upstream.ts'
 
 const IDLE_MS = 5 * 60_000
 const MOST_UNDER_WAY = 2048
+/** One timer for all of a session: several a request would cost more than to judge it. */
+const BEAT_MS = 1000
+const SHORTEST_BEAT_MS = 20
 
-/** A request or a WebSocket. `cut` must write its outcome before it returns. */
-export type UnderWay = { cut(why: Refusal): void }
+/** A request or a WebSocket. `cut` must write its outcome before it returns; `look` is called at each {@link LiveSession.beat}. */
+export type UnderWay = { cut(why: Refusal): void; look?(): void }
 
 type Parts = Pick<HttpParts, 'road' | 'upstream' | 'settings'>
 
@@ -24,7 +27,10 @@ export class LiveSession {
   readonly #idleMs: number
   readonly #underWay = new Set<UnderWay>()
   readonly #onClosed: (session: LiveSession) => void
-  #idle: NodeJS.Timeout | undefined
+  readonly #beatMs: number
+  readonly #beats: NodeJS.Timeout
+  #beat = 0
+  #restsSince = 0
   #closed: Promise<void> | undefined
 
   /** @throws {Refusal} NOT_RECORDED, or why the grant is over. */
@@ -54,12 +60,14 @@ export class LiveSession {
     this.scope = admission.role.http
     this.#session = session
     this.#onClosed = onClosed
-    this.#idleMs = parts.settings.sessionIdleMs ?? IDLE_MS
+    const { headersMs = IDLE_MS, idleMs = IDLE_MS, sessionIdleMs = IDLE_MS } = parts.settings
+    this.#idleMs = sessionIdleMs
+    this.#beatMs = Math.max(SHORTEST_BEAT_MS, Math.min(BEAT_MS, headersMs / 8, idleMs / 8, sessionIdleMs / 8))
+    this.#beats = setInterval(() => this.#look(), this.#beatMs).unref()
     this.upstream = new Upstream({ ...parts, admission, endpoint, ended })
     const cut = () => void this.#close('cut', why(ended))
     if (ended.aborted) cut()
     else ended.addEventListener('abort', cut, { once: true })
-    this.#rest()
   }
 
   get admission(): Admission {
@@ -88,12 +96,21 @@ export class LiveSession {
     if (over !== undefined) throw over
     if (this.#underWay.size >= MOST_UNDER_WAY)
       throw new HttpRefusal(429, 'TOO_MANY', 'There is too much under way at once.', { next: 'Close something.' })
-    clearTimeout(this.#idle)
     this.#underWay.add(what)
   }
 
   leave(what: UnderWay): void {
-    if (this.#underWay.delete(what) && this.#underWay.size === 0) this.#rest()
+    if (this.#underWay.delete(what) && this.#underWay.size === 0) this.#restsSince = this.#beat
+  }
+
+  /** A clock that costs nothing to read; see {@link isLongerThan}. */
+  get beat(): number {
+    return this.#beat
+  }
+
+  /** Whether so much time has passed for certain since that beat: at most two beats late, never early. */
+  isLongerThan(ms: number, since: number): boolean {
+    return (this.#beat - since - 1) * this.#beatMs >= ms
   }
 
   /** See {@link Session.road}. */
@@ -124,15 +141,15 @@ export class LiveSession {
     return this.#close('cut', reason)
   }
 
-  #rest(): void {
-    clearTimeout(this.#idle)
-    if (!this.isOpen) return
-    this.#idle = setTimeout(() => void this.#close('closed'), this.#idleMs)
+  #look(): void {
+    this.#beat += 1
+    for (const what of this.#underWay) what.look?.()
+    if (this.#underWay.size === 0 && this.isLongerThan(this.#idleMs, this.#restsSince)) void this.#close('closed')
   }
 
   #close(cause: 'cut' | 'closed', reason?: Refusal): Promise<void> {
     this.#closed ??= (async () => {
-      clearTimeout(this.#idle)
+      clearInterval(this.#beats)
       this.#onClosed(this)
       const underWay = [...this.#underWay]
       this.#underWay.clear()

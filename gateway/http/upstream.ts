@@ -10,7 +10,6 @@ import { HttpRefusal } from './deny.ts'
 import type { HttpParts } from './parts.ts'
 
 const CONNECT_MS = 10_000
-const HEADERS_MS = 60_000
 const MOST_CONNECTIONS = 128
 /** An answer's headers, as much as a browser is sent by anybody. */
 const HEADER_BYTES = 64 * 1024
@@ -36,8 +35,8 @@ export class Upstream {
       pipelining: 1,
       allowH2: false,
       maxHeaderSize: HEADER_BYTES,
-      headersTimeout: parts.settings.headersMs ?? HEADERS_MS,
-      // The exchange looks after silence itself: event streams may be silent.
+      // Whoever asks looks after silence: event streams may be silent, and a timer for each request is dear.
+      headersTimeout: 0,
       bodyTimeout: 0,
       connect: (_, callback) => void this.#connect(callback),
     })

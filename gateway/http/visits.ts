@@ -30,6 +30,8 @@ type Known = {
   admittedAt: number
   /** By grant. */
   readonly sessions: Map<string, Promise<LiveSession>>
+  /** The session that was found last, and how old the looks are that led to it. */
+  found: { readonly session: LiveSession; readonly since: number } | undefined
 }
 
 type Parts = Pick<HttpParts, 'sessions' | 'road' | 'upstream' | 'settings'>
@@ -46,6 +48,16 @@ export class Visits {
     this.#timer = setInterval(() => this.#lookAgain(), FRESH_MS).unref()
   }
 
+  /** At once, the session that the last look found; undefined when somebody has to look again. */
+  current(cookie: string, target: string): LiveSession | undefined {
+    const known = this.#known.get(keyOf(cookie, target))
+    const found = known?.found
+    if (found === undefined || known?.isOver !== false || this.#isClosed) return undefined
+    if (performance.now() - found.since >= FRESH_MS) return undefined
+    const { session } = found
+    return session.isOpen && session.over() === undefined ? session : undefined
+  }
+
   /** Undefined for a stranger. @throws {Refusal} LOCKED, UNAVAILABLE. */
   async visitor(cookie: string, target: string, how: { readonly quiet: boolean }): Promise<Visitor | undefined> {
     const key = keyOf(cookie, target)
@@ -54,7 +66,7 @@ export class Visits {
     if (known === undefined) {
       if (this.#known.size >= MOST_VISITS) this.#forgetIdle()
       const seen = this.#parts.sessions.lookup(cookie, target, how)
-      const nothing = { admission: undefined, admittedAt: 0, isOver: false, sessions: new Map() }
+      const nothing = { admission: undefined, admittedAt: 0, isOver: false, sessions: new Map(), found: undefined }
       known = { key, cookie, target, seen, seenAt: now, ...nothing }
       this.#known.set(key, known)
     } else if (now - known.seenAt >= FRESH_MS) {
@@ -74,7 +86,10 @@ export class Visits {
     const there = known.sessions.get(id)
     if (there !== undefined) {
       const session = await there
-      if (session.isOpen && session.hasRulesOf(admission)) return session
+      if (session.isOpen && session.hasRulesOf(admission)) {
+        known.found = { session, since: Math.min(known.seenAt, known.admittedAt) }
+        return session
+      }
       if (session.isOpen)
         await session.end(new Refusal('UNAVAILABLE', 'The rules of this role have changed.', { next: 'Go on.' }))
       if (known.sessions.get(id) === there) known.sessions.delete(id)

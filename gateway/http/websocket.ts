@@ -1,14 +1,15 @@
 /** One WebSocket on its way: the handshake made anew towards the target, then frames both ways, counted and, where the role says so, kept. */
 import { createHash } from 'node:crypto'
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
 import { MalformedMessage, Refusal } from '../model/refusal.ts'
 import type { HttpScope } from '../model/role.ts'
 import { type Asked, valueOf, valuesOf } from './asked.ts'
-import { towardsBrowser } from './fields.ts'
+import { flat, type TargetFields, towardsBrowser } from './fields.ts'
 import { headOf } from './http1-call.ts'
 import { closeFrame, FrameReader, OPCODES } from './frames.ts'
-import type { LiveSession } from './live-session.ts'
+import type { LiveSession, UnderWay } from './live-session.ts'
+import type { HttpSettings } from './parts.ts'
 import type { Place } from './place.ts'
 import { tooSlow } from './upstream.ts'
 
@@ -25,7 +26,7 @@ export type WebSocketParts = {
   readonly client: Duplex
   /** What the client sent along with its handshake. */
   readonly early: Buffer
-  readonly headersMs: number | undefined
+  readonly settings: Pick<HttpSettings, 'headersMs'>
   /** Says no, before there is an answer. */
   readonly deny: (why: unknown) => void
 }
@@ -43,15 +44,16 @@ export function checkHandshake({ method, fields, body }: Asked): void {
   if (!isWebSocket) throw new MalformedMessage('This door knows no upgrade but to a WebSocket.')
 }
 
-export class WebSocketRelay {
+export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
   readonly #parts: WebSocketParts
   readonly #startedAt = performance.now()
   readonly #fromClient: Side
   readonly #fromTarget: Side
   #n = 0
   #status = 0
-  #asking: ClientRequest | undefined
+  #controller: Dispatcher.DispatchController | undefined
   #target: Duplex | undefined
+  #askedAt = 0
   #isOver = false
 
   constructor(parts: WebSocketParts) {
@@ -70,12 +72,16 @@ export class WebSocketRelay {
 
   /** Called by the road, after the statement is in the journal and the grant was looked at again. */
   start(n: number, fields: readonly string[]): void {
-    const { client } = this.#parts
+    const { client, session, asked } = this.#parts
     this.#n = n
     client.once('close', () => this.#settle('the client left'))
     client.once('error', () => client.destroy())
     if (client.destroyed) return this.#end('the client left')
-    void this.#connect(fields).catch((failure: unknown) => this.#fail(failure))
+    this.#askedAt = session.beat
+    session.upstream.pool.dispatch(
+      { method: 'GET', path: asked.url, headers: [...fields, ...this.#handshake()], upgrade: 'websocket' },
+      this,
+    )
   }
 
   cut(why: Refusal): void {
@@ -92,32 +98,16 @@ export class WebSocketRelay {
     else client.destroy()
   }
 
-  async #connect(fields: readonly string[]): Promise<void> {
-    const { session, asked, headersMs } = this.#parts
-    const line = await session.upstream.line()
-    if (this.#isOver) {
-      line.destroy()
-      return
-    }
-    this.#target = line
-    line.once('close', () => this.#settle('the target closed'))
-    const asking = httpRequest({
-      method: 'GET',
-      path: asked.url,
-      setHost: false,
-      headers: [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket', ...this.#handshake()],
-      createConnection: () => line,
-    })
-    this.#asking = asking
-    // Not the socket's own timer: what dials may give another stream that has none.
-    const late = setTimeout(() => asking.destroy(tooSlow()), headersMs ?? HEADERS_MS)
-    asking.once('close', () => clearTimeout(late))
-    asking.once('response', () => clearTimeout(late))
-    asking.once('upgrade', () => clearTimeout(late))
-    asking.once('error', (failure) => this.#fail(failure))
-    asking.once('response', (answer) => this.#refused(answer))
-    asking.once('upgrade', (answer, socket, head) => this.#agreed(answer, socket, head))
-    asking.end()
+  look(): void {
+    const { session, settings } = this.#parts
+    if (this.#status !== 0 || this.#isOver || this.#n === 0) return
+    if (session.isLongerThan(settings.headersMs ?? HEADERS_MS, this.#askedAt)) this.#fail(tooSlow())
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#askedAt = this.#parts.session.beat
+    if (this.#isOver) controller.abort(new Error('over'))
   }
 
   #handshake(): string[] {
@@ -128,44 +118,58 @@ export class WebSocketRelay {
   }
 
   /** The target does not want to: its answer is the answer. */
-  #refused(answer: IncomingMessage): void {
+  onResponseStart(_: Dispatcher.DispatchController, status: number, said: TargetFields): void {
     const { client, session, place } = this.#parts
-    this.#status = answer.statusCode ?? 502
-    client.write(
-      headOf(this.#status, [...towardsBrowser(answer.rawHeaders, session.endpoint, place), 'connection', 'close']),
-    )
-    answer.on('data', (chunk: Buffer) => {
-      this.#fromTarget.bytes += chunk.length
-      if (client.write(chunk)) return
-      answer.pause()
-      client.once('drain', () => answer.resume())
-    })
-    answer.once('error', () => client.destroy())
-    answer.once('end', () => {
-      client.end()
-      this.#end(undefined)
-    })
+    if (this.#isOver || status < 200) return
+    this.#status = status
+    client.write(headOf(status, [...flat(towardsBrowser(said, session.endpoint, place)), 'connection', 'close']))
   }
 
-  #agreed(answer: IncomingMessage, target: Duplex, head: Buffer): void {
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { client, session } = this.#parts
+    if (this.#isOver) return
+    const over = session.over()
+    if (over !== undefined) return this.cut(over)
+    this.#fromTarget.bytes += chunk.length
+    if (client.write(chunk) || controller.paused) return
+    controller.pause()
+    client.once('drain', () => controller.resume())
+  }
+
+  onResponseEnd(): void {
+    this.#parts.client.end()
+    this.#end(undefined)
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, failure: Error): void {
+    this.#fail(failure)
+  }
+
+  onRequestUpgrade(_: Dispatcher.DispatchController, status: number, said: TargetFields, target: Duplex): void {
     const { client, session, place, asked, early } = this.#parts
+    target.on('error', () => target.destroy())
+    if (this.#isOver) {
+      target.destroy()
+      return
+    }
     const key = valueOf(asked.fields, 'sec-websocket-key') ?? ''
     const proof = createHash('sha1').update(`${key}${SALT}`).digest('base64')
-    if (answer.headers['sec-websocket-accept'] !== proof || answer.headers.upgrade?.toLowerCase() !== 'websocket') {
+    const [accepted, agreed] = [said['sec-websocket-accept'], said['upgrade']]
+    if (status !== 101 || accepted !== proof || typeof agreed !== 'string' || agreed.toLowerCase() !== 'websocket') {
       target.destroy()
       this.#fail(new Refusal('TARGET_UNREACHABLE', 'The application agreed to something that is no WebSocket.'))
       return
     }
+    target.once('close', () => this.#settle('the target closed'))
     this.#status = 101
     this.#target = target
-    target.on('error', () => target.destroy())
-    const fields = towardsBrowser(answer.rawHeaders, session.endpoint, place)
+    const fields = flat(towardsBrowser(said, session.endpoint, place))
     client.write(headOf(101, [...fields, 'connection', 'Upgrade', 'upgrade', 'websocket']))
     this.#relay(this.#fromClient, client, target, early)
-    this.#relay(this.#fromTarget, target, client, head)
+    this.#relay(this.#fromTarget, target, client)
   }
 
-  #relay(side: Side, from: Duplex, to: Duplex, first: Buffer): void {
+  #relay(side: Side, from: Duplex, to: Duplex, first?: Buffer): void {
     const pass = (chunk: Buffer) => {
       if (to.destroyed || this.#isOver || to.write(chunk) || from.isPaused()) return
       from.pause()
@@ -188,7 +192,7 @@ export class WebSocketRelay {
       if (scope.record.frames) session.pass(() => pass(chunk))
       else pass(chunk)
     }
-    if (first.length > 0) take(first)
+    if (first !== undefined && first.length > 0) take(first)
     from.on('data', take)
     from.once('end', () => this.#afterRecorded(() => to.end()))
   }
@@ -247,7 +251,7 @@ export class WebSocketRelay {
       target.end()
       setTimeout(() => target.destroy(), LAST_WORDS_MS).unref()
     } else {
-      this.#asking?.destroy()
+      if (target === undefined) this.#controller?.abort(new Error('over'))
       target?.destroy()
     }
     session.outcome({

@@ -30,6 +30,7 @@ const HTTP1_LIMITS = {
   keepAliveTimeout: KEEP_ALIVE_MS,
   maxHeaderSize: HEADER_BYTES,
 }
+const MOST_NAMES = 100
 const TAKES_LONG = 'sallyport:takes-long'
 
 export type ListenerParts = {
@@ -43,7 +44,7 @@ export type ListenerParts = {
 /** Not yet listening. */
 export function createListener({ settings, portal, elsewhere, upgrade }: ListenerParts): Http2SecureServer {
   const publicUrl = new URL(settings.publicUrl)
-  const isOurs = (host: string | undefined) => hostOf(host) === publicUrl.hostname
+  const isOurs = remembered((host) => hostOf(host) === publicUrl.hostname)
   const server = createSecureServer({
     ...settings.tls,
     ...OLDEST,
@@ -146,6 +147,19 @@ export async function stopListening(
   }, graceMs)
   await closed
   clearTimeout(grace)
+}
+
+/** Whoever asks says the same name each time, and to read it as an address is dear. */
+function remembered(decide: (host: string | undefined) => boolean): (host: string | undefined) => boolean {
+  const answers = new Map<string | undefined, boolean>()
+  return (host) => {
+    const known = answers.get(host)
+    if (known !== undefined) return known
+    if (answers.size >= MOST_NAMES) answers.clear()
+    const answer = decide(host)
+    answers.set(host, answer)
+    return answer
+  }
 }
 
 /** Lower case, without port; empty for a header that is no host. */

@@ -352,7 +352,6 @@ await t.test('the assertion is signed, for a minute and for one target, by a key
 
 await t.test('keys change daily, and the old one is known a little longer', async (t) => {
   const clock = handClock()
-  const session = {}
   const published: { kid: string; expiresAt: number }[] = []
   const assertions = new Assertions({
     clock,
@@ -360,7 +359,7 @@ await t.test('keys change daily, and the old one is known a little longer', asyn
     sessions: { publishKey: async (kid, _, expiresAt) => void published.push({ kid, expiresAt }) },
   })
   const kid = async () => {
-    const { token } = await assertions.about(session, world.identityOf('alice'), 'prod-web', '1')
+    const { token } = await assertions.about(world.identityOf('alice'), 'prod-web', '1')
     return JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid
   }
   const first = await kid()

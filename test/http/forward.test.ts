@@ -100,6 +100,7 @@ const app = createServer((request, response) => {
 })
 const echo = new WebSocketServer({ noServer: true })
 app.on('upgrade', (request: IncomingMessage, socket, head) => {
+  world.recorder.order.push('forward')
   if (request.url === '/deny') socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
   else if (request.url === '/rst') (socket as Socket).resetAndDestroy()
   else if (request.url === '/liar')
