@@ -17,6 +17,7 @@ export type Head = {
 }
 
 export type Call = {
+  readonly kind: 'request'
   readonly head: Head
   /** Of the browser. */
   readonly address: string

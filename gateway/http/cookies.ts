@@ -19,9 +19,14 @@ const pairsOf = (header: string): readonly string[] => header.split(';').map((pa
 
 /** The value of one cookie; a name that comes twice is an attack or an accident, and neither counts. */
 export function cookieOf(headers: readonly string[], name: string): string | undefined {
-  const values = headers.flatMap(pairsOf).filter((pair) => pair.startsWith(`${name}=`))
-  const value = values[0]?.slice(name.length + 1)
-  return values.length === 1 && value !== '' ? value : undefined
+  let found: string | undefined
+  for (const header of headers)
+    for (const pair of pairsOf(header)) {
+      if (!pair.startsWith(name) || pair[name.length] !== '=') continue
+      if (found !== undefined) return undefined
+      found = pair.slice(name.length + 1)
+    }
+  return found === '' ? undefined : found
 }
 
 /** A `Cookie` header without ours; undefined when nothing is left. */

@@ -32,7 +32,7 @@ const LONGEST_VERSION = 200
 type Knowledge = { place?: Place; asked?: Asked; identity?: Identity }
 /** How somebody came, and where the answer goes. `address`: the browser's. */
 type Way =
-  | ({ readonly kind: 'request' } & Call)
+  | Call
   | {
       readonly kind: 'websocket'
       readonly head: Head
@@ -61,12 +61,12 @@ export class Door implements HttpDoor {
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
-    this.#come({ kind: 'request', ...http1Call(request, response) })
+    this.#come(http1Call(request, response))
   }
 
   stream(stream: ServerHttp2Stream, fields: readonly string[]): void {
     const call = http2Call(stream, fields)
-    if (call !== undefined) this.#come({ kind: 'request', ...call })
+    if (call !== undefined) this.#come(call)
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {

@@ -205,7 +205,8 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
 
   look(): void {
     const { answer, deny, session, settings } = this.#parts
-    if (this.#isOver || this.#maySleep) return
+    // What is not in the journal yet is nobody's but the journal's.
+    if (this.#isOver || this.#maySleep || this.#n === 0) return
     const { headersMs = HEADERS_MS, idleMs = IDLE_MS } = settings
     const isAsked = this.#isSent && this.#status === 0
     if (!session.isLongerThan(isAsked ? Math.min(headersMs, idleMs) : idleMs, this.#movedAt)) return

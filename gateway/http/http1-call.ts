@@ -5,14 +5,21 @@ import type { Field } from './asked.ts'
 import { type Answer, type Body, type Call, type Head, LAST_WORDS_MS } from './call.ts'
 
 export function http1Call(request: IncomingMessage, response: ServerResponse): Call {
-  request.on('error', () => undefined)
-  response.on('error', () => response.destroy())
+  request.on('error', ignore)
+  response.on('error', leave)
   return {
+    kind: 'request',
     head: http1Head(request),
     address: request.socket.remoteAddress ?? '',
     body: new Http1Body(request, response),
     answer: new Http1Answer(request, response),
   }
+}
+
+/** Whoever listens for the end of the request or of the answer hears of it there. */
+const ignore = (): void => undefined
+function leave(this: ServerResponse): void {
+  this.destroy()
 }
 
 export const http1Head = ({ httpVersion, method = '', url = '', headers, rawHeaders }: IncomingMessage): Head => ({

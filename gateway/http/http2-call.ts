@@ -24,6 +24,7 @@ export function http2Call(stream: ServerHttp2Stream, raw: readonly string[]): Ca
     return undefined
   }
   return {
+    kind: 'request',
     head,
     address: stream.session?.socket.remoteAddress ?? '',
     body: new Http2Body(stream, isWaiting(head.fields)),
