@@ -34,7 +34,7 @@ export class FrameReader {
   readonly #isMasked: boolean
   readonly #keeps: boolean
   readonly #mayCompress: boolean
-  #header = EMPTY
+  #header: Buffer = EMPTY
   #head: Head | undefined
   #seen = 0
 
@@ -55,10 +55,13 @@ export class FrameReader {
     let rest = chunk
     while (rest.length > 0) {
       if (this.#head === undefined) {
-        const taken = Buffer.concat([this.#header, rest.subarray(0, LONGEST_HEADER - this.#header.length)])
+        const isWhole = this.#header.length === 0
+        const taken = isWhole
+          ? rest
+          : Buffer.concat([this.#header, rest.subarray(0, LONGEST_HEADER - this.#header.length)])
         const parsed = this.#parse(taken)
         if (parsed === undefined) {
-          this.#header = taken
+          this.#header = isWhole ? Buffer.from(taken) : taken
           return
         }
         rest = rest.subarray(parsed.bytes - this.#header.length)
@@ -97,7 +100,7 @@ export class FrameReader {
     const long =
       lengthBytes === 2 ? bytes.readUInt16BE(2) : lengthBytes === 8 ? Number(bytes.readBigUInt64BE(2)) : short
     if (!Number.isSafeInteger(long)) throw new MalformedMessage('A WebSocket frame is too long.')
-    const mask = this.#isMasked ? Buffer.from(bytes.subarray(size - 4, size)) : undefined
+    const mask = this.#isMasked && this.#keeps ? Buffer.from(bytes.subarray(size - 4, size)) : undefined
     return { head: { opcode, fin, length: long, mask }, bytes: size }
   }
 }
