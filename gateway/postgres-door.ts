@@ -99,7 +99,7 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
         deployment: createHash('sha256').update(parts.ownLine).digest('hex').slice(0, 8),
         holder: holder(),
         worker,
-        gatewayHost: parts.sshPort === 22 ? publicHost : `${publicHost} -p ${parts.sshPort}`,
+        sshAddress: { host: publicHost, port: parts.sshPort },
         portalUrl: config().public_url,
         leaseMinutes: LEASE_MINUTES,
         approvalMinutes: APPROVAL_MINUTES,

@@ -167,8 +167,8 @@ export class Connection {
 
   #waiting(): GrantWaitParts {
     const { access, edge } = this.#has.parts
-    const { gatewayHost, portalUrl, approvalMinutes } = edge.settings
-    return { admit: access.admit, desk: access.desk, gatewayHost, portalUrl, approvalMinutes }
+    const { sshAddress, portalUrl, approvalMinutes } = edge.settings
+    return { admit: access.admit, desk: access.desk, sshAddress, portalUrl, approvalMinutes }
   }
 
   async #session(admission: Admission, name: DatabaseName): Promise<void> {

@@ -50,7 +50,15 @@ export function noteRefused(audit: Audit, at: Moment, { identity, target }: Wish
 }
 
 /** How the person asks for what is missing: the exact command to copy. */
-export function askCommand(username: string, gatewayHost: string, target: string, role: string | undefined): string {
+/** How people reach the ssh door of the gateway. */
+export type SshAddress = { readonly host: string; readonly port: number }
+
+export function askCommand(
+  username: string,
+  { host, port }: SshAddress,
+  target: string,
+  role: string | undefined,
+): string {
   const named = role === undefined ? '' : ` --role ${role}`
-  return `ssh ${username}@${gatewayHost} request ${target}${named} --reason "..."`
+  return `ssh ${port === 22 ? '' : `-p ${port} `}${username}@${host} request ${target}${named} --reason "..."`
 }

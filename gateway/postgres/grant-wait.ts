@@ -4,14 +4,14 @@ import { after, minutesToMs } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import { roleIn } from '../model/target-name.ts'
 import { type AccessDesk, type Admission, type AdmitParts, admit, type Wish } from '../session/session.ts'
-import { askCommand } from './deny.ts'
+import { askCommand, type SshAddress } from './deny.ts'
 import { REPEAT_MS, type Say } from './sign-in.ts'
 import type { DatabaseName } from './database-name.ts'
 
 export type GrantWaitParts = {
   readonly admit: AdmitParts
   readonly desk: Pick<AccessDesk, 'onChange' | 'requests'>
-  readonly gatewayHost: string
+  readonly sshAddress: SshAddress
   readonly portalUrl: string
   readonly approvalMinutes: number
 }
@@ -36,7 +36,7 @@ function mayUse({ role, target }: Admission, database: string | undefined): bool
 /** Adds to a NO_GRANT what the person can do now. */
 export function withNext(why: unknown, parts: GrantWaitParts, wish: Wish): unknown {
   if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || why.next !== undefined) return why
-  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, roleIn(wish.under))
+  const command = askCommand(wish.identity.username, parts.sshAddress, wish.target, roleIn(wish.under))
   return new Refusal('NO_GRANT', why.message, { cause: why, next: `Ask for one: ${command}` })
 }
 
@@ -85,7 +85,7 @@ async function howToAsk(parts: GrantWaitParts, wish: Wish): Promise<[string, str
   const [own] = await ownRequests(parts, wish)
   if (own !== undefined)
     return [`Request ${own.id} for ${wish.target} waits for approval.`, 'This connection goes on once it is approved.']
-  const command = askCommand(wish.identity.username, parts.gatewayHost, wish.target, roleIn(wish.under))
+  const command = askCommand(wish.identity.username, parts.sshAddress, wish.target, roleIn(wish.under))
   return [
     `There is no live grant for ${wish.target}. Ask for one in another terminal: ${command}`,
     `Or in the browser: ${parts.portalUrl}. This connection goes on once it is approved, and waits ${parts.approvalMinutes} minutes.`,

@@ -8,6 +8,7 @@ import type { Moment } from '../model/moment.ts'
 import type { SecretRef, Target } from '../model/target.ts'
 import type { AccessDesk, Admission, AdmitParts, OpenParts, SignIns } from '../session/session.ts'
 import type { BearerTokens } from './bearer.ts'
+import type { SshAddress } from './deny.ts'
 import type { CreateJudge } from './judge.ts'
 
 /** A database token as it is kept: enough to check a password, not enough to be one. */
@@ -69,8 +70,8 @@ export type PostgresSettings = {
   readonly holder: string
   /** 0…127; the high byte of the process ids that clients see, so that a CancelRequest finds its worker. */
   readonly worker: number
-  /** What people type after `ssh name@`; for the hint that says how to ask. */
-  readonly gatewayHost: string
+  /** Where people type `ssh … request`, for hints. */
+  readonly sshAddress: SshAddress
   readonly portalUrl: string
   /** How long one browser sign-in serves further connections of the same person, address and target. */
   readonly leaseMinutes: number

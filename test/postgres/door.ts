@@ -379,7 +379,7 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
         deployment: 'test',
         holder: 'here',
         worker: 3,
-        gatewayHost: 'gateway.example',
+        sshAddress: { host: 'gateway.example', port: 22 },
         portalUrl: 'https://gateway.example',
         leaseMinutes: 5,
         approvalMinutes: 1,

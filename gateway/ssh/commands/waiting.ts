@@ -102,7 +102,10 @@ export async function saidOf(context: Context, grant: Grant): Promise<string> {
       const left = spanOf(grant.expiresAt - context.clock.now())
       const until = clockTime(grant.expiresAt, context.clock.now())
       const mine = grant.subject === context.identity.subject
-      const next = mine && grant.endpoints.includes('ssh') ? `\n${typed(context, grant.target, ' -t')}` : ''
+      const how = grant.endpoints.includes('ssh')
+        ? typed(context, grant.target, ' -t')
+        : `How to open it: ${context.publicUrl}/`
+      const next = mine ? `\n${how}` : ''
       return `Grant ${grant.id}: ${roleOf(grant)} on ${grant.target} for ${grant.username}, until ${until} (${left}).${next}\n`
     }
     case 'approved':
