@@ -151,7 +151,7 @@ export async function serve(asked: Asked): Promise<Served> {
         deployment: 'bench',
         holder: 'bench',
         worker: 0,
-        gatewayHost: 'gateway.example',
+        sshAddress: { host: 'gateway.example', port: 22 },
         portalUrl: 'https://gateway.example',
         leaseMinutes: 600,
         approvalMinutes: 1,

@@ -163,7 +163,7 @@ export async function openCorpusGateway(
         deployment: 'corpus',
         holder: 'corpus',
         worker: 0,
-        gatewayHost: 'gateway.example',
+        sshAddress: { host: 'gateway.example', port: 22 },
         portalUrl: 'https://gateway.example',
         leaseMinutes: 600,
         approvalMinutes: 1,
