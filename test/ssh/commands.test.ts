@@ -191,6 +191,14 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
   for (const line of lines) t.ok(width(line) <= 40, line)
   t.notOk(lines.join('').includes(ESC))
   t.match(table(['A'], [['x'.repeat(300)]], undefined), 'x'.repeat(300))
+  const session = ['01a1f99b-385c', 'alice', 'prod-db', 'operator', 'postgres query', 'the disk is full '.repeat(4)]
+  const cards = table(['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'REASON'], [session, session], 40)
+  for (const line of cards.split('\n')) t.ok(width(line) <= 40, line)
+  t.match(
+    cards,
+    /^SESSION 01a1f99b-385c\nWHO +alice\nTARGET +prod-db\nROLE +operator\n/,
+    'a phone shows what can be typed',
+  )
   const wrapped = table(['NO', 'REASON'], [['1', 'the disk is full '.repeat(9)]], undefined)
   t.equal(
     wrapped.split('\n').every((line) => width(line) <= 80),

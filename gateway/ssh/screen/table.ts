@@ -1,4 +1,4 @@
-/** Lists for people: columns that fit the terminal, and cells that go on in the next line where they must. */
+/** Lists for people: columns that fit the terminal, cells that go on in the next line where they must, and cards where a screen is too narrow for columns. */
 import { fit, pad, plain, USUAL_COLUMNS, width, wrapped } from './text.ts'
 
 /** Cells come from outside and are made plain here. */
@@ -9,6 +9,8 @@ const LEAST = 6
 /** Of a cell, in characters and lines. */
 const MOST = 1000
 const MOST_LINES = 6
+/** More columns than these are not squeezed until their words are cut. */
+const MOST_SQUEEZED = 2
 
 /** Lines with a heading, each ending in a newline. `columns` undefined: about {@link USUAL_COLUMNS}, with every word whole, for scripts and pipes. */
 export function table(heading: Row, rows: readonly Row[], columns: number | undefined): string {
@@ -17,7 +19,13 @@ export function table(heading: Row, rows: readonly Row[], columns: number | unde
     heading.map((_, at) => Math.max(...lines.map((line) => measure(line[at] ?? ''))))
   const widths = across(width)
   shrink(widths, columns ?? USUAL_COLUMNS, across(longestWord))
-  if (columns !== undefined)
+  const isTooNarrow = columns !== undefined && totalOf(widths) > columns
+  if (isTooNarrow && heading.length > MOST_SQUEEZED)
+    return lines
+      .slice(1)
+      .map((line) => card(heading, line, columns))
+      .join('\n')
+  if (isTooNarrow)
     shrink(
       widths,
       columns,
@@ -42,10 +50,26 @@ const clipped = (lines: readonly string[], most: number, mostLines: number): rea
 
 const longestWord = (cell: string): number => Math.max(...cell.split(' ').map(width))
 
+/** One row as a phone can show it: a line for each cell, under the first one; names stay whole, so that they can be typed. */
+function card(heading: Row, line: Row, columns: number): string {
+  const label = Math.max(...heading.map(width)) + GAP
+  const text = line
+    .slice(1)
+    .flatMap((cell, at) =>
+      wrapped(cell, Math.max(LEAST, columns - label))
+        .slice(0, MOST_LINES)
+        .map((part, down) => `${pad(down === 0 ? (heading[at + 1] ?? '') : '', label)}${part}\n`),
+    )
+    .join('')
+  return `${fit(`${heading[0] ?? ''} ${line[0] ?? ''}`, columns)}\n${text}`
+}
+
+const totalOf = (widths: readonly number[]): number =>
+  widths.reduce((sum, one) => sum + one, 0) + GAP * (widths.length - 1)
+
 /** Takes from the widest column that can still give until all fit, or none can give any more. */
 function shrink(widths: number[], columns: number, least: readonly number[]): void {
-  const total = () => widths.reduce((sum, one) => sum + one, 0) + GAP * (widths.length - 1)
-  for (let over = total() - columns; over > 0; over = total() - columns) {
+  for (let over = totalOf(widths) - columns; over > 0; over = totalOf(widths) - columns) {
     const room = widths.map((most, at) => (most > (least[at] ?? 0) ? most : 0))
     const most = Math.max(...room)
     if (most === 0) return
