@@ -141,7 +141,6 @@ else {
     for (const [days, kept] of [
       [30, 30],
       [undefined, 30],
-      [900, 900],
     ] as const) {
       const store = await startClickHouse({ dir, log: silent, days })
       const { password, username } = store.auditor
