@@ -5,9 +5,10 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
   if (typed.length > LONGEST) return undefined
   let best: { readonly word: string; readonly far: number } | undefined
   for (const word of known) {
+    const most = Math.max(1, Math.floor(Math.max(typed.length, word.length) / 3))
+    if (Math.abs(typed.length - word.length) > most) continue
     const far = distance(typed.toLowerCase(), word.toLowerCase())
-    if (far <= Math.max(1, Math.floor(Math.max(typed.length, word.length) / 3)) && far < (best?.far ?? LONGEST))
-      best = { word, far }
+    if (far <= most && far < (best?.far ?? LONGEST)) best = { word, far }
   }
   return best?.word
 }
