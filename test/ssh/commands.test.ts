@@ -11,7 +11,7 @@ import { routeOf, tcpipRouteOf } from '../../gateway/ssh/route.ts'
 import { Console } from '../../gateway/ssh/screen/console.ts'
 import { choose } from '../../gateway/ssh/screen/menu.ts'
 import { askLine } from '../../gateway/ssh/screen/prompt.ts'
-import { table } from '../../gateway/ssh/screen/table.ts'
+import { table, together } from '../../gateway/ssh/screen/table.ts'
 import { fit, plain, width } from '../../gateway/ssh/screen/text.ts'
 import { commandLine, openDesk, people, recorded, shelf, TERMINAL, TestChannel } from '../fixtures/ssh-front.ts'
 import { until } from '../fixtures/until.ts'
@@ -191,6 +191,11 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
   for (const line of lines) t.ok(width(line) <= 40, line)
   t.notOk(lines.join('').includes(ESC))
   t.match(table(['A'], [['x'.repeat(300)]], undefined), 'x'.repeat(300))
+  t.match(
+    table(['A', 'B'], [['x'.repeat(76), together('2 lines')]], undefined),
+    /2 lines/,
+    'what is read as one stays so',
+  )
   const session = ['01a1f99b-385c', 'alice', 'prod-db', 'operator', 'postgres query', 'the disk is full '.repeat(4)]
   const cards = table(['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'REASON'], [session, session], 40)
   for (const line of cards.split('\n')) t.ok(width(line) <= 40, line)

@@ -2,7 +2,7 @@
 import { agentToken as agentTokenText } from '../../model/agent-token.ts'
 import type { Moment } from '../../model/moment.ts'
 import { Refusal } from '../../model/refusal.ts'
-import { table } from '../screen/table.ts'
+import { table, together } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { type Command, type Context, printJson, WrongUsage } from './command.ts'
 import { isoTime } from './json.ts'
@@ -76,12 +76,12 @@ export const agents: Command = {
       const offers = [...new Set(lines.flatMap((line) => line.offers))]
       return [
         name,
-        isRevoked ? 'revoked' : last === undefined ? 'away' : `${lines.length} lines`,
+        isRevoked ? 'revoked' : last === undefined ? 'away' : together(`${lines.length} lines`),
         targets.join(' '),
         offers.join(' ') || '-',
         plain(last?.address ?? '-', 64),
         plain(last?.version ?? '-', 64),
-        last === undefined ? '-' : `${spanOf(Math.max(1000, now - last.seenAt))} ago`,
+        last === undefined ? '-' : together(`${spanOf(Math.max(1000, now - last.seenAt))} ago`),
       ]
     })
     await context.console.print(

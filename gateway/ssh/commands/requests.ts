@@ -4,6 +4,7 @@ import type { Moment } from '../../model/moment.ts'
 import { allowsOf, approversOf, termsOf } from '../../model/role-words.ts'
 import { readOnly } from '../../model/role.ts'
 import type { SessionRow } from '../../session/session.ts'
+import { together } from '../screen/table.ts'
 import { plain, wrapped } from '../screen/text.ts'
 import { type Command, type Context, printJson, typed } from './command.ts'
 import { heldLine, heldText } from './held.ts'
@@ -42,7 +43,7 @@ export const requests: Command = {
       roleOf(grant),
       grant.target,
       grant.held === undefined ? spanOf(grant.minutes * 60_000) : 'once',
-      `${spanOf(now - grant.requestedAt)} ago`,
+      together(`${spanOf(now - grant.requestedAt)} ago`),
       `${grant.approvals.length}/${grant.approvalsNeeded}`,
       mayApprove ? 'you decide' : grant.username === context.identity.username ? 'yours' : '-',
       grant.held === undefined ? whyOf(grant) : heldLine(grant.held),

@@ -3,7 +3,7 @@ import type { SessionStart } from '../../model/event.ts'
 import type { Moment } from '../../model/moment.ts'
 import { Refusal } from '../../model/refusal.ts'
 import type { SessionRow } from '../../session/session.ts'
-import { table } from '../screen/table.ts'
+import { table, together } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { type Arguments, type Command, type Context, printJson, WrongUsage } from './command.ts'
 import { sessionJson } from './json.ts'
@@ -45,7 +45,7 @@ export const sessions: Command = {
       session.role,
       `${session.protocol} ${session.channel}`,
       clockTime(session.startedAt, now),
-      lasted(session, now),
+      together(lasted(session, now)),
       session.command === '' || session.protocol === 'postgres' ? session.reason : session.command,
     ])
     const heading = ['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'BEGAN', 'LASTED', 'COMMAND OR REASON']

@@ -4,6 +4,11 @@ import { fit, pad, plain, USUAL_COLUMNS, width, wrapped } from './text.ts'
 /** Cells come from outside and are made plain here. */
 export type Row = readonly string[]
 
+/** Words of a cell that are read as one: they stay on one line. */
+export const together = (words: string): string => words.replaceAll(' ', TIE)
+
+/** A space where no line ends; it is an ordinary one on the screen. */
+const TIE = '\u00a0'
 const GAP = 2
 const LEAST = 6
 /** Of a cell, in characters and lines. */
@@ -39,7 +44,7 @@ function laid(line: Row, widths: readonly number[], mostLines: number): readonly
   const cells = widths.map((most, at) => clipped(wrapped(line[at] ?? '', most), most, mostLines))
   return Array.from({ length: Math.max(...cells.map((cell) => cell.length)) }, (_, down) => {
     const text = widths.map((most, at) => pad(cells[at]?.[down] ?? '', most)).join(' '.repeat(GAP))
-    return `${text.trimEnd()}\n`
+    return `${text.replaceAll(TIE, ' ').trimEnd()}\n`
   })
 }
 
@@ -58,7 +63,7 @@ function card(heading: Row, line: Row, columns: number): string {
     .flatMap((cell, at) =>
       wrapped(cell, Math.max(LEAST, columns - label))
         .slice(0, MOST_LINES)
-        .map((part, down) => `${pad(down === 0 ? (heading[at + 1] ?? '') : '', label)}${part}\n`),
+        .map((part, down) => `${pad(down === 0 ? (heading[at + 1] ?? '') : '', label)}${part.replaceAll(TIE, ' ')}\n`),
     )
     .join('')
   return `${fit(`${heading[0] ?? ''} ${line[0] ?? ''}`, columns)}\n${text}`
