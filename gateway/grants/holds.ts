@@ -16,7 +16,7 @@ import type { Role } from '../model/role.ts'
 import { roleOf } from './authority.ts'
 import { endGrant } from './endings.ts'
 import type { Ledger, Page } from './ledger.ts'
-import { refuseLocked } from './locks.ts'
+import { parted, refuseLocked } from './locks.ts'
 import type { Policy } from './policy.ts'
 import type { Kept } from './rows.ts'
 import { conflict, notFound } from './sentences.ts'
@@ -89,6 +89,11 @@ export class Holds {
       const { grant } = kept
       if (grant.state !== 'approved') throw conflict(grant, page.now)
       await refuseLocked(page.tx, grant)
+      const [locked] = (await parted(page.tx, grant.approvals)).locked
+      if (locked !== undefined)
+        throw new Refusal('NOT_ALLOWED', `${locked.by}, who approved request ${id}, is locked out by now.`, {
+          next: 'Ask again.',
+        })
       await this.#parent(page, kept.grant.held)
       if (kept.grant.held.digest !== digest)
         throw new Refusal('CONFLICT', `Request ${id} was approved for another statement.`)

@@ -1,5 +1,6 @@
 /** People who are locked out, whatever they were granted. */
 import type { Identity, Subject, Username } from '../model/identity.ts'
+import type { Approval } from '../model/grant.ts'
 import type { Moment } from '../model/moment.ts'
 import type { Statements } from '../state/state.ts'
 import { lockedRefusal } from './sentences.ts'
@@ -24,6 +25,20 @@ export async function lockOn(on: Statements, person: Person): Promise<Lock | und
 export async function refuseLocked(on: Statements, person: Person): Promise<void> {
   const lock = await lockOn(on, person)
   if (lock !== undefined) throw lockedRefusal(lock)
+}
+
+/** Approvals of people who may still decide, and of those who are locked out by now. */
+export async function parted(
+  on: Statements,
+  approvals: readonly Approval[],
+): Promise<{ readonly standing: readonly Approval[]; readonly locked: readonly Approval[] }> {
+  const standing: Approval[] = []
+  const locked: Approval[] = []
+  for (const approval of approvals) {
+    const { by: username, subject } = approval
+    ;((await lockOn(on, { subject, username })) === undefined ? standing : locked).push(approval)
+  }
+  return { standing, locked }
 }
 
 export async function allLocks(on: Statements): Promise<readonly Lock[]> {

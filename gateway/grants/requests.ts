@@ -18,13 +18,13 @@ import { Fault, Refusal } from '../model/refusal.ts'
 import { span } from '../model/role-words.ts'
 import type { Role } from '../model/role.ts'
 import type { Ask } from '../session/session.ts'
-import { choose, decides, isAdmin, isOwn, isSamePerson, mayAsk, roleOf, sees } from './authority.ts'
+import { type Choice, choose, decides, isAdmin, isOwn, isSamePerson, mayAsk, roleOf, sees } from './authority.ts'
 import { endGrant } from './endings.ts'
 import { letThrough } from './holds.ts'
 import type { Policy } from './policy.ts'
 import { line, minutesFor, minutesWithin } from './input.ts'
 import type { Ledger, Page } from './ledger.ts'
-import { refuseLocked } from './locks.ts'
+import { parted, refuseLocked } from './locks.ts'
 import type { Kept } from './rows.ts'
 import { conflict, notFound } from './sentences.ts'
 
@@ -53,6 +53,8 @@ export class Requests {
     const minutes = minutesFor(role, ask.minutes)
     return this.#parts.ledger.write(async (page) => {
       await refuseLocked(page.tx, identity)
+      const own = ask.orLive === true ? await liveOf(page, identity, { target, role, endpoints }) : undefined
+      if (own !== undefined) return own
       await this.#refuseTooMany(page, identity, target.name, role.name)
       const asked: RequestedGrant = {
         id: await page.nextId(),
@@ -77,7 +79,9 @@ export class Requests {
   approve(identity: Identity, id: GrantId, cut: Cut): Promise<Grant> {
     return this.#parts.ledger.write(async (page) => {
       await refuseLocked(page.tx, identity)
-      const { kept, grant } = await this.#waiting(page, identity, id)
+      const { kept, grant: asked } = await this.#waiting(page, identity, id)
+      // Who was locked out since counts no more.
+      const grant = { ...asked, approvals: (await parted(page.tx, asked.approvals)).standing }
       if (isSamePerson(identity, grant))
         throw new Refusal('SELF_APPROVAL', 'Nobody approves their own request.', { next: 'Somebody else has to.' })
       const role = this.#roleOf(grant)
@@ -283,6 +287,17 @@ export class Requests {
     if (open.length - asked.length >= held)
       throw new Refusal('TOO_MANY', `You hold ${open.length - asked.length} grants.`, { next: 'Release some of them.' })
   }
+}
+
+async function liveOf(page: Page, identity: Identity, { endpoints, role, target }: Choice): Promise<Grant | undefined> {
+  const live = await page.select("subject = $1 and state = 'live' and target = $2 and role = $3", [
+    identity.subject,
+    target.name,
+    role.name,
+  ])
+  return live
+    .map(({ grant }) => grant)
+    .find((grant) => isLive(grant, page.now) && endpoints.every((endpoint) => grant.endpoints.includes(endpoint)))
 }
 
 /** What an approver sends must take away. @throws {Refusal} BAD_INPUT. */

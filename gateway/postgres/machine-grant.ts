@@ -38,7 +38,7 @@ export class MachineGrants {
     const asking =
       this.#asking.get(key) ??
       desk
-        .request(identity, { target: name, role: role.name, reason, endpoints: ['postgres'] })
+        .request(identity, { target: name, role: role.name, reason, endpoints: ['postgres'], orLive: true })
         .finally(() => this.#asking.delete(key))
     this.#asking.set(key, asking)
     await asking

@@ -22,6 +22,8 @@ export type Ask = {
   readonly reason: string
   readonly ticket?: string | undefined
   readonly endpoints?: readonly Protocol[] | undefined
+  /** One's own live grant for the same is as good: for programs, of which several ask at once, on any worker. */
+  readonly orLive?: boolean
 }
 
 export type GrantFilter = {

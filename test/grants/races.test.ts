@@ -2,13 +2,14 @@
 import t from 'tap'
 import type { Grants } from '../../gateway/grants/grants.ts'
 import { createGrants } from '../../gateway/grants/grants.ts'
-import type { Grant } from '../../gateway/model/grant.ts'
+import type { Grant, LiveGrant } from '../../gateway/model/grant.ts'
+import type { HeldStatement } from '../../gateway/model/hold.ts'
 import type { Identity } from '../../gateway/model/identity.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import type { Tenure } from '../../gateway/session/session.ts'
 import type { State } from '../../gateway/state/state.ts'
-import { type Desk, grantId, house, people, person, policy } from '../fixtures/grants.ts'
+import { type Desk, grantId, house, liveGrant, people, person, policy, session } from '../fixtures/grants.ts'
 import { handClock, stateFile } from '../fixtures/state.ts'
 
 const { alice, erin, bob, frank, anna } = people
@@ -51,6 +52,47 @@ t.test('of two approvers at once both count where two are needed', async (t) => 
   const twice = await outcomes([here.grants.approve(bob, next.id, {}), there.grants.approve(bob, next.id, {})])
   t.strictSame(twice.toSorted(), ['CONFLICT', 'done'], 'one person at two doors is one person')
   t.equal((await here.grants.grant(alice, next.id)).state, 'requested')
+})
+
+t.test('a yes of somebody who was locked out since does not count', async (t) => {
+  const { desk } = await house(t)
+  const { grants } = await desk()
+  const { id } = await ask(grants, 'owner')
+  await grants.approve(bob, id, {})
+  await grants.lock(anna, 'bob', 'his laptop is gone')
+  t.equal((await grants.approve(frank, id, {})).state, 'requested', 'one of two is left')
+  const last = await grants.approve(dora, id, {})
+  t.equal(last.state, 'live')
+  t.strictSame(
+    last.approvals.map(({ by }) => by),
+    ['frank', 'dora'],
+  )
+
+  const live = await liveGrant(grants, 30, frank)
+  const start = session(live)
+  await grants.enter(start)
+  const held = {
+    kind: 'sql',
+    verb: 'UPDATE',
+    text: 'update x set a = 1',
+    digest: 'd',
+    under: live.id,
+    session: start.id,
+  }
+  const parked = await grants.park(live as LiveGrant, held as HeldStatement)
+  await grants.approve(frank, parked.id, {})
+  await grants.lock(anna, 'frank', '')
+  t.strictSame(await outcomes([grants.use(parked.id, 'd')]), ['NOT_ALLOWED'], 'between the yes and the deed')
+})
+
+t.test('programs of one machine that ask at two doors at once share a grant', async (t) => {
+  const { desk } = await house(t)
+  const [here, there] = [await desk(), await desk()]
+  const wish = { target: 'prod-db', role: 'logs', reason: why, endpoints: ['postgres'], orLive: true } as const
+  const all = await Promise.all([here, there, here, there].map(({ grants }) => grants.request(alice, wish)))
+  t.equal(new Set(all.map(({ id }) => id)).size, 1)
+  const wider = await here.grants.request(alice, { ...wish, endpoints: ['ssh', 'postgres'] })
+  t.not(wider.id, all[0]?.id, 'what opens less is not as good')
 })
 
 t.test('the same request from two doors at once waits once', async (t) => {
