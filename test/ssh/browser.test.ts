@@ -2,6 +2,12 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { BrowserLeg, WINDOW } from '../../gateway/ssh/browser/browser-leg.ts'
 import { KeptOutput } from '../../gateway/ssh/browser/kept-output.ts'
+import { createBrowserShells } from '../../gateway/ssh/browser/browser-shells.ts'
+import { Refusal } from '../../gateway/model/refusal.ts'
+import { wallClock } from '../../gateway/model/moment.ts'
+import type { SshParts } from '../../gateway/ssh/ssh.ts'
+import type { PageGuest, PageWire, ToPage } from '../../gateway/session/session.ts'
+import { people } from '../fixtures/ssh-front.ts'
 
 await t.test('what is kept is the end of what was written, at any size of the pieces', async (t) => {
   for (const size of [1, 7, 64, 100]) {
@@ -74,4 +80,53 @@ await t.test('it closes after what was sent, once, and then says nothing more', 
   t.equal(parts.closed, 1)
   made.credit(3)
   t.equal(parts.credited, 3)
+})
+
+const codes = (all: readonly ToPage[][]) => all.map(([first]) => (first?.kind === 'refused' ? first.code : 'opening'))
+
+/** Shells whose grant is looked for until the test says what came of it. */
+function slowShells() {
+  const looking: ((failure: Refusal) => void)[] = []
+  const ssh = {
+    people: { desk: { onChange: () => () => undefined } },
+    road: {
+      admit: {
+        grants: { live: () => new Promise((_, reject) => looking.push(reject)) },
+        target: () => undefined,
+        role: () => undefined,
+        clock: wallClock,
+      },
+    },
+    notes: { clock: wallClock, log: () => undefined, audit: () => undefined },
+  } as unknown as SshParts
+  const shells = createBrowserShells({ ssh, worker: 1, elsewhere: () => undefined })
+  const { alice: identity } = people()
+  const guest: PageGuest = { identity, seat: 's', address: '127.0.0.1', browser: '', still: async () => identity }
+  const open = () => {
+    const told: ToPage[] = []
+    const wire: PageWire = {
+      send: (message) => told.push(message),
+      close: () => undefined,
+      onMessage: () => undefined,
+      onClose: () => undefined,
+    }
+    shells.open(wire, guest, { target: 'prod-db', under: undefined, columns: 80, rows: 24 })
+    return told
+  }
+  return { shells, open, looking }
+}
+
+await t.test('shells that are asked for all at once count before the first has opened', async (t) => {
+  const { looking, open, shells } = slowShells()
+  const all = Array.from({ length: 30 }, open)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(codes(all).filter((code) => code === 'opening').length, 24)
+  t.equal(codes(all).filter((code) => code === 'TOO_MANY').length, 6)
+  for (const refuse of looking.splice(0)) refuse(new Refusal('NO_GRANT', 'No.'))
+  await new Promise((resolve) => setImmediate(resolve))
+  const again = open()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(codes([again]), ['opening'], 'what did not open leaves its place')
+  for (const refuse of looking) refuse(new Refusal('NO_GRANT', 'No.'))
+  await shells.close(0)
 })

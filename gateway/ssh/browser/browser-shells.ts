@@ -1,5 +1,6 @@
 /** The front of the room for browsers: shells that wait for their browser, and files. Whoever comes in was recognised by the portal. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Subject } from '../../model/identity.ts'
 import { Refusal } from '../../model/refusal.ts'
 import {
   type Admission,
@@ -49,6 +50,8 @@ export function createBrowserShells(parts: BrowserShellsParts): BrowserShells {
 class House implements BrowserShells {
   readonly #parts: BrowserShellsParts
   readonly #kept = new Map<string, Kept>()
+  /** Whose shells are about to open: they count, too. */
+  readonly #opening: Subject[] = []
   readonly #transfers = new Set<Transfer>()
   readonly #closing = new AbortController()
   readonly #deaf: () => void
@@ -114,12 +117,25 @@ class House implements BrowserShells {
   }
 
   async #open(wire: PageWire, guest: PageGuest, ask: ShellAsk): Promise<void> {
-    if (this.#closing.signal.aborted) throw new Refusal('UNAVAILABLE', 'The gateway is closing.')
-    const own = [...this.#kept.values()].filter((kept) => kept.guest.identity.subject === guest.identity.subject)
-    if (own.length >= MOST_OF_ONE || this.#kept.size >= MOST)
+    const { subject } = guest.identity
+    const all = [...[...this.#kept.values()].map((kept) => kept.guest.identity.subject), ...this.#opening]
+    if (all.filter((other) => other === subject).length >= MOST_OF_ONE || all.length >= MOST)
       throw new Refusal('TOO_MANY', 'Too many shells are open.', { next: 'Close some of them.' })
+    this.#opening.push(subject)
+    try {
+      const admission = await enter(this.#parts.ssh, wire, guest, ask)
+      // A touch of a passkey can be long in coming.
+      const lost = await lostWhy(guest, false)
+      if (lost !== undefined) throw new Refusal('NOT_SIGNED_IN', lost, { next: 'Sign in again.' })
+      this.#begun(admission, wire, guest, ask)
+    } finally {
+      this.#opening.splice(this.#opening.indexOf(subject), 1)
+    }
+  }
+
+  #begun(admission: Admission, wire: PageWire, guest: PageGuest, ask: ShellAsk): void {
+    if (this.#closing.signal.aborted) throw new Refusal('UNAVAILABLE', 'The gateway is closing.')
     const { ssh, worker, awayMs = AWAY_MS } = this.#parts
-    const admission = await enter(ssh, wire, guest, ask)
     const id = randomBytes(9).toString('base64url')
     const secret = randomBytes(32).toString('base64url')
     const shell = new BrowserShell(

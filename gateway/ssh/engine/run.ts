@@ -103,8 +103,9 @@ async function start(
   request: SessionRequest,
   session: Session,
 ): Promise<void> {
-  target.tell('env', string(MARK), string(session.id))
   for (const [name, value] of environment) target.tell('env', string(name), string(value))
+  // Last, so that it is ours whatever else was sent.
+  target.tell('env', string(MARK), string(session.id))
   if (terminal !== undefined && !(await target.ask('pty-req', writeTerminal(terminal))))
     throw new Refusal('TARGET_UNREACHABLE', 'The target gave no terminal.')
   // The target took its time for all of this: nothing begins on it that the grant does not cover any more.

@@ -107,8 +107,9 @@ export class Running {
 
   async #begin(channel: Channel, line: string): Promise<void> {
     const { environment, session, terminal } = this.#parts
-    channel.tell('env', string(MARK), string(session.id))
     for (const [name, value] of environment) channel.tell('env', string(name), string(value))
+    // Last, so that it is ours whatever else was sent.
+    channel.tell('env', string(MARK), string(session.id))
     if (terminal !== undefined && !(await channel.ask('pty-req', writeTerminal(terminal))))
       throw new Refusal('TARGET_UNREACHABLE', 'The target gave no terminal.')
     let started: Promise<boolean> | undefined
