@@ -71,6 +71,8 @@ export class PageSockets {
     if (socket.destroyed) return
     if (behind === undefined || typeof arrival === 'number')
       turnAway(socket, typeof arrival === 'number' ? arrival : 404)
+    // Counted where the line begins: of several that come at once none is overlooked.
+    else if (this.#isFull(arrival.guest.seat)) turnAway(socket, 503)
     else behind.server.handleUpgrade(request, socket, head, (line) => this.#welcome(line, behind.door, arrival))
   }
 
@@ -84,9 +86,12 @@ export class PageSockets {
     const cookie = cookieOf(headers.cookie, SESSION_COOKIE)
     const session = cookie === undefined ? undefined : await identity.session(cookie, { quiet: true })
     if (cookie === undefined || session === undefined) return 401
-    const own = [...this.#open.values()].filter((seat) => seat === seatOf(cookie)).length
-    if (own >= MOST_OF_ONE || this.#open.size >= MOST_OPEN) return 503
     return { session, guest: guestOf(identity, { cookie, session, address: addressOf(request), headers }) }
+  }
+
+  #isFull(seat: string): boolean {
+    const own = [...this.#open.values()].filter((other) => other === seat).length
+    return own >= MOST_OF_ONE || this.#open.size >= MOST_OPEN
   }
 
   #welcome(line: WebSocket, door: PageDoor, { session, guest }: Arrival): void {

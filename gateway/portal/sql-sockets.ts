@@ -27,6 +27,9 @@ async function lead(parts: SqlDoorParts, line: WebSocket, guest: PageGuest, hell
   parts.pages.open(wire, guest, { target, under: choiceOf(under), database, passkey })
 }
 
+/** What is on its way to a page that takes it is a small part of this: notices and errors come without being asked for. */
+const MOST_UNSENT = 16 * 1024 * 1024
+
 class JsonWire implements SqlWire {
   readonly #line: WebSocket
 
@@ -35,7 +38,9 @@ class JsonWire implements SqlWire {
   }
 
   send(message: ToSqlPage): void {
-    if (this.#line.readyState === this.#line.OPEN) this.#line.send(JSON.stringify(written(message)))
+    if (this.#line.readyState !== this.#line.OPEN) return
+    this.#line.send(JSON.stringify(written(message)))
+    if (this.#line.bufferedAmount > MOST_UNSENT) this.#line.terminate()
   }
 
   close(): void {
