@@ -106,12 +106,14 @@ function report(evidence: Evidence | FileEvidence): void {
   if ('about' in evidence) reportFile(evidence)
   for (const { message } of damages) console.log(`DAMAGE  ${message}`)
   console.log(
-    `${sessions} sessions, ${records} records, ${checkpoints} checkpoints, ${unsigned} records not signed yet.`,
+    `${many(sessions, 'session')}, ${many(records, 'record')}, ${many(checkpoints, 'checkpoint')}, ${many(unsigned, 'record')} not signed yet.`,
   )
   if ((evidence.expired ?? 0) > 0)
     console.log(`${evidence.expired} older than the store keeps recordings: not checked.`)
   console.log(damages.length === 0 ? 'Nothing was changed.' : `${damages.length} damaged.`)
 }
+
+const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 
 function reportFile({ about, key }: FileEvidence): void {
   console.log(about)

@@ -6,7 +6,9 @@ import { cookieNames, forTarget } from './cookies.ts'
 const MASK = '***'
 const KEPT = new Set(
   `accept content-disposition content-encoding content-length content-range content-type etag host last-event-id
-   location origin range referer retry-after server upgrade user-agent x-request-id`.split(/\s+/),
+   location origin range referer retry-after server upgrade user-agent x-http-method x-http-method-override x-method-override x-request-id`.split(
+    /\s+/,
+  ),
 )
 const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'x-csrf-token', 'x-csrftoken', 'x-xsrf-token'])
 const SECRET_PARAMETER =

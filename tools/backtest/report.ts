@@ -68,6 +68,8 @@ export class Counting {
   }
 }
 
+const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
 const WORDS = { allow: 'allowed', deny: 'refused', hold: 'held for a second person' } as const
 const said = (verdict: Verdict): string =>
   verdict.decision === 'allow' ? WORDS.allow : `${WORDS[verdict.decision]}: ${plain(verdict.reason, 400)}`
@@ -82,7 +84,7 @@ export function sentences({ sessions, judged, differ, cannot }: Findings): strin
     lines.push(`cannot be judged, ${count}×: ${plain(why, 400)}${example === '' ? '' : ` (${plain(example, 80)})`}`)
   const different = differ.reduce((sum, { count }) => sum + count, 0)
   lines.push(
-    `${judged} statements of ${sessions} sessions: ${different === 0 ? 'nothing' : `${different}`} would be decided differently.`,
+    `${many(judged, 'statement')} of ${many(sessions, 'session')}: ${different === 0 ? 'nothing' : `${different}`} would be decided differently.`,
   )
   return lines.join('\n')
 }

@@ -139,8 +139,8 @@ export class Verdicts {
     if (operation === undefined) return unknown('it is no operation that a person asked for')
     const path = rest.join(' ')
     const isTwo = operation === 'rename' || operation === 'link'
-    if (isTwo && rest.length !== 2) return unknown('its two paths have blanks in them')
-    const paths = isTwo ? rest : [path]
+    const paths = isTwo ? path.split(/ (?=\/)/) : [path]
+    if (isTwo && paths.length !== 2) return unknown('its two paths cannot be told apart')
     if (paths.some((one) => !one.startsWith('/'))) return unknown('it names a path below the home directory')
     const verdicts = paths.map((one) => this.#shell.file(operation, one))
     return answer(verdicts.find(({ decision }) => decision !== 'allow') ?? ALLOW)
@@ -152,10 +152,19 @@ export class Verdicts {
     const mark = url.indexOf('?')
     const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)]
     if (query === '?' && this.#role.http?.mode === 'read-only') return unknown('its query was not recorded')
-    const bytes = outcome?.bytesIn ?? 0
-    const body = bytes === 0 ? ({ kind: 'none' } as const) : ({ kind: 'length', bytes } as const)
-    const asked = { method, url, path, query, fields: record.headers ?? [], body }
-    return answer(judgeHttp(this.#role.http, asked, outcome?.frames === undefined ? 'request' : 'websocket').verdict)
+    const { verdict } = record
+    // What was refused was not read to its end: its own reason says what there was to see.
+    const refused = verdict.decision === 'allow' ? '' : verdict.reason
+    if (/to be read as another method/.test(refused) && this.#role.http?.mode === 'read-only') return answer(verdict)
+    const fields = record.headers ?? []
+    const announced = Number(fields.find(([name]) => name === 'content-length')?.[1] ?? 0)
+    const bytes = announced || (outcome?.bytesIn ?? 0)
+    const isChunked = / with a body is refused/.test(refused)
+    const body = bytes > 0 ? ({ kind: 'length', bytes } as const) : ({ kind: isChunked ? 'chunked' : 'none' } as const)
+    const asked = { method, url, path, query, fields, body }
+    const isUpgrade = fields.some(([name, value]) => name === 'upgrade' && /websocket/i.test(value))
+    const isSocket = isUpgrade || outcome?.frames !== undefined || /may not open WebSockets/.test(refused)
+    return answer(judgeHttp(this.#role.http, asked, isSocket ? 'websocket' : 'request').verdict)
   }
 }
 
