@@ -215,7 +215,9 @@ function complete(raw: RawConfig) {
     hold: r.hold,
   }))
   const providers = Object.entries(raw.identity.providers).map(([name, p]) => ({ name, ...p }))
-  return { ...raw, targets, roles, identity: { ...raw.identity, providers } }
+  const machines =
+    raw.machines === undefined ? undefined : { ...raw.machines, ca: readFileSync(raw.machines.ca, 'utf8') }
+  return { ...raw, targets, roles, machines, identity: { ...raw.identity, providers } }
 }
 
 /** A CA is named by its file and used by its content. */

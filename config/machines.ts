@@ -1,5 +1,6 @@
 /** Machines: programs that sign in with a client certificate instead of a person's browser. */
-import { existsSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { groups, name } from './words.ts'
 
@@ -33,13 +34,32 @@ type Complaint = { readonly path: readonly PropertyKey[]; readonly message: stri
 
 export function* machineChecks(given: z.output<typeof machines> | undefined): Generator<Complaint> {
   if (given === undefined) return
-  if (!existsSync(given.ca))
-    yield { path: ['machines', 'ca'], message: `${given.ca} is not there; give the PEM file of the CA for machines` }
+  const wrong = faultOf(given.ca)
+  if (wrong !== undefined)
+    yield { path: ['machines', 'ca'], message: `${given.ca} ${wrong}; give the PEM file of the CA for machines` }
   const owners = new Map<string, string>()
   for (const [owner, { certificate }] of Object.entries(given.names)) {
     const key = `${certificate.kind} ${certificate.value}`
     const other = owners.get(key)
     if (other !== undefined) yield { path: ['machines', 'names', owner], message: `has the certificate of "${other}"` }
     owners.set(key, owner)
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
+
+function faultOf(file: string): string | undefined {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch {
+    return 'is not there'
+  }
+  const all = text.match(CERTIFICATE) ?? []
+  if (all.length === 0) return 'holds no certificate'
+  try {
+    return all.every((pem) => new X509Certificate(pem).ca) ? undefined : 'holds a certificate that is not of a CA'
+  } catch {
+    return 'holds a certificate that cannot be read'
   }
 }

@@ -15,7 +15,8 @@ import {
 } from './identity/identity.ts'
 import { openInnerDoor } from './inner-door.ts'
 import type { Audit } from './model/event.ts'
-import type { SshScope } from './model/role.ts'
+import type { Role, SshScope } from './model/role.ts'
+import type { Target } from './model/target.ts'
 import { agentToken } from './model/agent-token.ts'
 import type { Log } from './model/log.ts'
 import type { Clock } from './model/moment.ts'
@@ -59,7 +60,7 @@ export type Gateway = {
   readonly counters: Counters
   /** The public lines of the ssh keys; see ssh/. */
   readonly keys: { readonly host: string; readonly hostAuthority: string; readonly userAuthority: string }
-  /** Targets, roles and groups of a new config count from now on; addresses and providers need a restart. */
+  /** What config/reload.ts follows counts from now on, for live sessions too: what a role no longer opens as it did is cut. */
   reload(config: Config): void
   /** What the supervisor knows, for the pages of administrators. */
   hear(numbers: HouseNumbers): void
@@ -72,6 +73,13 @@ export const policyOf = (config: Config): Policy => ({
   roles: config.roles,
   admins: config.admins,
   auditors: config.auditors,
+})
+
+/** Asked before each thing that is forwarded. */
+const namedIn = ({ machines, roles, targets }: Config) => ({
+  machines: Object.entries(machines?.names ?? {}).map(([name, machine]) => ({ name, ...machine })),
+  roles: new Map<string, Role>(roles.map((role) => [role.name, role])),
+  targets: new Map<string, Target>(targets.map((target) => [target.name, target])),
 })
 
 /** Whoever types into a full shell, or has it run a command. */
@@ -88,6 +96,7 @@ export const stateUrl = (config: Config, dataDir: string): string =>
 export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   const { clock, log, dataDir } = parts
   let { config } = parts
+  let named = namedIn(config)
   const counters = newCounters()
   await using opened = new AsyncDisposableStack()
 
@@ -103,24 +112,21 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
       minFreeBytes: config.journal.min_free_megabytes * 2 ** 20,
     },
     alerts: ({ role, channel }) => alertsOf(config, role, channel),
-    onAlert: () => {
+    onAlert: (event) => {
       counters.alerts += 1
+      notified(event)
     },
   })
   opened.defer(() => journal.close())
-  const { notify } = config
-  const notified =
-    notify === undefined
-      ? undefined
-      : createNotifier({
-          address: async () => (await upstreams.secret(notify.webhook)).toString('utf8').trim(),
-          publicUrl: config.public_url,
-          details: notify.details,
-          log,
-        })
+  const notified = createNotifier({
+    settings: () => config.notify,
+    secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
+    publicUrl: config.public_url,
+    log,
+  })
   const audit: Audit = (event) => {
     journal.audit(event)
-    notified?.(event)
+    notified(event)
   }
   const grants = createGrants(
     { state, clock, log, audit, policy: () => policyOf(config) },
@@ -143,7 +149,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     sessionIdleMs: i.session_idle,
     sessionMostMs: i.session_most,
     groupsHoldMs: i.groups_hold_for,
-    machines: Object.entries(config.machines?.names ?? {}).map(([name, machine]) => ({ name, ...machine })),
+    machines: () => named.machines,
   }
   const hooks: IdentityHooks = {
     secret: async (ref) => (await upstreams.secret(ref)).toString('utf8').trim(),
@@ -158,15 +164,20 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   const recorder = counted(journal, counters, parts.watcher)
   const admit = {
     grants,
-    target: (name: string) => config.targets.find((target) => target.name === name),
-    role: (name: string) => config.roles.find((role) => role.name === name),
+    target: (name: string) => named.targets.get(name),
+    role: (name: string) => named.roles.get(name),
     clock,
   }
+  const reloads = new Set<() => void>()
   const open = {
     recorder,
     sessions: grants,
     holds: grants,
     clock,
+    onReload: (listener: () => void) => {
+      reloads.add(listener)
+      return () => void reloads.delete(listener)
+    },
     onCut: (_why: unknown, ms: number) => noteCut(counters, ms),
   }
 
@@ -176,7 +187,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     clock,
     version: parts.version,
     keyDirectory: join(dataDir, 'keys'),
-    userAuthorities: i.user_authorities,
+    userAuthorities: () => config.identity.user_authorities,
     hostNames: [publicHost],
     judge: shellJudge,
     upstreams,
@@ -329,6 +340,9 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     keys: engine.keys,
     reload: (next) => {
       config = next
+      named = namedIn(next)
+      for (const listener of reloads) listener()
+      log({ level: 'info', room: 'gateway', message: 'the configuration was taken' })
     },
     hear: (told) => {
       numbers = told

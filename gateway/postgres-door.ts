@@ -1,6 +1,5 @@
 /** Hangs the PostgreSQL door of one worker: its judge, its tokens, the roles it makes, and the way to other workers' cancel keys. */
 import { createHash, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Config } from '../config/load.ts'
 import { birthOf } from './data-directory.ts'
@@ -50,8 +49,6 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
   const { config, worker, rooms, road, notes } = parts
   const { clock } = road.open
   const publicHost = new URL(config().public_url).hostname
-  const machinesFile = config().machines?.ca
-  const machinesCa = machinesFile === undefined ? undefined : readFileSync(machinesFile, 'utf8')
   const filter = await openSqlFilter({
     clock,
     unfitting: (role, { database, target }, rule) => {
@@ -89,13 +86,12 @@ export async function openPostgresDoor(parts: PostgresDoorParts): Promise<Postgr
       intents: rooms.intents,
     },
     edge: {
-      tls: () => parts.tls,
+      tls: () => ({ ...parts.tls, clientCa: config().machines?.ca }),
       cancelElsewhere: (other, processId, key) => parts.inner.send(other, { kind: 'cancel', processId, key }),
       log: notes.log,
       audit: notes.audit,
       settings: {
         allowPlaintext: false,
-        clientCa: machinesCa,
         deployment: createHash('sha256').update(parts.ownLine).digest('hex').slice(0, 8),
         holder: holder(),
         worker,

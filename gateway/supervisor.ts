@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/load.ts'
+import { followed, waiting } from '../config/reload.ts'
 import { openAdmin } from './admin.ts'
 import { addCounters, type Counters, newCounters } from './counters.ts'
 import { takeDataDirectory, tlsOf } from './data-directory.ts'
@@ -242,9 +243,17 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Superviso
     dataDir: dataDir.path,
     certificate: tls.cert,
     reload: (next) => {
-      config = next
+      const later = waiting(config, next)
+      config = followed(config, next)
+      if (later.length > 0)
+        log({
+          level: 'warn',
+          room: 'supervisor',
+          message: 'some of what was changed counts from the next start only',
+          details: { keys: later },
+        })
       for (const worker of workers.values()) send(worker.process, { kind: 'reload', config })
-      note('gateway.reloaded', 'The configuration was read again.')
+      note('gateway.reloaded', 'The configuration was read again.', later.length > 0 ? { later } : {})
     },
     close: async (ms) => {
       graceMs = ms

@@ -1,9 +1,12 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { absentHere } from '../config/absent.ts'
 import { ConfigError, loadConfig, parseConfig } from '../config/load.ts'
+import { followed, waiting } from '../config/reload.ts'
 import { milliseconds } from '../config/words.ts'
 import { explainConfig } from '../gateway/explain.ts'
 import type { Role } from '../gateway/model/role.ts'
@@ -16,7 +19,12 @@ const shell = (words: string) => example.replace('ssh: { shell: full }', `ssh: $
 const masked = (words: string) => example.replace('ssh: { shell: full }', `postgres: { ${words} }`)
 const held = (words: string, hold: string) =>
   example.replace('ssh: { shell: full }', `${words}\n    hold: { ${hold}, approvers: [leads] }`)
-const machines = (names: string, ca = 'package.json') => `${example}\nmachines: { ca: ${ca}, names: { ${names} } }\n`
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-config-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const authority = join(folder, 'machines.pem')
+const made = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', '/CN=CA', '-keyout', '/dev/null']
+await promisify(execFile)('openssl', [...made, '-out', authority])
+const machines = (names: string, ca = authority) => `${example}\nmachines: { ca: ${ca}, names: { ${names} } }\n`
 const complaint = (text: string, reserved: readonly string[] = []): string => {
   try {
     parse(text, reserved)
@@ -253,6 +261,23 @@ await t.test('each machine has one certificate of its own', async (t) => {
     /c: has the certificate of "a"/,
   )
   t.match(complaint(machines('a: { dns: b, groups: [x] }', '/nowhere.pem')), /nowhere\.pem is not there/)
+  t.match(complaint(machines('a: { dns: b, groups: [x] }', 'package.json')), /package\.json holds no certificate/)
+  t.equal(given?.ca, readFileSync(authority, 'utf8'), 'used by its content: a reload takes what the file says then')
+})
+
+await t.test('what a reload cannot follow stays as it is in every worker, and is named', async (t) => {
+  const before = parse(example)
+  const next = parse(
+    example
+      .replace('workers:', 'stale_after: 10s\nworkers:')
+      .replace('identity:', 'identity:\n  allow_other_address: true\n  user_authorities: [ssh-ed25519 AAAA]'),
+  )
+  t.same(waiting(before, next), ['identity.allow_other_address', 'stale_after'])
+  t.match(followed(before, next), {
+    stale_after: 30_000,
+    identity: { allow_other_address: false, user_authorities: ['ssh-ed25519 AAAA'] },
+  })
+  t.same(waiting(before, parse(`${example}\n# the same`)), [])
 })
 
 await t.test('the guide to the configuration is a good one, and a role that could read nothing is named', async (t) => {

@@ -48,9 +48,9 @@ async function office(t: { teardown(work: () => unknown): void }, answers: reado
   const logs: LogEvent[] = []
   const notifier = (details: boolean, at = `http://127.0.0.1:${port}/s3cret`) =>
     createNotifier({
-      address: async () => at,
+      settings: () => ({ webhook: 'env:WEBHOOK', details }),
+      secret: async () => at,
       publicUrl: 'https://gateway.example',
-      details,
       log: (line) => logs.push(line),
       patienceMs: [10, 10],
     })

@@ -93,7 +93,7 @@ export class Upstream {
       host: name,
       // An address is no name for SNI (RFC 6066 §3); the certificate is checked against it all the same.
       ...(/^[\d.]+$|:/.test(name) ? {} : { servername: name }),
-      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
+      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca, allowPartialTrustChain: true }),
       ...own,
     }
   }

@@ -139,7 +139,7 @@ export function createIdentity(parts: IdentityParts): IdentityRoom {
   const signIn = new SignIn({ ...parts, providers, sessions, news })
   const tokens = new Tokens({ ...parts, news })
   const bearer = new Bearer({ ...parts, providers, news })
-  const machines = new Machines({ ...parts, machines: settings.machines ?? [], news })
+  const machines = new Machines({ ...parts, machines: settings.machines ?? (() => []), news })
   const forgetAll: LogoutParts['forgetAll'] = async (who, why) => {
     await tokens.revoke(who)
     await leases.revoke(who)

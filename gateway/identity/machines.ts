@@ -7,7 +7,7 @@ import type { IdentityParts, MachineSettings } from './parts.ts'
 import { remember } from './people.ts'
 
 type Parts = Pick<IdentityParts, 'state' | 'clock' | 'hooks'> & {
-  readonly machines: readonly MachineSettings[]
+  readonly machines: () => readonly MachineSettings[]
   readonly news: News
 }
 
@@ -16,11 +16,9 @@ const CLIENT_AUTHENTICATION = '1.3.6.1.5.5.7.3.2'
 
 export class Machines {
   readonly #parts: Parts
-  readonly #byName: ReadonlyMap<string, MachineSettings>
 
   constructor(parts: Parts) {
     this.#parts = parts
-    this.#byName = new Map(parts.machines.map((machine) => [machine.name, machine]))
   }
 
   /**
@@ -29,8 +27,8 @@ export class Machines {
    * @throws {Refusal} NOT_SIGNED_IN, LOCKED.
    */
   async identity(username: Username, shown: ShownCertificate | undefined): Promise<Identity | undefined> {
-    const { state, clock, hooks, news } = this.#parts
-    const machine = this.#byName.get(username)
+    const { state, clock, hooks, machines, news } = this.#parts
+    const machine = machines().find(({ name }) => name === username)
     if (machine === undefined && (shown === undefined || shown.fault !== undefined)) return undefined
     const why = machine === undefined ? `it does not belong to ${username}` : faultOf(machine, shown, clock.now())
     if (machine === undefined || shown === undefined || why !== undefined) {

@@ -48,7 +48,8 @@ export type IdentitySettings = {
   readonly sessionMostMs: number
   /** How long the groups that a sign-in named count: after this nothing stands for the person before they sign in again. */
   readonly groupsHoldMs: number
-  readonly machines?: readonly MachineSettings[] | undefined
+  /** Asked each time, so that a reload of the configuration counts at once. */
+  readonly machines?: (() => readonly MachineSettings[]) | undefined
 }
 
 export type IdentityHooks = {

@@ -191,3 +191,15 @@ export function covers(role: Role, target: Target): boolean {
   const labels = Object.entries(role.targets.labels)
   return labels.length > 0 && labels.every(([key, value]) => target.labels[key] === value)
 }
+
+/** Whether what was opened under `role` may go on under `next`: they differ at most in what only requests are judged by. */
+export function opensTheSame(role: Role, next: Role): boolean {
+  const asked = {
+    description: '',
+    requesters: [],
+    approval: { kind: 'auto' },
+    defaultMinutes: 0,
+    maxMinutes: 0,
+  } as const
+  return JSON.stringify({ ...role, ...asked }) === JSON.stringify({ ...next, ...asked })
+}

@@ -248,8 +248,8 @@ export class Connection {
 
   async #relay(session: Session, upstream: Upstream, place: Place, workspace?: Workspace): Promise<RelayEnd> {
     const { parts, client, cancels, reads, closing } = this.#has
-    const { role, target } = session.admission
-    const unsafe = Tripwire.unsafe(upstream.parameters, role)
+    const { target } = session.admission
+    const unsafe = Tripwire.unsafe(upstream.parameters, session.admission)
     const judge = await this.#judge(session, upstream, place, unsafe).catch((failure: unknown) => {
       upstream.stream.destroy()
       throw failure

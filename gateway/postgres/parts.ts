@@ -10,6 +10,7 @@ import type { AccessDesk, Admission, AdmitParts, OpenParts, SignIns } from '../s
 import type { BearerTokens } from './bearer.ts'
 import type { SshAddress } from './deny.ts'
 import type { CreateJudge } from './judge.ts'
+import type { Pem } from './tls-door.ts'
 
 /** A database token as it is kept: enough to check a password, not enough to be one. */
 export type LiveToken = {
@@ -62,8 +63,6 @@ export type RoleIntents = {
 export type PostgresSettings = {
   /** Plaintext is taken from loopback addresses only, and only then. */
   readonly allowPlaintext: boolean
-  /** PEM of the CAs that sign certificates of machines; undefined: none are asked for. */
-  readonly clientCa: string | undefined
   /** Part of the names of roles made on targets: two deployments never touch each other's. `[a-z0-9]{1,12}`. */
   readonly deployment: string
   /** This process, told apart from one that died before it. */
@@ -100,8 +99,8 @@ export type PostgresParts = {
     readonly intents: RoleIntents
   }
   readonly edge: {
-    /** PEM; asked at each connection, so that a renewed certificate is used at once. */
-    tls(): { readonly key: string; readonly cert: string }
+    /** Asked at each connection, so that a renewed certificate is used at once. */
+    tls(): Pem
     /** A CancelRequest for another worker's key: its bytes, for that worker's `cancel`. */
     cancelElsewhere?(worker: number, processId: number, key: Buffer): void
     readonly log: Log

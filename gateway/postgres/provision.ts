@@ -31,7 +31,13 @@ export type ProvisionParts = {
 
 export type Account = { readonly username: string; readonly password: string }
 
-type Made = { readonly target: Target; readonly grant: GrantId; readonly account: Promise<Account> }
+type Made = {
+  readonly target: Target
+  readonly grant: GrantId
+  /** What the role was made from: a reload of the configuration may change it under the same grant. */
+  readonly from: string
+  readonly account: Promise<Account>
+}
 /** What a role is made for. */
 type Purpose = { readonly scope: PostgresScope; readonly until: () => Moment }
 
@@ -61,16 +67,25 @@ export class Provisioner {
     if (credential.kind === 'static')
       return { username: credential.username, password: await this.#parts.upstream.secret(credential.password) }
     const key = `${admission.target.name} ${admission.grant.id}`
+    const from = JSON.stringify([endpoint, admission.role.postgres])
     const known = this.#made.get(key)
-    if (known !== undefined) return known.account
-    const account = this.#make(admission, endpoint, key)
-    this.#made.set(key, { target: admission.target, grant: admission.grant.id, account })
+    if (known?.from === from) return known.account
+    const account = this.#make(admission, endpoint, { key, from })
+    const made = { target: admission.target, grant: admission.grant.id, from, account }
+    this.#made.set(key, made)
+    // Its sessions were cut when the configuration changed.
+    if (known !== undefined) void this.#dropMade(known, 'the rules of its role changed')
     try {
       return await account
     } catch (failure) {
-      this.#made.delete(key)
+      if (this.#made.get(key) === made) this.#made.delete(key)
       throw failure
     }
+  }
+
+  async #dropMade({ account, grant, target }: Made, why: string): Promise<void> {
+    const login = await account.catch(() => undefined)
+    if (login !== undefined) await this.#drop(target, login.username, grant, why)
   }
 
   /** A login that may write, for as long as `work` takes: made for it, dropped after it. */
@@ -123,7 +138,11 @@ export class Provisioner {
     return { account: { username: name, password }, seconds, intent }
   }
 
-  async #make(admission: Admission, endpoint: PostgresEndpoint, key: string): Promise<Account> {
+  async #make(
+    admission: Admission,
+    endpoint: PostgresEndpoint,
+    { from, key }: { readonly key: string; readonly from: string },
+  ): Promise<Account> {
     const { upstream } = this.#parts
     const { target, grant, role } = admission
     const name = this.#newName(grant.id)
@@ -139,6 +158,8 @@ export class Provisioner {
     })
     const over = () => {
       stop()
+      // Another one in its place: this one was dropped when that was made.
+      if (this.#made.get(key)?.from !== from) return
       this.#made.delete(key)
       void this.#drop(target, name, grant.id, 'the grant ended')
     }
@@ -213,12 +234,7 @@ export class Provisioner {
   async close(): Promise<void> {
     const made = [...this.#made.values()]
     this.#made.clear()
-    await Promise.all(
-      made.map(async ({ target, grant, account }) => {
-        const login = await account.catch(() => undefined)
-        if (login !== undefined) await this.#drop(target, login.username, grant, 'the gateway stops')
-      }),
-    )
+    await Promise.all(made.map((one) => this.#dropMade(one, 'the gateway stops')))
     await Promise.all(this.#dropping)
   }
 

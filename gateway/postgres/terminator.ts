@@ -66,7 +66,7 @@ class Terminator implements PostgresTerminator {
     const { access, open, edge, upstream } = parts
     const { settings, log, audit } = edge
     this.#parts = parts
-    this.#tls = new TlsDoor(() => edge.tls(), settings.clientCa)
+    this.#tls = new TlsDoor(() => edge.tls())
     this.#cancels = new CancelKeys(settings.worker)
     const leases = access.leases ?? ownLeases(open.clock)
     const { signIns, tokens, bearer, machines } = access

@@ -1,11 +1,16 @@
 /** Turns accepted sockets into TLS sockets, with the certificate as it is at that moment. */
 import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createSecureContext, createServer, type Server, type TLSSocket } from 'node:tls'
 import { MalformedMessage } from '../model/refusal.ts'
 import { endPointHash } from './scram.ts'
 
-export type Pem = { readonly key: string; readonly cert: string }
+export type Pem = {
+  readonly key: string
+  readonly cert: string
+  /** Of the CAs that sign certificates of machines; undefined: none are asked for. */
+  readonly clientCa?: string | undefined
+}
 
 export type SecureClient = {
   readonly stream: TLSSocket
@@ -23,15 +28,13 @@ const HANDSHAKE_MS = 15_000
  */
 export class TlsDoor {
   readonly #pem: () => Pem
-  readonly #clientCa: string | undefined
   readonly #waiting = new Map<string, Waiting>()
   #server: Server | undefined
   #now: Pem | undefined
   #binding: Buffer | undefined
 
-  constructor(pem: () => Pem, clientCa: string | undefined) {
+  constructor(pem: () => Pem) {
     this.#pem = pem
-    this.#clientCa = clientCa
   }
 
   /** @throws {MalformedMessage} when the handshake fails; the socket is destroyed then. */
@@ -56,22 +59,26 @@ export class TlsDoor {
   }
 
   #current(): Server {
-    const pem = this.#pem()
-    if (this.#server !== undefined && this.#now?.cert === pem.cert && this.#now.key === pem.key) return this.#server
-    this.#binding = endPointHash(new X509Certificate(pem.cert).raw)
-    this.#now = { key: pem.key, cert: pem.cert }
-    const context = { ...this.#now, ...(this.#clientCa === undefined ? {} : { ca: this.#clientCa }) }
-    if (this.#server === undefined) this.#server = this.#create(context)
-    else this.#server.setSecureContext({ ...context, minVersion: 'TLSv1.2' })
+    const { cert, clientCa, key } = this.#pem()
+    const now = this.#now
+    if (this.#server !== undefined && now?.cert === cert && now.key === key && now.clientCa === clientCa)
+      return this.#server
+    this.#binding = endPointHash(new X509Certificate(cert).raw)
+    this.#now = { key, cert, clientCa }
+    // A new one, not a new context: the old one's tickets would go on vouching for certificates of a CA that is trusted no more.
+    this.#server = this.#create(this.#now)
     return this.#server
   }
 
-  #create(context: Pem & { readonly ca?: string }): Server {
+  #create({ cert, clientCa, key }: Pem): Server {
+    const context = { key, cert, minVersion: 'TLSv1.2', ...(clientCa === undefined ? {} : { ca: clientCa }) } as const
+    // Whoever names a CA means that one, also where it is not the root: the root may have signed others. Node 24 lets a server say so by name only.
+    const partial = createSecureContext({ ...context, allowPartialTrustChain: true })
     const server = createServer({
       ...context,
-      minVersion: 'TLSv1.2',
+      SNICallback: (_name, done) => done(null, partial),
       handshakeTimeout: HANDSHAKE_MS,
-      requestCert: this.#clientCa !== undefined,
+      requestCert: clientCa !== undefined,
       // A certificate that does not verify is no certificate; the person may still sign in otherwise.
       rejectUnauthorized: false,
       ALPNCallback: ({ protocols }) => (protocols.includes('postgresql') ? 'postgresql' : undefined),

@@ -4,6 +4,7 @@
  * outstanding, that statement has not been sent yet.
  */
 import type { Role } from '../model/role.ts'
+import type { Admission } from '../session/session.ts'
 
 /** How texts are read: otherwise a COMMIT stands where the judge saw the inside of a string. */
 const READING: Readonly<Record<string, string>> = {
@@ -46,9 +47,15 @@ export class Tripwire {
     return must === undefined || value === must ? undefined : changed(name)
   }
 
-  /** What a server reports at the start must be right already. */
-  static unsafe(reported: ReadonlyMap<string, string>, role: Role): string | undefined {
+  /**
+   * What a server reports at the start must be right already. PostgreSQL 13 does not report whether its transactions read only: there a
+   * login of the grant's own, which can do nothing but read, has to stand in for the wire.
+   */
+  static unsafe(reported: ReadonlyMap<string, string>, { role, target }: Admission): string | undefined {
     if (!isBound(role)) return undefined
+    const isSilent = !reported.has('default_transaction_read_only') && role.postgres.mode === 'read-only'
+    if (isSilent && target.postgres?.credential.kind !== 'provision')
+      return "the target's PostgreSQL is older than 14, and its login is not made for this grant alone"
     const wrong = Object.entries(role.postgres.mode === 'read-only' ? READ_ONLY : READING).find(
       ([name, value]) => (reported.get(name) ?? value) !== value,
     )

@@ -92,7 +92,8 @@ async function secure(line: Duplex, endpoint: PostgresEndpoint): Promise<Duplex>
   const socket = connect({
     socket: line,
     ...(isIP(servername) ? { host: servername } : { servername, host: servername }),
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    // Whoever names a CA means that one, also where it is not the root.
+    ...(tls.ca === undefined ? {} : { ca: tls.ca, allowPartialTrustChain: true }),
     ALPNProtocols: ['postgresql'],
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',

@@ -44,7 +44,7 @@ export type JournalParts = {
   readonly limits: JournalLimits
   /** What raises an alarm in a session, if anything does; and who is told beside the recording and the audit log. */
   readonly alerts?: ((start: SessionStart) => AlertFinder | undefined) | undefined
-  readonly onAlert?: (() => void) | undefined
+  readonly onAlert?: ((event: AuditEvent) => void) | undefined
 }
 
 const TICK_MS = 250
@@ -133,7 +133,7 @@ class WorkerJournal implements Journal {
   }
 
   #alert({ id: session, grant, username, target }: SessionStart, { rule, line }: AlertHit): void {
-    this.audit({
+    const event: AuditEvent = {
       id: randomUUID(),
       at: this.#parts.clock.now(),
       kind: 'session.alert',
@@ -143,8 +143,9 @@ class WorkerJournal implements Journal {
       target,
       text: `${username} raised the alert ${rule.name} on ${target}${rule.end ? ', which ended the session' : ''}.`,
       details: { alert: rule.name, line, ends: rule.end },
-    })
-    this.#parts.onAlert?.()
+    }
+    this.audit(event)
+    this.#parts.onAlert?.(event)
   }
 
   audit(event: AuditEvent): void {

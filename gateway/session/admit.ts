@@ -4,7 +4,7 @@ import type { Identity, Subject } from '../model/identity.ts'
 import { type Clock, minutesToMs } from '../model/moment.ts'
 import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
-import { covers, type Role, readOnly } from '../model/role.ts'
+import { covers, opensTheSame, type Role, readOnly } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
 import type { GrantChoice } from '../model/target-name.ts'
 
@@ -50,19 +50,23 @@ export type Wish = {
 class Admission {
   readonly #seal = true
   readonly #tenure: Tenure
-  readonly #clock: Clock
+  readonly #parts: AdmitParts
+  /** As the configuration had them when it was looked at last, and then they opened the same. */
+  #known: { readonly role: Role; readonly target: Target }
   readonly identity: Identity
   readonly target: Target
   readonly role: Role
   readonly protocol: Protocol
 
-  constructor(wish: Wish, target: Target, role: Role, tenure: Tenure, clock: Clock) {
+  constructor(parts: AdmitParts, wish: Wish, known: { readonly role: Role; readonly target: Target }, tenure: Tenure) {
+    const { role, target } = known
+    this.#parts = parts
+    this.#known = known
     this.identity = wish.identity
     this.protocol = wish.protocol
     this.target = target
-    this.role = role
+    this.role = tenure.grant().readOnly === true ? readOnly(role) : role
     this.#tenure = tenure
-    this.#clock = clock
   }
 
   /** The grant as it is now. */
@@ -79,13 +83,33 @@ class Admission {
     return this.#tenure.onNotice(listener)
   }
 
-  /** Why nothing may be forwarded any more, or undefined. Looks at the wall clock itself, so a late timer changes nothing. */
+  /** Why nothing may be forwarded any more, or undefined. Looks at the wall clock and the configuration itself, so a late timer changes nothing. */
   over(): Refusal | undefined {
     const { ended } = this.#tenure
     if (ended.aborted)
       return ended.reason instanceof Refusal ? ended.reason : new Refusal('GRANT_ENDED', 'The grant has ended.')
     const { expiresAt, id } = this.#tenure.grant()
-    return this.#clock.now() < expiresAt ? undefined : new Refusal('GRANT_ENDED', `Grant ${id} has expired.`)
+    if (this.#parts.clock.now() >= expiresAt) return new Refusal('GRANT_ENDED', `Grant ${id} has expired.`)
+    return this.#isAsAdmitted()
+      ? undefined
+      : new Refusal(
+          'UNAVAILABLE',
+          `The rules of role ${this.role.name} on ${this.target.name} have changed: connect again.`,
+        )
+  }
+
+  /** The configuration can be read again at any time; what it takes away is gone for those who are in, too. */
+  #isAsAdmitted(): boolean {
+    const [role, target] = [this.#parts.role(this.role.name), this.#parts.target(this.target.name)]
+    const known = this.#known
+    if (role === known.role && target === known.target) return true
+    if (role === undefined || target === undefined) return false
+    const isSame =
+      opensTheSame(known.role, role) &&
+      covers(role, target) &&
+      JSON.stringify(target[this.protocol]) === JSON.stringify(known.target[this.protocol])
+    if (isSame) this.#known = { role, target }
+    return isSame
   }
 
   static made(x: object): x is Admission {
@@ -105,8 +129,7 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const { identity, target: name, protocol } = wish
   const tenure = await parts.grants.live(identity.subject, name, protocol, wish.under)
   const target = parts.target(name)
-  const whole = tenure === undefined ? undefined : parts.role(tenure.grant().role)
-  const role = whole !== undefined && tenure?.grant().readOnly === true ? readOnly(whole) : whole
+  const role = tenure === undefined ? undefined : parts.role(tenure.grant().role)
   const open =
     tenure !== undefined &&
     target?.[protocol] !== undefined &&
@@ -124,7 +147,7 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
         next: 'Sign in again.',
       },
     )
-  const admission = new Admission(wish, target, role, tenure, parts.clock)
+  const admission = new Admission(parts, wish, { role, target }, tenure)
   const over = admission.over()
   if (over !== undefined) throw over
   // Last, since it is good only once.

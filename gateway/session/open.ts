@@ -21,6 +21,8 @@ export type OpenParts = {
   /** Without it nothing is held: what a role does not allow is refused. */
   readonly holds?: HoldDesk | undefined
   readonly clock: Clock
+  /** Calls back after the configuration was read again: sessions that it no longer opens so are cut then, not at their next byte. Returns how to stop. */
+  readonly onReload?: ((listener: () => void) => () => void) | undefined
   /** Told once per session that was cut, after both legs are closed: how long after the grant's end (or the kill) that was. */
   readonly onCut?: ((why: Refusal, ms: number) => void) | undefined
 }
@@ -78,6 +80,10 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
   const cut = new AbortController()
   const ended = cut.signal
   const unfollow = follow(cut, [admission.ended, place.killed, recording.failed])
+  const stopLooking = parts.onReload?.(() => {
+    const why = admission.over()
+    if (why !== undefined) cut.abort(why)
+  })
   const over = () => (ended.aborted ? asRefusal(ended.reason) : admission.over())
   const road = new Road({ recording, over, cut: (why) => cut.abort(why) })
   let endedAt: number | undefined
@@ -100,6 +106,7 @@ export async function openSession(parts: OpenParts, admission: Admission, openin
     close: async (end) => {
       if (closed) return
       closed = true
+      stopLooking?.()
       unfollow()
       road.close()
       recording.end({ ...end, endedAt: parts.clock.now() })

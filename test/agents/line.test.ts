@@ -50,7 +50,7 @@ await t.test('a database behind an agent', async (t) => {
     clock: wallClock,
     version: 'test',
     keyDirectory: join(dir, 'keys'),
-    userAuthorities: [],
+    userAuthorities: () => [],
     hostNames: [],
     upstreams,
   })

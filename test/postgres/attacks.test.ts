@@ -188,6 +188,7 @@ t.test('two thousand hostile servers: whole messages, then an error, and the doo
     const greeting = [
       parameterStatus('server_version', '18.0'),
       parameterStatus('standard_conforming_strings', 'on'),
+      parameterStatus('default_transaction_read_only', 'on'),
       backendKeyData(7, Buffer.alloc(4)),
       readyForQuery('I'),
     ]

@@ -249,6 +249,8 @@ export type DoorOptions = {
   /** By target name; see {@link endpointsOf}. */
   readonly endpoints?: ReadonlyMap<string, PostgresEndpoint>
   readonly settings?: Partial<PostgresSettings>
+  /** PEM. */
+  readonly clientCa?: () => string
   readonly bearer?: BearerTokens
   readonly machines?: PostgresParts['access']['machines']
   readonly dial?: PostgresParts['upstream']['dial']
@@ -369,13 +371,12 @@ export async function openDoor(t: Test, options: DoorOptions): Promise<Door> {
       },
     },
     edge: {
-      tls: () => tls,
+      tls: () => ({ ...tls, clientCa: options.clientCa?.() }),
       log: (event) => logs.push(event),
       audit: (event) => audit.push(event),
       ...(options.cancelElsewhere === undefined ? {} : { cancelElsewhere: options.cancelElsewhere }),
       settings: {
         allowPlaintext: false,
-        clientCa: undefined,
         deployment: 'test',
         holder: 'here',
         worker: 3,

@@ -83,19 +83,21 @@ async function opened(t: Parameters<typeof openDoor>[0], approval: 'auto' | 'peo
         (await grants.lockOf({ subject, username })) === undefined ? undefined : 'Locked by anna.',
       signedOut: () => undefined,
     },
-    machines: [
+    machines: () => [
       { name: 'reports', groups: ['reporting'], certificate: { kind: 'uri', value: URI } },
       { name: 'nightly', groups: ['reporting'], certificate: { kind: 'common-name', value: 'nightly.example' } },
     ],
     news: (kind, { actor, details }) => told.push(`${kind} ${actor} ${JSON.stringify(details)}`),
   })
   const clientCa = await authority('machines')
-  const door = await openDoor(t, { demo, house: grants, machines, settings: { clientCa } })
+  const trusted = { clientCa }
+  const door = await openDoor(t, { demo, house: grants, machines, clientCa: () => trusted.clientCa })
   door.onAsk = () => undefined
   const psql = (user: string, more: Record<string, string>, sql = 'select 1'): Promise<string> =>
-    run('psql', ['-X', '-w', '-At', '-U', user, '-d', 'prod-db', '-c', sql], {
+    run('psql', ['-X', '-w', '-At', '-U', user, '-c', sql], {
       env: {
         PATH: process.env['PATH'] ?? '',
+        PGDATABASE: 'prod-db',
         PGHOST: 'localhost',
         PGPORT: `${door.port}`,
         PGSSLMODE: 'verify-full',
@@ -106,7 +108,7 @@ async function opened(t: Parameters<typeof openDoor>[0], approval: 'auto' | 'peo
       ({ stdout }) => stdout,
       (failure: { stderr: string }) => failure.stderr,
     )
-  return { door, grants, events, told, psql }
+  return { door, grants, events, told, psql, trusted }
 }
 
 t.test(
@@ -213,6 +215,68 @@ t.test('names that only look like a machine’s, and a signature of a machine, o
   const two = await issue('two', 'machines', 'extendedKeyUsage=clientAuth', '2', 'other/CN=nightly.example')
   t.match(await psql('nightly', two), /not taken: it does not belong to nightly/, 'one of two common names')
   t.equal(door.recorder.tapes.length, 0)
+})
+
+t.test(
+  'a CA that is not a root is trusted by itself, and nothing that its root has signed besides',
+  { skip },
+  async (t) => {
+    const { psql, trusted } = await opened(t)
+    await authority('root')
+    const signs = 'basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign'
+    await issue('machines-2', 'root', signs, '2', 'Machines')
+    await issue('people-2', 'root', signs, '2', 'People')
+    const [machine, person2] = [await issue('m', 'machines-2', CLIENT), await issue('p', 'people-2', CLIENT)]
+    const withChain = async (files: typeof machine, ...cas: string[]) => {
+      const chain = await Promise.all(
+        [files.PGSSLCERT, ...cas.map((name) => `${at(name)}.crt`)].map((f) => readFile(f, 'utf8')),
+      )
+      await writeFile(`${files.PGSSLCERT}.chain`, chain.join(''))
+      return { ...files, PGSSLCERT: `${files.PGSSLCERT}.chain` }
+    }
+    trusted.clientCa = await readFile(`${at('machines-2')}.crt`, 'utf8')
+    t.equal(await psql('reports', machine), '1\n', 'its own certificates')
+    t.equal(await psql('reports', await withChain(machine, 'machines-2', 'root')), '1\n', 'with their chain, too')
+    const sibling = await withChain(person2, 'people-2', 'root')
+    t.match(
+      await psql('reports', sibling),
+      /not taken: the CA for machines has not signed it/,
+      'of another one, the same root',
+    )
+    trusted.clientCa = await readFile(`${at('root')}.crt`, 'utf8')
+    t.match(await psql('reports', machine), /not taken: the CA for machines has not signed it/, 'the chain is missing')
+    t.equal(await psql('reports', await withChain(machine, 'machines-2')), '1\n', 'under the root, with the chain')
+  },
+)
+
+t.test('a CA that is trusted no more vouches for nobody, nor do the tickets of its time', { skip }, async (t) => {
+  const { door, psql, trusted } = await opened(t)
+  const own = await issue('then', 'machines', CLIENT)
+  const pem = { key: await readFile(own.PGSSLKEY, 'utf8'), cert: await readFile(own.PGSSLCERT, 'utf8') }
+  const before = await tls(door, pem)
+  const ticket = new Promise<Buffer>((resolve) => before.once('session', resolve))
+  const reading = new Reading(before)
+  before.write(startup('reports', 'prod-db'))
+  await reading.next('Z')
+  const session = await ticket
+  trusted.clientCa = await authority('machines')
+  t.match(await psql('reports', own), /not taken: the CA for machines has not signed it/)
+  const after = await tls(door, { ...pem, session })
+  t.notOk(after.isSessionReused())
+  const told = new Reading(after)
+  after.write(startup('reports', 'prod-db'))
+  t.match(await told.error(), /not taken: the CA for machines has not signed it/)
+  t.equal(await psql('reports', await issue('now', 'machines', CLIENT)), '1\n', 'and the new one does')
+  before.destroy()
+  after.destroy()
+})
+
+t.test('a machine that names a database it may not use makes one grant, not one a try', { skip }, async (t) => {
+  const { events, psql } = await opened(t)
+  const own = await issue('eager', 'machines', CLIENT)
+  for (let tries = 0; tries < 3; tries += 1)
+    t.match(await psql('reports', { ...own, PGDATABASE: 'prod-db/other' }), /FATAL/)
+  t.ok(events.filter(({ kind }) => kind === 'grant.live').length <= 1)
 })
 
 t.test('where people approve the role, a machine asks nobody', { skip }, async (t) => {

@@ -221,18 +221,36 @@ async function impostor(t: Parameters<typeof openDoor>[0], act: () => Act) {
 
 const readStartup = async (reader: ByteReader) => reader.take((await reader.take(4)).readInt32BE() - 4)
 
-/** A login as it should be. */
-async function login(reader: ByteReader, socket: Socket, verifier: string): Promise<void> {
+const READ_ONLY = [parameterStatus('default_transaction_read_only', 'on')]
+
+/** A login as it should be. `more`: what the server reports beside its version. */
+async function login(reader: ByteReader, socket: Socket, verifier: string, more = READ_ONLY): Promise<void> {
   await readStartup(reader)
   const scram = new ScramServer(verifier, undefined)
   socket.write(authenticationSasl(scram.mechanisms))
   const fields = new FieldReader((await reader.message(10_000)).body)
   socket.write(authenticationSaslContinue(scram.first(fields.string(), fields.value()?.toString() ?? '')))
   const last = scram.final((await reader.message(10_000)).body.toString())
-  const status = [parameterStatus('server_version', '18.0'), parameterStatus('standard_conforming_strings', 'on')]
+  const version = [parameterStatus('server_version', '18.0'), parameterStatus('standard_conforming_strings', 'on')]
+  const status = [...version, ...more]
   socket.write(Buffer.concat([authenticationSaslFinal(last ?? ''), AUTHENTICATION_OK, ...status]))
   socket.write(Buffer.concat([backendKeyData(7, Buffer.alloc(4)), readyForQuery('I')]))
 }
+
+t.test(
+  'where nobody would tell that a session may write again, a shared login is not read-only',
+  { skip },
+  async (t) => {
+    const verifier = await scramVerifier(demo?.server.password ?? '')
+    const dial = await impostor(t, () => (reader, socket) => login(reader, socket, verifier, []))
+    const door = await opened(t, { dial })
+    const socket = await tls(door)
+    const reading = new Reading(socket)
+    socket.write(startup('alice', 'fake-db', { application_name: 'x' }))
+    t.match(await reading.error(), /FATAL 57P03 A read-only session is not possible: .*older than 14/)
+    await reading.end()
+  },
+)
 
 t.test('a target that is not what it says gets no password, and the person a sentence', { skip }, async (t) => {
   const saw: Buffer[] = []

@@ -17,7 +17,7 @@ export async function tcp(door: Door): Promise<Socket> {
 /** With TLS, by SSLRequest. */
 export async function tls(
   door: Door,
-  more: { readonly key?: string; readonly cert?: string } = {},
+  more: { readonly key?: string; readonly cert?: string; readonly session?: Buffer } = {},
 ): Promise<TLSSocket> {
   const socket = await tcp(door)
   socket.write(sslRequest())

@@ -45,7 +45,7 @@ t.test('people with certificates', { skip }, async (t) => {
   ] as const
   const authorities = kinds.map(([name, ...args]) => keygen(directory, `ca-${name}`, ...args))
   let sshd: Sshd | undefined
-  const gateway = await startGateway(t, () => sshd, { userAuthorities: authorities.map(line) })
+  const gateway = await startGateway(t, () => sshd, { userAuthorities: () => authorities.map(line) })
   sshd = await startSshd(t, { userAuthority: gateway.engine.keys.userAuthority })
 
   for (const [index, [name, ...args]] of kinds.entries()) {
@@ -72,9 +72,33 @@ t.test('people with certificates', { skip }, async (t) => {
     })
   }
 
+  t.test('a CA that a reload has taken away vouches for nobody, and a line that is no key stops nobody', async (t) => {
+    const [authority, other] = [newKey(), newKey()]
+    let lines: readonly string[] = [authority.line]
+    const gateway = await startGateway(t, () => sshd, { userAuthorities: () => lines })
+    const enters = async (signer: SigningKey): Promise<boolean> => {
+      const [raw, key] = [await rawClient(t, gateway.port), newKey()]
+      raw.send(SERVICE)
+      const blob = certificate(signer, key, {})
+      const named = [ME, 'ssh-connection', 'publickey'].map((text) => string(text))
+      const body = message(50, ...named, byte(1), string('ssh-ed25519-cert-v01@openssh.com'), string(blob))
+      raw.send(Buffer.concat([body, string(key.sign(Buffer.concat([string(raw.transport.sessionId), body])))]))
+      const answer = (await raw.nextOf(51, 52))?.[0]
+      raw.destroy()
+      return answer === 52
+    }
+    t.ok(await enters(authority))
+    t.notOk(await enters(other))
+    lines = ['ssh-ed25519 AAAA', other.line]
+    t.notOk(await enters(authority))
+    t.ok(await enters(other))
+    lines = []
+    t.notOk(await enters(other))
+  })
+
   t.test('a certificate that is odd in any way is not one', async (t) => {
     const authority = newKey()
-    const gateway = await startGateway(t, () => sshd, { userAuthorities: [authority.line] })
+    const gateway = await startGateway(t, () => sshd, { userAuthorities: () => [authority.line] })
     const attempt = async (blob: Buffer, key: SigningKey, algorithm = 'ssh-ed25519-cert-v01@openssh.com') => {
       const raw = await rawClient(t, gateway.port)
       raw.send(SERVICE)

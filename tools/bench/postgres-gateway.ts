@@ -147,7 +147,6 @@ export async function serve(asked: Asked): Promise<Served> {
       audit: () => undefined,
       settings: {
         allowPlaintext: asked.allowPlaintext,
-        clientCa: undefined,
         deployment: 'bench',
         holder: 'bench',
         worker: 0,

@@ -159,7 +159,6 @@ export async function openCorpusGateway(
       audit: () => undefined,
       settings: {
         allowPlaintext: true,
-        clientCa: undefined,
         deployment: 'corpus',
         holder: 'corpus',
         worker: 0,

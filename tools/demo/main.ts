@@ -78,8 +78,11 @@ async function main(): Promise<number> {
     return 0
   }
   const stopped = new Promise<void>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => resolve())
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => resolve())
+    // A terminal that was closed; where there is none, somebody has changed the configuration.
+    process.on('SIGHUP', () => (process.stdin.isTTY || readAgain === undefined ? resolve() : readAgain()))
   })
+  let readAgain: (() => void) | undefined
   const progress = (text: string): void => void (values.json === true || process.stderr.write(`${text}\n`))
 
   await using opened = new AsyncDisposableStack()
@@ -137,6 +140,7 @@ async function main(): Promise<number> {
     environment: process.env,
   })
   opened.defer(() => supervisor.close(500))
+  readAgain = () => supervisor.reload(loadConfig(configFile, reservedWords))
   certificate = supervisor.certificate
   writeFileSync(join(dataDir, 'certificate.pem'), certificate)
   const stopAgent = await startDemoAgent({

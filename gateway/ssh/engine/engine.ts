@@ -10,7 +10,7 @@ import { runCommand } from './command.ts'
 import type { Engine } from './contract.ts'
 import { errand } from './errand.ts'
 import { forward } from './forward.ts'
-import { readKeyLine } from './keys.ts'
+import { type PublicKey, readKeyLine } from './keys.ts'
 import { accountOf, createPool } from './pool.ts'
 import { run } from './run.ts'
 import { createSshServer } from './server.ts'
@@ -28,8 +28,8 @@ export type EngineParts = {
   readonly version: string
   /** Where the gateway's host key and its two CAs live; made at first start, mode 0600. */
   readonly keyDirectory: string
-  /** Public key lines of CAs whose user certificates count as a proven key. */
-  readonly userAuthorities: readonly string[]
+  /** Public key lines of CAs whose user certificates count as a proven key. Asked at each connection. */
+  readonly userAuthorities: () => readonly string[]
   /** Names by which clients know the gateway: principals of its host certificate. */
   readonly hostNames: readonly string[]
   /** Time to sign in before the front half says anything else; 30 s when left out. */
@@ -51,11 +51,31 @@ export type EngineParts = {
   }
 }
 
+/** Of a configuration that was read again: a line that is no key vouches for nobody, and stops nobody. */
+function readable(line: string, log: Log): readonly PublicKey[] {
+  try {
+    return [readKeyLine(line)]
+  } catch (error) {
+    log({
+      level: 'error',
+      room: 'ssh',
+      message: 'A line of user_authorities is not a public key: it is left out.',
+      error,
+    })
+    return []
+  }
+}
+
 /** Reads or makes the keys. @throws when a key file can be read by others or ssh2 is not the reviewed version. */
 export function createEngine(parts: EngineParts): Engine {
   const ssh2 = loadSsh2()
   const keys = ensureKeys(parts.keyDirectory)
-  const authorities = parts.userAuthorities.map((line) => readKeyLine(line))
+  let trusted = { lines: parts.userAuthorities(), keys: parts.userAuthorities().map((line) => readKeyLine(line)) }
+  const authorities = (): readonly PublicKey[] => {
+    const lines = parts.userAuthorities()
+    if (lines !== trusted.lines) trusted = { lines, keys: lines.flatMap((line) => readable(line, parts.log)) }
+    return trusted.keys
+  }
   // Clients send `eow@openssh.com`, without which `| head` would hang, only to what looks like OpenSSH.
   const ident = `OpenSSH_compat-Sallyport_${parts.version}`
   const now = () => parts.clock.now()

@@ -38,8 +38,10 @@ export function createPool(parts: PoolParts): Pool {
 
   return {
     connect: (connection, session, where) => {
-      const { grant, target } = session.admission
-      const name = JSON.stringify([grant.id, target.name, accountOf(session.admission), where ?? ''])
+      const { grant, role, target } = session.admission
+      // All that the line was opened by: a reload of the configuration may have changed any of it under the same grant.
+      const { workspace } = role.ssh
+      const name = JSON.stringify([grant.id, target.name, target.ssh, accountOf(session.admission), workspace, where])
       const pool = pools.get(connection) ?? new Map<string, Promise<Upstream>>()
       pools.set(connection, pool)
       const existing = pool.get(name)

@@ -16,7 +16,11 @@ export type ServerParts = {
   readonly ssh2: Ssh2
   readonly keys: OwnKeys
   readonly naming: { readonly ident: string; readonly hostNames: readonly string[] }
-  readonly trust: { readonly authorities: readonly PublicKey[]; readonly now: () => number; readonly graceMs: number }
+  readonly trust: {
+    readonly authorities: () => readonly PublicKey[]
+    readonly now: () => number
+    readonly graceMs: number
+  }
 }
 
 /** Sockets without agreed keys, which cost an attacker nothing. Many programs of one host may begin at once. */
@@ -56,7 +60,7 @@ export function createSshServer(parts: ServerParts, onConnection: (connection: C
         stream,
         origin,
         jump,
-        authorities,
+        authorities: authorities(),
         now,
         graceMs,
         serveInner: serve,
