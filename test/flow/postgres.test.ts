@@ -111,7 +111,7 @@ else {
     const run = await psql(alice, 'select 1', 'prod-db', AT_ONCE)
     t.equal(run.code, 2)
     t.match(run.stderr, /Sign in at https:.*\/approve\/[\s\S]*FATAL:\s+No live grant for prod-db/)
-    t.match(run.stderr, /ssh alice@localhost -p \d+ request prod-db .*--reason/)
+    t.match(run.stderr, /ssh -p \d+ alice@localhost request prod-db .*--reason/)
     const again = await psql(alice, 'select 1', 'prod-xy', AT_ONCE)
     t.match(again.stderr, /FATAL:\s+No live grant for prod-xy/, 'an unknown target gets the same answer')
   })
