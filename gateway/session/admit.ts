@@ -152,6 +152,8 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   if (over !== undefined) throw over
   // Last, since it is good only once.
   if (role.stepUp === 'passkey' && wish.passkey?.spend(identity.subject, name, parts.clock.now()) !== true)
-    throw new Refusal('PASSKEY_MISSING', `Role ${role.name} asks for a passkey for each session.`)
+    throw new Refusal('PASSKEY_MISSING', `Role ${role.name} asks for a passkey for each session.`, {
+      next: 'Come by something that can wait while you touch it: ssh, sftp, scp, psql, or a page of the gateway.',
+    })
   return admission
 }
