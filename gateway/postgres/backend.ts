@@ -11,7 +11,7 @@ export type BackendTaker = {
   readonly held: (type: number, bytes: Buffer) => Buffer
   /**
    * A stretch of DataRow and CopyData messages has passed, headers included: how many began in it, how many bytes it has,
-   * and the bytes themselves while {@link BackendScanner.watchRows} is on. Before the message that follows them.
+   * and the bytes themselves, a view of the chunk, while {@link BackendScanner.watchRows} is on. Before the message that follows them.
    */
   readonly rows: (count: number, size: number, bytes: Buffer | undefined) => void
 }
@@ -183,7 +183,8 @@ export class BackendScanner {
     const room = this.#how === HOLDS ? end - from : MAX_BODY - this.#collected
     if (room <= 0) return
     const kept = chunk.subarray(from, end - from > room ? from + room : end)
-    this.#body.push(kept)
+    // The rest comes with another chunk, and the memory of this one may be somebody else's then.
+    this.#body.push(end - from < this.#left ? Buffer.from(kept) : kept)
     this.#collected += kept.length
   }
 

@@ -11,6 +11,7 @@ import { BackendScanner } from './backend.ts'
 import { fatal } from './deny.ts'
 import { FrontendSplitter } from './frontend.ts'
 import { Gates } from './gates.ts'
+import { noticeText } from './notice.ts'
 import { Inbox } from './inbox.ts'
 import type { SqlJudge, TransactionStatus } from './judge.ts'
 import { HeldStatements } from './held.ts'
@@ -61,6 +62,8 @@ export class Relay {
   readonly #tripwire: Tripwire
   readonly #masking: Masking | undefined
   readonly #inbox = new Inbox()
+  /** To be called when the chunk that is passing has been written: it holds something else then. */
+  #giveBack: (() => void) | undefined
   #judging = false
   #holding = false
   #clientLeft = false
@@ -105,7 +108,7 @@ export class Relay {
       message: (type, body) => this.#passed(type, body),
       held: (type, bytes) => this.#held(type, bytes),
       rows: (count, size, bytes) => {
-        this.#scanner.watchRows = this.#pipeline.rows(count, size, bytes)
+        this.#scanner.watchRows = this.#pipeline.rows(count, size, this.#giveBack && bytes ? Buffer.from(bytes) : bytes)
       },
     })
     this.#scanner.watchRows = true
@@ -121,11 +124,10 @@ export class Relay {
     const { client, upstream, session } = this.#parts
     const target = upstream.stream
     const fromClient = (chunk: Buffer) => this.#fromClient(chunk)
-    const fromTarget = (chunk: Buffer) => this.#fromTarget(chunk)
     client.on('data', fromClient)
-    target.on('data', fromTarget)
+    target.on('data', (chunk: Buffer) => this.#fromTarget(chunk))
     this.#parts.reads.take(client, fromClient)
-    this.#parts.reads.take(target, fromTarget)
+    this.#parts.reads.take(target, (chunk, done) => this.#fromTarget(chunk, done))
     client.on('drain', () => target.resume())
     target.on('drain', () => this.#resumeClient())
     for (const event of ['close', 'error'] as const) {
@@ -133,14 +135,7 @@ export class Relay {
       target.on(event, () => this.#targetClosed())
     }
     target.on('end', () => this.#targetClosed())
-    const stopNotices = session.admission.onNotice((notice) => {
-      const minutes = `${notice.minutes} minute${notice.minutes === 1 ? '' : 's'}`
-      this.#tell(
-        notice.kind === 'ending'
-          ? `Your grant ${notice.grant.id} ends in ${minutes}; this session ends with it.`
-          : `Your grant ${notice.grant.id} was extended; ${minutes} are left.`,
-      )
-    })
+    const stopNotices = session.admission.onNotice((notice) => this.#tell(noticeText(notice)))
     const over = () => this.cut(session.ended.reason)
     session.ended.addEventListener('abort', over, { once: true })
     void this.#done.promise.finally(() => {
@@ -243,13 +238,17 @@ export class Relay {
     if (client.isPaused() && !this.#isFull() && !upstream.stream.writableNeedDrain) client.resume()
   }
 
-  #fromTarget(sent: Buffer): void {
+  /** @param done when the bytes have gone on; they hold something else then. */
+  #fromTarget(sent: Buffer, done?: () => void): void {
     if (this.#end !== undefined) return
-    const chunk = this.#masking === undefined ? sent : this.#masked(this.#masking, sent)
+    const masking = this.#masking
+    const chunk = masking === undefined ? sent : this.#masked(masking, sent)
+    // Masks keep what is not whole yet.
+    this.#giveBack = masking === undefined ? done : undefined
     const { left } = this.#scanner
     const interrupts = this.#cutting !== undefined || this.#say.length > 0
     try {
-      if (!interrupts || left > chunk.length) this.#hand(this.#scanner.push(chunk))
+      if (!interrupts || left > chunk.length) this.#hand(this.#scanner.push(chunk), this.#giveBack)
       else {
         if (left > 0) this.#hand(this.#scanner.push(chunk.subarray(0, left)))
         if (this.#cutting !== undefined) {
@@ -281,13 +280,15 @@ export class Relay {
     }
   }
 
-  #hand(pieces: readonly Buffer[]): void {
+  #hand(pieces: readonly Buffer[], done?: () => void): void {
     const { client, upstream } = this.#parts
     if (client.destroyed || client.writableEnded) return
     let room = true
-    if (pieces.length > 1) client.cork()
-    for (const piece of pieces) room = client.write(piece)
-    if (pieces.length > 1) client.uncork()
+    const last = pieces.length - 1
+    if (last > 0) client.cork()
+    // The last one is written when all are.
+    for (let i = 0; i <= last; i++) room = client.write(pieces[i], i === last ? done : undefined)
+    if (last > 0) client.uncork()
     if (!room && this.#cutting === undefined) upstream.stream.pause()
   }
 

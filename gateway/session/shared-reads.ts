@@ -8,14 +8,21 @@ import type { Duplex } from 'node:stream'
 /** Up to here a copy into pooled memory is cheaper than memory of one's own. */
 const SMALL = 4096
 
+/** After so many reads that left something behind, other sockets have their turn: libuv would read on. */
+const MOST_FULL = 4
+/** Memory that waits for a read; more is left to V8. */
+const MOST_FREE = 16
+
 export class SharedReads {
   readonly #memory: Buffer
   readonly #lends: boolean
+  /** Was read into, and nobody looks at it any more. */
+  readonly #free: Buffer[] = []
 
   /**
    * @param bytes what one read brings at most; as much of a turn of the event loop is one busy socket's.
    * @param lends whether what arrives is a view, which holds something else once the event loop goes on. Else it may be kept: small
-   * reads are copied, and a socket that reads much gets fresh memory for each.
+   * reads are copied, and a socket that reads much gets other memory for each.
    */
   constructor({ bytes, lends }: { readonly bytes: number; readonly lends: boolean }) {
     this.#memory = Buffer.allocUnsafeSlow(bytes)
@@ -24,9 +31,10 @@ export class SharedReads {
 
   /**
    * From now on `onRead` gets what arrives. What was read before still comes as `data`.
+   * `done`, where there is one, may be called when nobody looks at the bytes any more: they hold another read from then on. Else V8 has to collect them.
    * Returns false, and changes nothing, where this stream or this Node cannot do that.
    */
-  take(stream: Duplex, onRead: (bytes: Buffer) => void): boolean {
+  take(stream: Duplex, onRead: (bytes: Buffer, done: (() => void) | undefined) => void): boolean {
     if (!(stream instanceof Socket)) return false
     const handle: unknown = Reflect.get(stream, '_handle')
     const symbols = Object.getOwnPropertySymbols(stream)
@@ -39,20 +47,53 @@ export class SharedReads {
     if (typeof use !== 'function') return false
     const shared = this.#memory
     let now = shared
+    let full = 0
+    const goOn = () => {
+      if (!stream.isPaused() && !stream.destroyed) stream.resume()
+    }
     Reflect.set(stream, memory, now)
     if (!this.#lends) Reflect.set(stream, next, () => now)
     Reflect.set(stream, callback, (length: number) => {
-      const bytes = now.subarray(0, length)
-      if (this.#lends) onRead(bytes)
-      else {
+      if (this.#lends) onRead(now.subarray(0, length), undefined)
+      else if (length > SMALL) {
         // Memory of its own is handed over, and the next read needs other.
-        const isOwn = now !== shared
-        now = length <= SMALL ? shared : Buffer.allocUnsafeSlow(shared.length)
-        onRead(isOwn && length > SMALL ? bytes : Buffer.from(bytes))
+        let own = now
+        if (own === shared) {
+          own = this.#other()
+          shared.copy(own, 0, 0, length)
+        }
+        onRead(own.subarray(0, length), this.#doneWith(own))
+        now = this.#other()
+      } else {
+        const bytes = Buffer.from(now.subarray(0, length))
+        if (now !== shared) this.#keep(now)
+        now = shared
+        onRead(bytes, undefined)
       }
-      return true
+      full = length < shared.length ? 0 : full + 1
+      if (this.#lends || full < MOST_FULL) return true
+      full = 0
+      setImmediate(goOn)
+      return false
     })
     Reflect.apply(use, handle, [now])
     return true
+  }
+
+  #other(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#memory.length)
+  }
+
+  #keep(memory: Buffer): void {
+    if (this.#free.length < MOST_FREE) this.#free.push(memory)
+  }
+
+  /** Works once: whoever says it twice must not take another's memory. */
+  #doneWith(memory: Buffer): () => void {
+    let isHeld = true
+    return () => {
+      if (isHeld) this.#keep(memory)
+      isHeld = false
+    }
   }
 }

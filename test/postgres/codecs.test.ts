@@ -361,6 +361,74 @@ t.test('what a socket reads is ours to keep, in small pieces and large ones, wit
   for (const bytes of got) t.ok(bytes.equals(sent))
 })
 
+t.test('memory that was given back holds another read, and never two at a time', async (t) => {
+  const sent = Buffer.alloc(6_000_000)
+  for (let at = 0; at < sent.length; at += 4) sent.writeUInt32LE(at, at)
+  const server = createServer((socket) => {
+    socket.end(sent)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const reads = new SharedReads({ bytes: 16 * 1024, lends: false })
+  const address = server.address()
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+  const memories = new Set<ArrayBufferLike>()
+  let lent = 0
+  const got = await Promise.all(
+    [0, 1, 2].map(async (late) => {
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      const pieces: Buffer[] = []
+      const look = (bytes: Buffer, place: number, done: (() => void) | undefined) => {
+        pieces[place] = Buffer.from(bytes)
+        done?.()
+        done?.()
+      }
+      let count = 0
+      const take = (bytes: Buffer, done: (() => void) | undefined) => {
+        const place = count++
+        if (done !== undefined) {
+          lent += 1
+          memories.add(bytes.buffer)
+        }
+        // Some keep what they got for a while.
+        if (late === 0 || done === undefined) look(bytes, place, done)
+        else setImmediate(look, bytes, place, done)
+      }
+      socket.on('data', (bytes: Buffer) => take(bytes, undefined))
+      t.ok(reads.take(socket, take))
+      await once(socket, 'close')
+      return Buffer.concat(pieces)
+    }),
+  )
+  for (const bytes of got) t.ok(bytes.equals(sent))
+  t.ok(memories.size < lent / 2, `${memories.size} pieces of memory served ${lent} reads`)
+})
+
+/** What is seen of chunks whose memory holds something else as soon as they have passed. */
+function seenInPassing(chunks: readonly Buffer[]): readonly string[] {
+  const told: string[] = []
+  const scanner = new BackendScanner({
+    message: (type, body) => told.push(String.fromCharCode(type) + body.toString('latin1')),
+    held: (_type, bytes) => bytes,
+    rows: () => undefined,
+  })
+  for (const chunk of chunks) {
+    const passing = Buffer.from(chunk)
+    scanner.push(passing)
+    passing.fill(0x21)
+  }
+  return told
+}
+
+t.test('what a server sent is not looked at again once it has passed', async (t) => {
+  const whole = JSON.stringify(seenInPassing([backend]))
+  for (let at = 0; at <= backend.length; at++) {
+    const cut = [backend.subarray(0, at), backend.subarray(at)]
+    if (JSON.stringify(seenInPassing(cut)) !== whole) t.fail(`cut at ${at}`)
+  }
+})
+
 t.test('SCRAM: both sides agree with each other and with the vector of RFC 7677', async (t) => {
   const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64')
   const verifier = await scramVerifier('pencil', 4096, salt)
