@@ -24,6 +24,7 @@ import {
 } from './recorder/recorder.ts'
 import { openState } from './state/state.ts'
 import { isStuck } from './watchdog.ts'
+import { WORKER_FLAGS } from './worker-flags.ts'
 import type { FromWorker, ToWorker } from './worker.ts'
 
 export type SupervisorParts = {
@@ -116,7 +117,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Superviso
   const start = (number: number): Promise<Extract<FromWorker, { kind: 'ready' }>> =>
     new Promise((resolve, reject) => {
       const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
-        execArgv: ['--disable-warning=ExperimentalWarning'],
+        execArgv: [...WORKER_FLAGS],
         serialization: 'advanced',
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })

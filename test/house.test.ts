@@ -25,6 +25,7 @@ const hall = [
   'gateway',
   'supervisor',
   'worker',
+  'worker-flags',
   'main',
   'telemetry',
   'counters',

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
+import { WORKER_FLAGS } from '../../gateway/worker-flags.ts'
 import { type PostgresServer, startPostgres } from '../../test/fixtures/postgres.ts'
 import { cpuSeconds, pause } from './measure.ts'
 
@@ -74,7 +75,7 @@ async function startGateway(t: Teardown, server: PostgresServer): Promise<Starte
     allowPlaintext: true,
   }
   const script = new URL('postgres-gateway.ts', import.meta.url).pathname
-  const args = ['--disable-warning=ExperimentalWarning', ...process.execArgv, script, JSON.stringify(asked)]
+  const args = [...WORKER_FLAGS, ...process.execArgv, script, JSON.stringify(asked)]
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   t.teardown(() => ended(child))
   let said = ''
