@@ -56,7 +56,7 @@ export async function enrol(
 
 /** Runs until the signal aborts; what it started ends with it. @throws {Error} with a sentence when its keys cannot be used. */
 export async function runAgent({ data, say }: AgentParts, settings: Settings, signal: AbortSignal): Promise<void> {
-  const { agent, gateway, offers, userAuthority } = settings
+  const { agent, gateway, keptMegabytes, offers, userAuthority } = settings
   const key = ensureKey(join(data, 'agent_key'))
   const reaper = startReaper()
   const workspaces = await openWorkspaces({ hidden: [resolve(data)], reaper })
@@ -65,7 +65,7 @@ export async function runAgent({ data, say }: AgentParts, settings: Settings, si
     keyDirectory: data,
     userAuthority,
     reaper,
-    desk: openDesk(workspaces, openKept(join(data, 'kept'))),
+    desk: openDesk(workspaces, openKept(join(data, 'kept'), keptMegabytes)),
   })
   if (process.getuid?.() !== 0)
     say('Not root: the shell here is for the account that runs this agent, and for no other.')

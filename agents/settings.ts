@@ -22,6 +22,8 @@ export type Settings = {
   /** The CA whose certificates open the shell. */
   readonly userAuthority: string
   readonly offers: Offers
+  /** Changes of overlays that wait here, of all sessions together. Left out: a gigabyte. */
+  readonly keptMegabytes?: number | undefined
 }
 
 export type Token = {
@@ -98,18 +100,20 @@ export function readSettings(dir: string): Settings {
   } catch (cause) {
     throw new Error(`${path} cannot be read; enrol this agent first, with --enroll TOKEN.`, { cause })
   }
-  const { agent, hostKey, userAuthority } = said
+  const { agent, hostKey, keptMegabytes, userAuthority } = said
   if (typeof agent !== 'string' || !NAME.test(agent)) throw new Error(`${path}: agent is not a name.`)
   if (typeof hostKey !== 'string' || !KEY.test(hostKey)) throw new Error(`${path}: hostKey is not a key.`)
   if (typeof userAuthority !== 'string' || !KEY.test(userAuthority))
     throw new Error(`${path}: userAuthority is not a key.`)
+  if (keptMegabytes !== undefined && (typeof keptMegabytes !== 'number' || !(keptMegabytes >= 0)))
+    throw new Error(`${path}: keptMegabytes is not a number.`)
   const offers = new Map<string, Map<Protocol, Offer>>()
   for (const [target, those] of Object.entries(asRecord(said['offers'])))
     for (const [protocol, where] of Object.entries(asRecord(those))) addOffer(offers, target, protocol, String(where))
-  return { gateway: { ...address(String(said['gateway'])), hostKey }, agent, userAuthority, offers }
+  return { gateway: { ...address(String(said['gateway'])), hostKey }, agent, userAuthority, offers, keptMegabytes }
 }
 
-export function writeSettings(dir: string, { agent, gateway, offers, userAuthority }: Settings): void {
+export function writeSettings(dir: string, { agent, gateway, keptMegabytes, offers, userAuthority }: Settings): void {
   const path = pathOf(dir)
   const host = gateway.host.includes(':') ? `[${gateway.host}]` : gateway.host
   const written = {
@@ -117,6 +121,7 @@ export function writeSettings(dir: string, { agent, gateway, offers, userAuthori
     hostKey: gateway.hostKey,
     agent,
     userAuthority,
+    keptMegabytes,
     offers: Object.fromEntries(
       [...offers].map(([target, those]) => [
         target,

@@ -25,7 +25,7 @@ import { createNotifier } from './notifier.ts'
 import { createPortal } from './portal/portal.ts'
 import { openPostgresDoor, type PostgresDoor } from './postgres-door.ts'
 import { type AuditStore, openJournal, openLibrary } from './recorder/recorder.ts'
-import { createBrowserShells, createEngine, createSshTerminator, type SshParts } from './ssh/ssh.ts'
+import { createBrowserShells, createEngine, createSshTerminator, keptDesk, type SshParts } from './ssh/ssh.ts'
 import { openState } from './state/state.ts'
 import { createTunnels } from './tunnels/tunnels.ts'
 import { createUpstreams } from './upstreams/upstreams.ts'
@@ -193,6 +193,13 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     upstreams,
   })
   log({ level: 'info', room: 'ssh', message: 'engine', details: engine.report })
+  const kept = keptDesk({
+    engine,
+    library,
+    targets: () => config.targets,
+    roles: () => config.roles,
+    notes: { clock, audit },
+  })
   const sshParts: SshParts = {
     engine,
     people: {
@@ -204,6 +211,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     road: { admit, open },
     agents: {
       book: tunnels,
+      kept,
       worker: () => ({ number: parts.worker.number, count: config.workers }),
       userAuthority: engine.keys.userAuthority,
       log,
@@ -310,6 +318,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     tokens: postgresDoor === undefined ? undefined : identity.tokens,
     desk: grants,
     library,
+    kept,
     terminals: shells,
     sqlPages: postgresDoor?.pages,
     role: admit.role,

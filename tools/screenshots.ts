@@ -25,6 +25,15 @@ const shots: Readonly<Record<string, Shot>> = {
     },
   },
   request: { path: '/requests/44', words: 'Last sessions of erin' },
+  'kept-changes': {
+    path: '/requests',
+    words: 'Changes that wait',
+    before: async (page) => {
+      await page.getByRole('button', { name: 'Look at the changes' }).click()
+      await page.getByText('+size = 16').waitFor()
+      await page.getByText('Changes that wait').scrollIntoViewIfNeeded()
+    },
+  },
   grants: { path: '/grants', words: 'erin' },
   grant: { path: '/grants/41', words: 'Access is live' },
   sessions: { path: '/sessions', words: 'prod-web' },

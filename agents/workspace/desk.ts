@@ -14,7 +14,7 @@ export type Room = {
 export type Desk = {
   /** @param session the gateway's number for it. @throws {Error} with a sentence. */
   enter(wish: WorkspaceWish, account: Account, session: string | undefined): Promise<Room>
-  /** Answers the gateway: a verb, a session, and for `apply` the digest of what was seen. Never throws. */
+  /** Answers the gateway: `list`, or a verb, a session, and for `apply` the digest of what was seen. Never throws. */
   errand(name: string): Promise<object>
 }
 
@@ -25,6 +25,7 @@ type Over = {
 }
 
 const SESSION = /^[0-9a-f-]{36}$/
+const LIST = 'list@sallyport'
 const ERRAND = /^(?<verb>changes|kept|apply|discard)@sallyport (?<session>[0-9a-f-]{36})(?: (?<digest>[0-9a-f]{64}))?$/
 /** A gateway that does not fetch it by then is gone. */
 const REMEMBERED_MS = 10 * 60_000
@@ -70,6 +71,7 @@ export function openDesk(workspaces: Workspaces, kept: Kept): Desk {
     errand: async (name) => {
       const { digest = '', session = '', verb = '' } = ERRAND.exec(name)?.groups ?? {}
       try {
+        if (name === LIST) return { kept: kept.list() }
         return verb === '' ? { failed: 'This agent does not know that errand.' } : await answer(verb, session, digest)
       } catch {
         return NOTHING

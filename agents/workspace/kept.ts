@@ -1,6 +1,6 @@
 /** Changes of overlays that wait for a second person: their contents in this agent's own directory, until they are applied, thrown away, or too old. */
 import { createHash } from 'node:crypto'
-import { constants, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { constants, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { copyFile, mkdir, open, readlink, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { applyChanges } from './applying.ts'
@@ -29,6 +29,17 @@ export type Kept = {
   /** Only what was seen: the digest is that of all that would be done. Each is applied once. */
   apply(session: string, digest: string): Promise<{ readonly done: number; readonly failed: string | undefined }>
   discard(session: string): Promise<void>
+  /** All that is kept, without what it is. */
+  list(): readonly Listed[]
+}
+
+export type Listed = {
+  readonly session: string
+  readonly digest: string
+  readonly expiresAt: number
+  readonly changes: number
+  /** On our disk. */
+  readonly bytes: number
 }
 
 export type Shown = {
@@ -46,11 +57,22 @@ type Written = {
   })[]
 }
 
+const SESSION = /^[0-9a-f-]{36}$/
 const SETID = 0o6000
+/** Faces, digests, and the names of their fields. */
+const LINE = 512
 const SWEEP_MS = 60_000
 
-/** Takes away what is too old, and what an earlier agent did not finish. */
-export function openKept(directory: string): Kept {
+/** Of all sessions together, unless the settings say otherwise. */
+const MOST_MEGABYTES = 1024
+
+/**
+ * Takes away what is too old, and what an earlier agent did not finish.
+ * @param megabytes of all sessions together. What would be more is not kept: nobody's changes push out those of others.
+ */
+export function openKept(directory: string, megabytes = MOST_MEGABYTES): Kept {
+  /** Being written just now: session → bytes. */
+  const coming = new Map<string, number>()
   const at = (session: string) => join(directory, session)
   const sweep = (): void => {
     for (const name of namesIn(directory)) {
@@ -65,6 +87,14 @@ export function openKept(directory: string): Kept {
       const why = whyNot(changes, changesMegabytes * 2 ** 20)
       if (why !== undefined) throw new Error(why)
       const place = at(session)
+      const bytes = bytesOf(changes.entries)
+      const there = namesIn(directory).filter((name) => !coming.has(name))
+      const taken = [...coming.values(), ...there.map((name) => sizeOf(at(name)))].reduce((sum, one) => sum + one, 0)
+      if (taken + bytes > megabytes * 2 ** 20)
+        throw new Error(
+          `This host keeps ${megabytes} MB of changes at most, and others wait there: they have to be applied or discarded first.`,
+        )
+      coming.set(session, bytes)
       try {
         await mkdir(place, { recursive: true, mode: 0o700 })
         const written: Written = {
@@ -80,8 +110,17 @@ export function openKept(directory: string): Kept {
       } catch (failure) {
         await rm(place, { recursive: true, force: true })
         throw failure
+      } finally {
+        coming.delete(session)
       }
     },
+    list: () =>
+      namesIn(directory).flatMap((session) => {
+        const kept = SESSION.test(session) ? readKept(at(session)) : undefined
+        if (kept === undefined || kept.written.expiresAt <= Date.now()) return []
+        const { changes, expiresAt } = kept.written
+        return [{ session, digest: kept.digest, expiresAt, changes: changes.length, bytes: sizeOf(at(session)) }]
+      }),
     show: async (session) => {
       const kept = readKept(at(session))
       if (kept === undefined || kept.written.expiresAt <= Date.now()) return undefined
@@ -130,10 +169,17 @@ function whyNot({ entries, left }: Changes, most: number): string | undefined {
     if (is !== undefined && is.kind !== 'link' && (is.mode & SETID) !== 0 && is.kind === 'file')
       return `${path} would be a setuid or setgid program.`
   }
-  const bytes = entries.reduce((sum, { is }) => sum + (is?.size ?? 0), 0)
-  if (bytes > most) return 'The files are larger than their workspace: sparse ones, or one under many names.'
+  if (entries.reduce((sum, { is }) => sum + (is?.size ?? 0), 0) > most)
+    return 'The files are larger than their workspace: sparse ones, or one under many names.'
   return undefined
 }
+
+/** About what they take on our disk: contents, and for each its line. */
+const bytesOf = (entries: Changes['entries']): number =>
+  entries.reduce((sum, { diff = '', is, path }) => sum + (is?.size ?? 0) + diff.length + path.length + LINE, 0)
+
+const sizeOf = (place: string): number =>
+  namesIn(place).reduce((sum, name) => sum + (statSync(join(place, name), { throwIfNoEntry: false })?.size ?? 0), 0)
 
 async function copied({ change, diff, is, raw, was }: Change, place: string): Promise<Written['changes'][number]> {
   const path = raw.path.toString('latin1')

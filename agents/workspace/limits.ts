@@ -1,6 +1,7 @@
 /** What a workspace may use. A cgroup (v2) where this agent may make one; else limits of each process, which is less and is said so. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { removeGroup } from '../reaper.ts'
 import type { WorkspaceWish } from './wish.ts'
 
 export type Limits = {
@@ -11,6 +12,8 @@ export type Limits = {
 }
 
 export type Group = {
+  /** Its directory. */
+  readonly path: string
   readonly procs: string
   /** Kills what is in it and takes it away. */
   end(): void
@@ -18,9 +21,11 @@ export type Group = {
 
 const CONTROLLERS = ['cpu', 'memory', 'pids']
 const PREFIX = 'workspace-'
+/** Where this agent itself goes. */
+const OWN = 'agent'
 const PERIOD_US = 100_000
-const REMOVE_TRIES = 50
 const REMOVE_MS = 100
+const REMOVE_MOST_MS = 30_000
 
 /** Makes room for cgroups below this agent's own, and takes away what an earlier agent left there. */
 export function openLimits(): Limits {
@@ -46,14 +51,16 @@ export function openLimits(): Limits {
         remove(path)
         throw failure
       }
-      return { procs: join(path, 'cgroup.procs'), end: () => remove(path) }
+      return { path, procs: join(path, 'cgroup.procs'), end: () => remove(path) }
     },
   }
 }
 
 function ownGroup(): string | undefined {
   try {
-    const path = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1]
+    const now = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1]
+    // Whoever starts this agent again went below together with the one before.
+    const path = now?.endsWith(`/${OWN}`) === true ? now.slice(0, -OWN.length - 1) || '/' : now
     // Of a login or of somebody's shell others live in the same group; a service, or the root of a container, is our own.
     const isOwn = path === '/' || path?.endsWith('.service') === true
     return path === undefined || !isOwn || !existsSync('/sys/fs/cgroup/cgroup.controllers')
@@ -71,8 +78,8 @@ function delegated(base: string): readonly string[] {
     const wanted = CONTROLLERS.filter((name) => read('cgroup.controllers').includes(name))
     if (wanted.some((name) => !read('cgroup.subtree_control').includes(name))) {
       if (existsSync(join(base, 'cgroup.type'))) {
-        mkdirSync(join(base, 'agent'), { recursive: true })
-        for (const pid of read('cgroup.procs')) if (pid !== '') writeFileSync(join(base, 'agent/cgroup.procs'), pid)
+        mkdirSync(join(base, OWN), { recursive: true })
+        for (const pid of read('cgroup.procs')) if (pid !== '') writeFileSync(join(base, OWN, 'cgroup.procs'), pid)
       }
       writeFileSync(join(base, 'cgroup.subtree_control'), wanted.map((name) => `+${name}`).join(' '))
     }
@@ -82,18 +89,9 @@ function delegated(base: string): readonly string[] {
   }
 }
 
-function remove(path: string, tries = REMOVE_TRIES): void {
-  try {
-    writeFileSync(join(path, 'cgroup.kill'), '1')
-  } catch {
-    // Before Linux 5.14 there is no such file; the namespace of processes ends them.
-  }
-  try {
-    rmdirSync(path)
-  } catch {
-    // What was killed takes a moment to go.
-    if (tries > 0 && existsSync(path)) setTimeout(() => remove(path, tries - 1), REMOVE_MS).unref()
-  }
+/** What was killed takes a moment to go, and one that hangs in the kernel takes its time. */
+function remove(path: string, patience = REMOVE_MS): void {
+  if (!removeGroup(path)) setTimeout(() => remove(path, Math.min(REMOVE_MOST_MS, patience * 2)), patience).unref()
 }
 
 /** For each process where there is no cgroup for all. */

@@ -102,6 +102,7 @@ async function open(
   let group: Group | undefined
   try {
     group = limits.group(randomUUID(), wish)
+    if (group !== undefined) parts.reaper.watch({ leader: holder.pid, mark: undefined, cgroup: group.path })
   } catch (failure) {
     prepared.end()
     throw failure

@@ -124,7 +124,7 @@ export type AuditEvent = {
     | `session.${'opened' | 'ended' | 'refused' | 'alert' | 'killed' | 'watched' | 'replayed' | 'exported' | 'searched'}`
     | `identity.${'signed-in' | 'refused' | 'signed-out' | 'locked' | 'unlocked' | 'key-bound' | 'key-unbound' | 'token-issued' | 'name-released' | 'passkey-registered' | 'passkey-removed' | 'passkey-used'}`
     | `target.${'provisioned' | 'deprovisioned' | 'orphan-dropped' | 'mask-unfitting'}`
-    | `workspace.${'applying' | 'applied' | 'refused' | 'discarded'}`
+    | `workspace.${'shown' | 'applying' | 'applied' | 'refused' | 'discarded'}`
     | `agent.${'token-issued' | 'enrolled' | 'refused' | 'revoked'}`
     | `gateway.${'started' | 'stopped' | 'reloaded' | 'worker-killed'}`
   /** Who did it; empty for the clock and the gateway itself. */

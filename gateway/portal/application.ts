@@ -19,6 +19,7 @@ import { EventStreams } from './event-streams.ts'
 import { commonHeaders } from './headers.ts'
 import { fileRoutes } from './file-routes.ts'
 import { harmless, jsonOf } from './json.ts'
+import { keptRoutes } from './kept-routes.ts'
 import { Openings } from './openings.ts'
 import { refusalPage } from './pages.ts'
 import type { PortalParts } from './parts.ts'
@@ -120,6 +121,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       downloadRoutes(api, { desk, library, role, clock, log, openings })
       passkeyRoutes(api, { passkeys: parts.passkeys, clock })
       auditRoutes(api, { library })
+      if (parts.kept !== undefined) keptRoutes(api, parts.kept)
       if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })
       signInRoutes(api, { identity, clock })
       const { terminals } = parts

@@ -10,6 +10,7 @@ import type { PasskeyProof } from '../model/passkey.ts'
 import type { Role } from '../model/role.ts'
 import type { NewPasskey, PasskeyAnswer } from './schema/passkeys.ts'
 import type { ControlRoom } from './control-room.ts'
+import type { KeptDesk } from './kept-routes.ts'
 import type { AccessDesk, Library, SignInQuestion, SqlPages, Terminals } from '../session/session.ts'
 
 /** A browser that is signed in. */
@@ -168,6 +169,8 @@ export type PortalParts = {
   readonly tokens?: TokenDesk | undefined
   readonly desk: AccessDesk
   readonly library: Library
+  /** Undefined: nothing is kept anywhere. ssh/ fits. */
+  readonly kept?: KeptDesk | undefined
   /** Undefined: no web terminal. ssh/ fits. */
   readonly terminals?: Terminals | undefined
   /** Undefined where the gateway has no database door. postgres/ fits. */

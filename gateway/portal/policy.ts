@@ -3,7 +3,7 @@
 /**
  * - `public`: nobody has to be signed in; shows nothing of anybody.
  * - `person`: whoever is signed in, about themselves only.
- * - `desk`: signed in; the access desk judges the object.
+ * - `desk`: signed in; the access desk (of kept changes: theirs) judges the object.
  * - `question`: signed in; identity judges whether the waiting sign-in is this person's.
  * - `session`: signed in, and `maySeeSession` for the session named by `:id`; anything else is "not found".
  * - `oversight`: signed in, and an auditor or an administrator.
@@ -44,6 +44,10 @@ const routes = {
   'GET /api/v1/sessions': 'desk',
   'GET /api/v1/search': 'desk',
   'POST /api/v1/sessions/:id/kill': 'desk',
+  'GET /api/v1/kept-changes': 'desk',
+  'GET /api/v1/kept-changes/:id': 'desk',
+  'POST /api/v1/kept-changes/:id/apply': 'desk',
+  'POST /api/v1/kept-changes/:id/discard': 'desk',
   'PUT /api/v1/terminal/file': 'desk',
   'GET /api/v1/terminal/file': 'desk',
 

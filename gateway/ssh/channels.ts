@@ -5,7 +5,6 @@ import type { Context } from './commands/command.ts'
 import { runCommand } from './commands/commands.ts'
 import { denial, denialText, WRONG_USAGE } from './deny.ts'
 import type { SessionChannel } from './engine/contract.ts'
-import { keptDesk } from './kept-changes.ts'
 import type { SshParts } from './parts.ts'
 import { routeOf } from './route.ts'
 import { Console } from './screen/console.ts'
@@ -68,13 +67,7 @@ function contextOf(parts: SshParts, person: Person, channel: SessionChannel): Co
   return {
     desk: people.desk,
     agents: parts.agents?.book,
-    kept: keptDesk({
-      engine,
-      library: people.library,
-      notes,
-      role: parts.road.admit.role,
-      target: parts.road.admit.target,
-    }),
+    kept: parts.agents?.kept,
     library: people.library,
     role: parts.road.admit.role,
     target: parts.road.admit.target,

@@ -7,6 +7,7 @@ import type { DatabaseTokenDesk } from './commands/command.ts'
 import type { AgentParts } from './agents.ts'
 import type { AgentDesk } from './commands/agents.ts'
 import type { Engine } from './engine/contract.ts'
+import type { KeptDesk } from './kept-changes.ts'
 
 export type SshSettings = {
   /** How people reach this gateway, for hints and `ssh-config`: never taken from a client. */
@@ -44,7 +45,7 @@ export type SshParts = {
   }
   readonly road: { readonly admit: AdmitParts; readonly open: OpenParts }
   /** Undefined: no agents here. */
-  readonly agents?: (AgentParts & { readonly book: AgentDesk }) | undefined
+  readonly agents?: (AgentParts & { readonly book: AgentDesk; readonly kept?: KeptDesk }) | undefined
   readonly settings: Pick<SshSettings, 'address' | 'publicUrl'> & Partial<SshSettings>
   readonly notes: { readonly clock: Clock; readonly log: Log; readonly audit: Audit }
 }

@@ -63,8 +63,8 @@ async function changed(place: House, directory: string, line = CHANGES) {
           ? { ...kept.start, end: kept.end, events: 0, bytesIn: 0, bytesOut: 0, statements: 0, denials: 0 }
           : undefined,
     },
-    target: () => place.gateway.target(),
-    role: () => place.gateway.role,
+    targets: () => [place.gateway.target()],
+    roles: () => [place.gateway.role],
     notes: { clock: wallClock, audit: (event) => void noted.push(event) },
   })
   return { ran, desk, noted, id: kept.start.id }
@@ -82,14 +82,22 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
     t.same(photograph(directory), before, 'nothing happened yet')
     await t.rejects(desk.show(alice, id), { code: 'NOT_FOUND' }, 'not an approver')
     await t.rejects(desk.show({ ...alice, groups: ['leads'] }, id), { code: 'NOT_ALLOWED' }, 'one’s own')
+    const { rows, silent } = await desk.list(bob)
+    t.match(rows, [{ session: { id, username: 'alice' }, changes: 8, isMine: false, approvers: ['leads'] }])
+    t.same(silent, [])
+    t.ok((rows[0]?.bytes ?? 0) > 100)
+    t.match((await desk.list(alice)).rows, [{ session: { id }, isMine: true }], 'one’s own, to know that it waits')
+    t.same((await desk.list({ ...bob, groups: ['others'] })).rows, [], 'nobody else hears of it')
     const layer = await desk.show(bob, id)
+    t.match(noted.at(-1), { kind: 'workspace.shown', actor: 'bob', session: id })
+    t.equal(layer.digest, rows[0]?.digest)
     t.match(
       layer.changes.find(({ path }) => path.endsWith('/changed')),
       { operation: 'changed', diff: /\+more/ },
     )
-    await t.rejects(desk.apply(bob, { ...layer, digest: '0'.repeat(64) }), { message: /not what was seen/ })
+    await t.rejects(desk.apply(bob, id, '0'.repeat(64)), { message: /not what was seen/ })
     t.same(photograph(directory), before)
-    t.equal(await desk.apply(bob, layer), 8)
+    t.equal(await desk.apply(bob, id, layer.digest), 8)
     t.equal(readFileSync(join(directory, 'changed'), 'utf8'), 'the text of changed\nmore\n')
     t.notOk(existsSync(join(directory, 'deleted')))
     t.notOk(existsSync(join(directory, 'tree')))
@@ -104,7 +112,7 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
       session: id,
       text: /of alice were applied by bob/,
     })
-    await t.rejects(desk.apply(bob, layer), { message: /Nothing is kept/ })
+    await t.rejects(desk.apply(bob, id, layer.digest), { message: /Nothing is kept/ })
     t.same(readdirSync(join(place.host.directory, 'kept')), [])
   })
 
@@ -123,13 +131,32 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
       const layer = await desk.show(bob, id)
       act(directory)
       const before = photograph(`${directory}/`)
-      await t.rejects(desk.apply(bob, layer), { message: /Nothing was applied/ }, what)
+      await t.rejects(desk.apply(bob, id, layer.digest), { message: /Nothing was applied/ }, what)
       t.same(photograph(`${directory}/`), before)
       t.match(noted.at(-1), { kind: 'workspace.refused' })
-      await desk.discard(bob, layer)
+      await desk.discard(bob, id)
       await t.rejects(desk.show(bob, id), { code: 'NOT_FOUND' }, 'thrown away')
     }
   })
+
+  await t.test(
+    'a host keeps so much and no more, whoever comes: nobody’s changes push out those of others',
+    async (t) => {
+      const small = await house(t, userInfo().username, KEEP, { keptMegabytes: 1 })
+      const directory = directoryOf(t)
+      const first = await changed(small, directory, 'head -c 600000 /dev/urandom >first')
+      t.match(first.ran.err, `kept for a second person: apply ${first.id}`)
+      const second = await changed(small, directory, 'head -c 600000 /dev/urandom >second')
+      t.match(second.ran.err, /thrown away: This host keeps 1 MB of changes at most/)
+      t.match(small.gateway.recorder.bytes('m').toString(), /thrown away \(This host keeps 1 MB/)
+      t.match((await second.desk.list(bob)).rows, { length: 0 }, 'of the second')
+      t.match((await first.desk.list(bob)).rows, [{ session: { id: first.id } }], 'the first still waits')
+      await first.desk.discard(bob, first.id)
+      t.same((await first.desk.list(bob)).rows, [])
+      const third = await changed(small, directory, 'head -c 600000 /dev/urandom >third')
+      t.match(third.ran.err, 'kept for a second person', 'and then there is room')
+    },
+  )
 
   await t.test('what cannot be applied is not kept', async (t) => {
     for (const [line, why] of [

@@ -38,6 +38,8 @@ else {
   await agent.says(/orkspaces: [^]*worker [12] of 2[^]*worker [12] of 2/)
   await until(async () => /2 lines[^]*workspaces/.test(await agents()), 'the agent says what its host can do')
   const words = await agents()
+  t.same(demo.report.targets, ['prod-db', 'prod-web', 'prod-app'])
+  t.match(demo.report.hosts.at(-1), { name: 'prod-app', kind: 'agent' })
   t.match(words, /^prod-app: (no )?workspaces: /m)
   if (!/^prod-app: workspaces: read-only, overlay/m.test(words)) t.comment(`not here: ${words}`)
   else {
@@ -80,6 +82,18 @@ else {
         /-- Changed in the workspace, and kept for a second person \(sha256 [0-9a-f]{64}\): 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
       )
       t.match((await alice.ssh(['@', 'apply', session])).stderr, /no kept changes/, 'not by oneself')
+      t.match(
+        said(await alice.ssh(['@', 'changes'])),
+        new RegExp(`${session} +prod-app +alice +rehearse .* one of leads`),
+      )
+      t.match(said(await bob.ssh(['@', 'changes'])), new RegExp(`${session} +prod-app +alice +rehearse .* you`))
+      const listed = JSON.parse(said(await bob.ssh(['@', 'changes', '--json']))) as object[]
+      t.match(listed, [{ session, target: 'prod-app', username: 'alice', changes: 1, isMine: false }])
+      const api = async (path: string) =>
+        (await bob.browser.api(demo.report.https.url, 'GET', path)).json() as Readonly<Record<string, unknown>>
+      await bob.visit('/requests')
+      t.match(await api('/kept-changes'), { kept: [{ session: { id: session }, isMine: false }], silent: [] })
+      t.match(await api(`/kept-changes/${session}`), { changes: [{ operation: 'changed', diff: /\+level = debug/ }] })
       const shown = await bob.ssh(['@', 'apply', session])
       t.match(said(shown), /Changes of alice .*\nchanged [^\n]*app\.conf[^\n]*\n   @@[^]*\n   \+level = debug\nsha256 /)
       t.equal(readFileSync(file, 'utf8'), 'level = info\n', 'shown, and not applied')

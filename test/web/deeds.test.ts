@@ -64,6 +64,32 @@ else {
     await close()
   })
 
+  await t.test('changes of an overlay are looked at before exactly these are applied', async (t) => {
+    const { page, complaints, close } = await open('/requests')
+    const theirs = page.getByRole('article', { name: 'Changes of erin on prod-app' })
+    await theirs.waitFor()
+    t.equal(await theirs.getByRole('button', { name: 'Apply exactly this' }).count(), 0, 'not unseen')
+    await theirs.getByRole('button', { name: 'Look at the changes' }).click()
+    await theirs.getByText('+size = 16').waitFor()
+    t.ok(await theirs.getByText('/etc/orders/old␛[2J�fnoc.conf').isVisible(), 'names cannot hide anything')
+    t.ok(await theirs.getByText('-<img src=x onerror=alert(1)>').isVisible())
+    t.strictSame(await barriers(page), [], 'accessible')
+    await theirs.getByRole('button', { name: 'Apply exactly this' }).click()
+    await page.getByText('Applied on prod-app: 3 changes.').waitFor()
+    t.equal(
+      portal.posted.at(-1),
+      `POST /kept-changes/01936f5e-0000-7000-8000-00000000000a/apply {"digest":"${'4f1c'.repeat(16)}"}`,
+    )
+    await theirs.getByRole('button', { name: /^Throw away/ }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Throw away' }).click()
+    await page.getByText('What erin changed is thrown away.').waitFor()
+    t.match(portal.posted.at(-1), /^POST \/kept-changes\/[^/]+\/discard \{\}$/)
+    const own = page.getByRole('article', { name: 'Changes of alice on prod-app' })
+    t.equal(await own.getByRole('button').count(), 0, 'one’s own waits for somebody else')
+    t.strictSame(complaints, [])
+    await close()
+  })
+
   await t.test('Ctrl-K finds a target, a request, a grant, and goes there by keyboard', async (t) => {
     const { page, complaints, close } = await open('/grants')
     await page.getByRole('heading', { name: 'Grants' }).waitFor()

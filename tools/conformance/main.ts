@@ -8,17 +8,21 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
+import { limits } from './limits.ts'
 import { BINARIES, LIBRARIES, PG_REGRESS, suite } from './sources.ts'
 import { DATABASE, openWorld, USER, type World } from './world.ts'
 
 const USAGE = `Usage: npm run conformance -- [--cache DIR] [--subset N] [--keep DIR]
+       npm run conformance -- limits
 
   --cache DIR   where the sources of the suite are kept (default: a directory below the temporary one)
   --subset N    only the first N tests of the suite's schedule
   --keep DIR    keep what pg_regress wrote, for a look at differences
 
 Ends with 0 when the differences to the expected results are the same directly and through the gateway,
-and the databases are the same before and after all statements under a read-only role.`
+and the databases are the same before and after all statements under a read-only role.
+
+\`limits\` tries the limits of workspaces under a kernel with cgroup v2 (Debian's user-mode-linux), in a few minutes.`
 
 const run = promisify(execFile)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -103,7 +107,8 @@ async function asReader(world: World, source: string, names: readonly string[]):
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
     options: {
       cache: { type: 'string' },
       subset: { type: 'string' },
@@ -111,8 +116,10 @@ async function main(): Promise<number> {
       help: { type: 'boolean' },
     },
   })
+  const isLimits = positionals.length === 1 && positionals[0] === 'limits'
+  if (isLimits && values.help !== true) return limits(say)
   const most = values.subset === undefined ? Number.POSITIVE_INFINITY : Number(values.subset)
-  if (values.help === true || !(most >= 1)) {
+  if (values.help === true || positionals.length > 0 || !(most >= 1)) {
     process.stderr.write(`${USAGE}\n`)
     return values.help === true ? 0 : 2
   }

@@ -1,7 +1,7 @@
 /** `npm run demo`: an identity provider, hosts and people beside an ordinary gateway, all on loopback, all gone at the end. */
 import { chmodSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
 import { stringify } from 'yaml'
@@ -10,7 +10,7 @@ import type { Log } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { ensureKeys, reservedWords } from '../../gateway/ssh/ssh.ts'
 import { startSupervisor } from '../../gateway/supervisor.ts'
-import { startDemoAgent } from './agent.ts'
+import { AGENT_TARGET, startDemoAgent } from './agent.ts'
 import { type DemoDatabase, demoConfig } from './config.ts'
 import { startHost } from './hosts.ts'
 import { startIdp } from './idp.ts'
@@ -152,6 +152,10 @@ async function main(): Promise<number> {
   })
   opened.defer(stopAgent)
 
+  const machines = [
+    ...hosts.map(({ account, kind, name }) => ({ name, kind, account })),
+    { name: AGENT_TARGET, kind: 'agent' as const, account: userInfo().username },
+  ]
   const report = {
     ssh: { host: '127.0.0.1', port: supervisor.ports.ssh, hostKey: supervisor.keys.host },
     postgres: { host: '127.0.0.1', port: supervisor.ports.postgres ?? null },
@@ -165,12 +169,13 @@ async function main(): Promise<number> {
       totpSecret: totpSecret ?? null,
       groups,
     })),
-    targets: hosts.map(({ name }) => name),
+    targets: machines.map(({ name }) => name),
+    hosts: machines,
     dataDir,
   }
   // `npm run demo | head` reads no further, which is no reason to leave hosts behind.
   process.stdout.on('error', () => undefined)
-  process.stdout.write(values.json === true ? `${JSON.stringify(report)}\n` : welcome(report, memory.people, hosts))
+  process.stdout.write(values.json === true ? `${JSON.stringify(report)}\n` : welcome(report, memory.people))
   await stopped
   progress('stopping …')
   return 0

@@ -1,5 +1,4 @@
 /** What the demo prints when it is ready: who there is, and what to type next, ready to paste. */
-import type { DemoHost } from './hosts.ts'
 import type { DemoPerson } from './people.ts'
 import { totp } from './totp.ts'
 
@@ -7,10 +6,18 @@ export type Report = {
   readonly ssh: { readonly host: string; readonly port: number }
   readonly https: { readonly url: string }
   readonly postgres: { readonly host: string; readonly port: number | null }
+  /** How each target's shell is reached: by an sshd, the small built-in one, or an agent that dials out. */
+  readonly hosts: readonly {
+    readonly name: string
+    readonly kind: 'sshd' | 'built-in' | 'agent'
+    readonly account: string
+  }[]
   readonly dataDir: string
 }
 
-export function welcome(report: Report, people: readonly DemoPerson[], hosts: readonly DemoHost[]): string {
+const KINDS = { sshd: 'sshd', 'built-in': 'built-in shell', agent: 'behind an agent, without sshd' } as const
+
+export function welcome(report: Report, people: readonly DemoPerson[]): string {
   const ssh = `ssh -p ${report.ssh.port}`
   const at = `@localhost`
   const rows = people.map((p) => [
@@ -53,7 +60,7 @@ ${psqlLines(report)}5. As carol, see what happened:
 
    or in a browser: ${report.https.url}   (the certificate is the demo's own: accept it once)
 
-Hosts: ${hosts.map((h) => `${h.name} (${h.kind}, as ${h.account})`).join(', ')}.
+Hosts: ${report.hosts.map((h) => `${h.name} (${KINDS[h.kind]}, as ${h.account})`).join(', ')}.
 They are this very machine: what you do there is real. Everything listens on loopback only.
 Data: ${report.dataDir}. Ctrl-C ends all of it.
 `

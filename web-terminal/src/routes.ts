@@ -30,6 +30,10 @@ export const routes = {
   extend: (id: string) => `/grants/${id}/extend`,
   release: (id: string) => `/grants/${id}/release`,
   revoke: (id: string) => `/grants/${id}/revoke`,
+  keptChanges: '/kept-changes',
+  kept: (session: string) => `/kept-changes/${session}`,
+  applyKept: (session: string) => `/kept-changes/${session}/apply`,
+  discardKept: (session: string) => `/kept-changes/${session}/discard`,
   sessions: (filter: {
     readonly person?: string
     readonly target?: string

@@ -1,17 +1,71 @@
-/** apply, discard: deciding about changes of an overlay that were kept. What is applied is what was shown. */
+/** changes, apply, discard: deciding about changes of an overlay that were kept. What is applied is what was shown. */
 import type { SessionId } from '../../model/event.ts'
 import { Refusal } from '../../model/refusal.ts'
-import type { KeptDesk, KeptLayer } from '../kept-changes.ts'
+import type { KeptDesk, KeptLayer, KeptRow } from '../kept-changes.ts'
 import { askLine } from '../screen/prompt.ts'
+import { table } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { type Arguments, type Command, type Context, printJson, WrongUsage } from './command.ts'
+import { isoTime } from './json.ts'
+import { spanOf } from './spans.ts'
 
-async function layerOf(context: Context, given: Arguments): Promise<{ desk: KeptDesk; layer: KeptLayer }> {
+export const changes: Command = {
+  name: 'changes',
+  usage: '[--json]',
+  summary: 'what was changed in overlays and waits for you, or of yours for others',
+  options: { json: 'flag' },
+  words: [0, 0],
+  async run(context, given) {
+    const { console } = context
+    const { rows, silent } = await deskOf(context).list(context.identity)
+    const away = silent.map((agent) => plain(agent, 64)).join(', ')
+    const missing = away === '' ? '' : `Not asked, because they do not answer: ${away}.\n`
+    if (given.flag('json')) {
+      await console.note(missing)
+      return printJson(context, rows.map(rowJson))
+    }
+    if (rows.length === 0) {
+      await console.note(`No changes of overlays wait for you.\n${missing}`)
+      return 0
+    }
+    const now = context.clock.now()
+    const cells = rows.map(({ approvers, bytes, changes: count, expiresAt, isMine, session }) => [
+      session.id,
+      session.target,
+      session.username,
+      session.role,
+      String(count),
+      `${Math.ceil(bytes / 1024)} kB`,
+      spanOf(Math.max(1000, expiresAt - now)),
+      isMine ? `one of ${approvers.join(', ')}` : 'you',
+    ])
+    const heading = ['SESSION', 'TARGET', 'WHO', 'ROLE', 'CHANGES', 'SIZE', 'KEPT FOR', 'DECIDES']
+    await console.print(table(heading, cells, console.columns))
+    await console.note(`${missing}\`apply SESSION\` shows them with their differences.\n`)
+    return 0
+  },
+}
+
+const rowJson = ({ expiresAt, session, ...row }: KeptRow) => ({
+  session: session.id,
+  target: session.target,
+  username: session.username,
+  role: session.role,
+  reason: session.reason,
+  ...row,
+  expiresAt: isoTime(expiresAt),
+})
+
+function deskOf({ kept }: Context): KeptDesk {
+  if (kept === undefined) throw new Refusal('NOT_FOUND', 'This gateway takes no agents.')
+  return kept
+}
+
+/** @throws {WrongUsage} */
+function sessionOf(given: Arguments): SessionId {
   const id = given.word(0)
   if (!/^[0-9a-f-]{36}$/.test(id)) throw new WrongUsage(`${plain(id, 40)} is not the whole id of a session.`)
-  const { kept } = context
-  if (kept === undefined) throw new Refusal('NOT_FOUND', 'This gateway takes no agents.')
-  return { desk: kept, layer: await kept.show(context.identity, id as SessionId) }
+  return id as SessionId
 }
 
 export const apply: Command = {
@@ -25,7 +79,8 @@ export const apply: Command = {
   words: [1, 1],
   async run(context, given) {
     const { console } = context
-    const { desk, layer } = await layerOf(context, given)
+    const desk = deskOf(context)
+    const layer = await desk.show(context.identity, sessionOf(given))
     const digest = given.text('digest')
     if (digest !== undefined && digest !== layer.digest)
       throw new Refusal('NOT_ALLOWED', 'The changes that are kept are not those of that digest.')
@@ -44,7 +99,7 @@ export const apply: Command = {
         return 1
       }
     }
-    const count = await desk.apply(context.identity, layer)
+    const count = await desk.apply(context.identity, layer.session.id, layer.digest)
     if (given.flag('json')) return printJson(context, { applied: count, digest: layer.digest })
     await console.print(`Applied on ${layer.session.target}: ${count}.\n`)
     return 0
@@ -59,8 +114,7 @@ export const discard: Command = {
   options: {},
   words: [1, 1],
   async run(context, given) {
-    const { desk, layer } = await layerOf(context, given)
-    await desk.discard(context.identity, layer)
+    await deskOf(context).discard(context.identity, sessionOf(given))
     await context.console.print('Thrown away.\n')
     return 0
   },

@@ -5,7 +5,7 @@ import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
 import { table } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { agentRevoke, agents, agentToken } from './agents.ts'
-import { apply, discard } from './apply.ts'
+import { apply, changes, discard } from './apply.ts'
 import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
 import { kill, lock, revoke, unlock } from './ends.ts'
 import { evidence } from './evidence.ts'
@@ -22,7 +22,7 @@ import { words } from './words.ts'
 const groups: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
   ['You', [whoami, token, logout, sshConfig]],
   ['Access', [targets, roles, explainRole, request, requests, grants, extend, release, withdraw]],
-  ['Deciding', [approve, deny, revoke, lock, unlock, apply, discard]],
+  ['Deciding', [approve, deny, revoke, lock, unlock, changes, apply, discard]],
   ['Sessions', [sessions, replay, watch, kill, evidence]],
   ['Agents', [agents, agentToken, agentRevoke]],
 ]

@@ -5,6 +5,7 @@ import type { WaitingRequest } from '../../../gateway/portal/schema/access.ts'
 import type { GrantStory } from '../../../gateway/portal/schema/story.ts'
 import { useAnswer } from '../desk.tsx'
 import { Decision } from '../parts/decision.tsx'
+import { KeptChanges } from '../parts/kept-changes.tsx'
 import { GrantState } from '../parts/pieces.tsx'
 import { Empty, Full } from '../parts/states.tsx'
 import { Link, useTitle } from '../router.tsx'
@@ -68,6 +69,7 @@ export function Requests(): React.JSX.Element {
           )
         }}
       </Full>
+      <KeptChanges onDecided={setDecided} />
     </Stack>
   )
 }

@@ -1,9 +1,15 @@
-/** What a workspace changed in one file: folded away, line by line, with every character visible. */
+/** What a workspace changed in one file: folded away unless it has to be read, line by line, with every character visible. */
 import { words } from '../strings/strings.ts'
 
-export function Diff({ text }: { readonly text: string }): React.JSX.Element {
+export function Diff({
+  isOpen = false,
+  text,
+}: {
+  readonly isOpen?: boolean
+  readonly text: string
+}): React.JSX.Element {
   return (
-    <details className="sample diff">
+    <details className="sample diff" open={isOpen}>
       <summary>{words.event.diff}</summary>
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
       <pre tabIndex={0}>

@@ -2,10 +2,11 @@
 import { access } from './access.ts'
 import { admin } from './admin.ts'
 import { held } from './held.ts'
+import { kept } from './kept.ts'
 import { person } from './person.ts'
 import { sessions } from './sessions.ts'
 import { shell } from './shell.ts'
 import { sql } from './sql.ts'
 import { terminal } from './terminal.ts'
 
-export const words = { ...shell, ...access, ...admin, ...person, ...sessions, ...terminal, held, sql } as const
+export const words = { ...shell, ...access, ...admin, ...person, ...sessions, ...terminal, held, kept, sql } as const
