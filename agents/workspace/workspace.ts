@@ -9,6 +9,7 @@ import type { Reaper } from '../reaper.ts'
 import { type Ability, reasonOf, tryOut } from './ability.ts'
 import { type Changes, changesOf } from './changes.ts'
 import { Holder } from './holder.ts'
+import { ownKeyring } from './keyring.ts'
 import { type Group, type Limits, openLimits, processLimits } from './limits.ts'
 import { broken, readMounts } from './mounts.ts'
 import { LAYER, type Plan, planOf, USERS } from './plan.ts'
@@ -107,6 +108,7 @@ async function open(
     prepared.end()
     throw failure
   }
+  const keyring = ownKeyring()
   let isOver = false
   const end = () => {
     if (isOver) return
@@ -121,6 +123,7 @@ async function open(
       ...joining(group),
       ...holder.enter,
       ...become(account, group === undefined ? processLimits(wish) : []),
+      ...keyring,
       '/bin/sh',
       '-c',
       'cd -- "$0" 2>/dev/null || cd /; exec /usr/bin/env --default-signal=INT,QUIT,TSTP -- "$@"',

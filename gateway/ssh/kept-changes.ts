@@ -54,12 +54,25 @@ export type KeptDesk = {
   discard(identity: Identity, session: SessionId): Promise<void>
 }
 
+const UNREADABLE = 'The agent gave no readable answer.'
+
+/** What an agent says is untrusted input. @throws {Refusal} TARGET_UNREACHABLE */
+function readable<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof Refusal) throw cause
+    throw new Refusal('TARGET_UNREACHABLE', UNREADABLE, { cause })
+  }
+}
+
 /** Agents that are asked at a time. */
 const AT_ONCE = 8
 const FRESH_MS = 3000
 /** ECMA-262 §21.4.1.1: beyond it is no time. */
 const LAST_MOMENT = 8.64e15
-const MOST_LISTED = 500
+/** Each is looked up: an agent that makes them up is not to keep the store busy. */
+const MOST_LISTED = 100
 
 export function keptDesk({ engine, library, notes, roles, targets }: KeptParts): KeptDesk {
   const targetNamed = (name: string) => targets().find((target) => target.name === name)
@@ -83,7 +96,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
     })
   /** @throws {Refusal} */
   const asked = async (target: Target, errand: string): Promise<Readonly<Record<string, unknown>>> => {
-    const said = fieldsOf(JSON.parse(await engine.errand(target, errand)))
+    const text = await engine.errand(target, errand)
+    const said = readable(() => fieldsOf(JSON.parse(text)))
     if (typeof said['failed'] === 'string' && said['done'] === undefined)
       throw new Refusal('NOT_FOUND', plain(said['failed'], 500))
     return said
@@ -119,7 +133,7 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
   /** What an agent lists is believed only of sessions on its own targets. */
   const listed = async (identity: Identity, agent: string, target: Target): Promise<readonly KeptRow[]> => {
     const { kept } = await listOf(agent, target)
-    if (!Array.isArray(kept)) throw new Refusal('TARGET_UNREACHABLE', 'The agent gave no readable answer.')
+    if (!Array.isArray(kept)) throw new Refusal('TARGET_UNREACHABLE', UNREADABLE)
     const found = await Promise.all(
       kept.slice(0, MOST_LISTED).map(async (said: unknown): Promise<KeptRow | undefined> => {
         const { bytes, changes, digest, expiresAt, session } = fieldsOf(said)
@@ -167,8 +181,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
       const row = await decidable(identity, id)
       const said = await asked(placeOf(row), `kept@sallyport ${id}`)
       const digest = String(said['digest'])
-      if (!/^[0-9a-f]{64}$/.test(digest)) throw new Refusal('TARGET_UNREACHABLE', 'The agent gave no readable answer.')
-      const { changes } = readChanges({ ...said, left: 0 })
+      if (!/^[0-9a-f]{64}$/.test(digest)) throw new Refusal('TARGET_UNREACHABLE', UNREADABLE)
+      const { changes } = readable(() => readChanges({ ...said, left: 0 }))
       note(
         'workspace.shown',
         identity.username,
@@ -188,7 +202,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
       lists.clear()
       const { done, failed } = await asked(placeOf(session), `apply@sallyport ${session.id} ${digest}`)
       const count = isCount(done) ? done : 0
-      if (typeof failed !== 'string') {
+      // What says neither is no word that anything was done.
+      if (isCount(done) && failed === undefined) {
         note(
           'workspace.applied',
           identity.username,
@@ -197,7 +212,7 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
         )
         return count
       }
-      const why = plain(failed, 500)
+      const why = typeof failed === 'string' ? plain(failed, 500) : UNREADABLE
       note(
         'workspace.refused',
         identity.username,

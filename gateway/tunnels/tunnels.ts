@@ -92,6 +92,8 @@ const HEARTBEAT_MS = 30_000
 /** A row that nobody has touched for so long is of a worker that died. */
 const STALE_MS = 3 * HEARTBEAT_MS
 const OPEN_MS = 10_000
+/** Of one agent to this worker. It needs one; another comes where the first is lost and not known to be. */
+const MOST_LINES = 8
 
 type Live = { bound: Bound; readonly line: Line; readonly offers: Set<string>; readonly since: Moment }
 
@@ -168,6 +170,8 @@ export function createTunnels(parts: TunnelsParts): Tunnels {
       return line && saidBy(line.version).workspaces
     },
     join: (bound, line) => {
+      const [oldest, ...others] = linesOf(bound.name)
+      if (others.length + 1 >= MOST_LINES) oldest?.line.cut('This agent holds too many lines.')
       const one: Live = { bound, line, offers: new Set(), since: clock.now() }
       live.add(one)
       noted(bound.name)
@@ -177,7 +181,9 @@ export function createTunnels(parts: TunnelsParts): Tunnels {
         offer: (target, port) => {
           const protocol = NAMES[port]
           if (protocol === undefined || !one.bound.targets.includes(target)) return false
-          one.offers.add(`${target}/${protocol}`)
+          const offer = `${target}/${protocol}`
+          if (one.offers.has(offer)) return true
+          one.offers.add(offer)
           noted(bound.name)
           return true
         },

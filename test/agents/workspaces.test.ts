@@ -84,6 +84,49 @@ const ATTEMPTS: readonly (readonly [what: string, line: string])[] = [
     `perl -e '$h = pack("II", 8, 1) . "\\2\\0\\0\\0\\0\\0\\0\\0"; open(F, "<", "/"); exit(syscall(304, fileno(F), $h, 0) >= 0 ? 0 : 1)'`,
   ],
   ['a module', 'perl -e \'exit(syscall(313, 0, "", 0) == 0 ? 0 : 1)\''],
+  // open_tree(2) of the root, as a copy that could be mounted; mount_setattr(2) that takes read-only away.
+  ['a copy of a mount', `perl -e 'exit(syscall(428, -100, "/", 1) >= 0 ? 0 : 1)'`],
+  [
+    'read-only taken from a mount',
+    `perl -e 'exit(syscall(442, -100, "/", 0, pack("Q4", 0, 1, 0, 0), 32) == 0 ? 0 : 1)'`,
+  ],
+  ['a file system by its new calls', `perl -e 'exit(syscall(430, "tmpfs", 0) >= 0 ? 0 : 1)'`],
+  ['other namespaces', 'for n in net ipc pid uts cgroup time; do unshare --$n true && exit 0; done; false'],
+  // pidfd_getfd(2): the pipe on which init is told what to do.
+  ['a descriptor of init', `perl -e '$p = syscall(434, 1, 0); exit(syscall(438, $p, 0, 0) >= 0 ? 0 : 1)'`],
+  ['what init is told', 'readlink /proc/1/fd/0 || { echo "touch $D/made" >/proc/1/fd/0; }'],
+  ['the program that runs it, overwritten', ': >>/proc/self/exe'],
+  ['another interpreter for programs', 'echo ":x:M::MZ::/bin/sh:C" >/proc/sys/fs/binfmt_misc/register'],
+  ['a helper for events of devices', 'echo $D/setuid >/sys/kernel/uevent_helper'],
+  ['a helper that loads modules', 'echo $D/setuid >/proc/sys/kernel/modprobe'],
+  [
+    'a helper for cgroups that are empty',
+    'for f in /sys/fs/cgroup/release_agent /sys/fs/cgroup/*/release_agent; do echo $D/setuid >$f && exit 0; done; false',
+  ],
+  ['the log of the kernel', 'echo x >/dev/kmsg; [ -e /dev/kmsg ]'],
+  ['an empty log of the kernel', 'dmesg --clear'],
+  // bpf(2): a program for a probe of the kernel.
+  [
+    'a program in the kernel',
+    `perl -e '$i = pack("C16", 183, (0) x 7, 149, (0) x 7); $a = pack("LLPPx96", 2, 2, $i, "GPL"); exit(syscall(321, 5, $a, length $a) >= 0 ? 0 : 1)'`,
+  ],
+  // perf_event_open(2) of every process on a processor, where the host itself lets nobody without privilege.
+  [
+    'what other processes do',
+    `[ "$(cat /proc/sys/kernel/perf_event_paranoid)" -ge 1 ] && perl -e '$a = pack("LLQx48", 1, 64, 0); exit(syscall(298, $a, -1, 0, -1, 0) >= 0 ? 0 : 1)'`,
+  ],
+  // userfaultfd(2): faults of the kernel itself held up at will.
+  [
+    'faults of the kernel',
+    `[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 0 ] && perl -e 'exit(syscall(323, 0) >= 0 ? 0 : 1)'`,
+  ],
+  ['ports of the machine', `perl -e 'exit(syscall(172, 3) == 0 ? 0 : 1)'`],
+  ['a terminal that is not its own', `perl -e 'exit(ioctl(STDIN, 0x5412, "x") ? 0 : 1)'`],
+  // memfd_create(2): a program without a name runs, and is nobody else by it.
+  [
+    'privilege by a program without a name',
+    `perl -e '$f = syscall(319, my $n = "x", 0); open(I, "<", "/usr/bin/id"); open(O, ">&=", $f); binmode O; local $/; print O <I>; close I; O->flush; chmod 04755, "/proc/self/fd/$f"; $u = qx(/proc/self/fd/$f -u); exit($u == 0 && $> != 0 ? 0 : 1)'`,
+  ],
   ['the clock', 'date -s @0'],
   ['the name of the host', 'hostname sallyport-made'],
   ['a setuid program that gives root', '[ "$(id -u)" != 0 ] && [ "$($D/setuid -u)" = 0 ]'],
@@ -122,6 +165,12 @@ async function escapes(t: Test, place: House, account: string): Promise<void> {
   t.match(await place.run(`${own} ls $d; done`), { out: '' }, 'the next session finds nothing of it')
   for (const path of ['/tmp', '/dev/shm', '/var/tmp']) t.notOk(existsSync(join(path, 'sallyport-kept')))
 }
+
+/** add_key(2) to one of the rings of a program, and KEYCTL_SEARCH in it. */
+const addKey = (ring: number) =>
+  `perl -e 'print syscall(248, my $t = "user", my $d = "sallyport-left", my $p = "secret", 6, ${ring}) >= 0 ? "kept" : "no: $!"'`
+const findKey = (ring: number, name: string) =>
+  `perl -e 'print syscall(250, 10, ${ring}, my $t = "user", my $d = "${name}", 0) >= 0 ? "found" : "none"'`
 
 const connect = (path: string): string =>
   `perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); exit(connect(S, pack_sockaddr_un($ARGV[0] =~ s/^@/\\0/r)) ? 0 : 1)' '${path}'`
@@ -164,6 +213,34 @@ t.test('a read-only workspace', { skip, timeout: 240_000 }, async (t) => {
     // As docs/workspaces.md says: this is what the host's network leaves.
     t.match(await open.run(`${connect(`@${abstract}`)} && echo through`), { out: 'through\n' })
     t.equal(heard, 2)
+  })
+
+  await t.test('what is pushed into a terminal comes back to nobody but the one who did it', async (t) => {
+    const directory = mkdtempSync('/var/lib/sallyport-terminal-')
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+    chmodSync(directory, 0o777)
+    // TIOCSTI, as if it had been typed: whoever reads that terminal after this program runs it.
+    const push = `perl -e 'ioctl(STDIN, 0x5412, $_) for split //, "touch ${directory}/made\n"'; echo pushed`
+    const ran = await plain.client.ssh(['-tt', 'alice%prod-db@127.0.0.1', push])
+    t.match(ran.stdout.toString(), 'pushed')
+    t.match(await plain.run('echo next'), { out: 'next\n' })
+    t.notOk(existsSync(join(directory, 'made')))
+    t.match(await plain.run(`perl -e 'open(T, "+<", "/dev/tty") && ioctl(T, 0x5412, "x") && print "through"'`), {
+      out: '',
+    })
+  })
+
+  await t.test('keys in a keyring are nobody else’s', async (t) => {
+    // An agent that somebody started from their login, with something in its session keyring.
+    const key = 'syscall(248, my $t = "user", my $d = "sallyport-agent", my $p = "secret", 6, -3)'
+    const started = ['perl', '-e', `syscall(250, 1, 0); ${key}; exec @ARGV`]
+    const place = await house(t, me, {}, { before: started } satisfies Outfit)
+    for (const ring of [-3, -4, -5]) {
+      const both = await place.run(`${addKey(ring)}; ${findKey(ring, 'sallyport-left')}`)
+      t.match(both.out, /^keptfound$|^no: (Operation not permitted|Function not implemented)/, 'one’s own is')
+      t.match(await place.run(findKey(ring, 'sallyport-agent')), { out: 'none' }, `the agent’s is not: ${ring}`)
+      t.match(await place.run(findKey(ring, 'sallyport-left')), { out: 'none' }, `another session’s is not: ${ring}`)
+    }
   })
 
   await t.test('the network is what the role says', async (t) => {

@@ -179,9 +179,10 @@ export class Channels {
     const id = reader.uint32()
     const opening = this.#opening.get(id)
     if (opening === undefined) throw new MalformedMessage('A confirmation that nobody asked for.')
-    this.#opening.delete(id)
     const remote = { id: reader.uint32(), window: reader.uint32(), packet: reader.uint32() }
     if (remote.packet < MIN_PACKET) throw new MalformedMessage('A channel with packets that are too small.')
+    // Not before: whoever waits is told when the connection ends for what was wrong with the answer.
+    this.#opening.delete(id)
     opening.done(this.#add(id, remote, opening.events))
   }
 
@@ -189,9 +190,9 @@ export class Channels {
     const id = reader.uint32()
     const opening = this.#opening.get(id)
     if (opening === undefined) throw new MalformedMessage('A refusal that nobody asked for.')
+    const why = new Error(`Refused (${reader.uint32()}): ${reader.text(1024)}`)
     this.#opening.delete(id)
-    const code = reader.uint32()
-    opening.done(new Error(`Refused (${code}): ${reader.text(1024)}`))
+    opening.done(why)
   }
 
   #add(

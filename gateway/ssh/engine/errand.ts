@@ -4,6 +4,7 @@ import type { Moment } from '../../model/moment.ts'
 import { Refusal } from '../../model/refusal.ts'
 import type { Protocol, Target } from '../../model/target.ts'
 import type { SigningKey } from './authority.ts'
+import type { Channel } from './channel.ts'
 import { hostTrust } from './host-trust.ts'
 import { certificateCredential } from './login.ts'
 import type { Ssh2 } from './ssh2.ts'
@@ -55,23 +56,32 @@ export async function errand(parts: ErrandParts, target: Target, name: string): 
       },
     })
     try {
-      const { promise, reject, resolve } = Promise.withResolvers<string>()
+      const { promise: over, reject: fail } = Promise.withResolvers<never>()
+      const { promise: answer, resolve } = Promise.withResolvers<string>()
+      // Whoever is at an earlier step when it fails has not come to it yet: nobody's failure ends a worker.
+      over.catch(() => undefined)
+      late.signal.addEventListener('abort', () => fail(late.signal.reason), { once: true })
       const heard: Buffer[] = []
       let size = 0
-      late.signal.addEventListener('abort', () => reject(late.signal.reason), { once: true })
-      const channel = await upstream.open('session', {
+      let channel: Channel | undefined
+      const opening = upstream.open('session', {
         data: (bytes) => {
           size += bytes.length
-          if (size > MOST_BYTES) return reject(unreachable('its answer is too long.'))
+          if (size > MOST_BYTES) return fail(unreachable('its answer is too long.'))
           heard.push(Buffer.from(bytes))
-          return channel.credit(bytes.length)
+          // What comes before anything was asked gets no room for more.
+          return channel?.credit(bytes.length)
         },
         eof: () => undefined,
         request: () => true,
         closed: () => resolve(Buffer.concat(heard).toString()),
       })
-      if (!(await channel.ask('subsystem', string(name)))) throw unreachable('it does not know this question.')
-      return await promise
+      opening.catch(() => undefined)
+      channel = await Promise.race([opening, over])
+      const asked = channel.ask('subsystem', string(name))
+      asked.catch(() => undefined)
+      if (!(await Promise.race([asked, over]))) throw unreachable('it does not know this question.')
+      return await Promise.race([answer, over])
     } finally {
       upstream.close()
       upstream.destroy()
