@@ -62,7 +62,7 @@ async function gateway(t: Test) {
   const parts = { clock: wallClock, log: silent, audit: () => undefined, worker: 'worker-1' }
   const tunnels = createTunnels({ ...parts, state: counting })
   const upstreams = createUpstreams({ log: silent, environment: {}, agents: tunnels })
-  const keys = { keyDirectory: join(dir, 'keys'), userAuthorities: [], hostNames: [] }
+  const keys = { keyDirectory: join(dir, 'keys'), userAuthorities: () => [], hostNames: [] }
   const engine = createEngine({ log: silent, clock: wallClock, version: 'test', ...keys, upstreams })
   const { userAuthority } = engine.keys
   const server = engine.server((connection) => {

@@ -12,6 +12,7 @@ import { spanOf } from './spans.ts'
 export const changes: Command = {
   name: 'changes',
   usage: '[--json]',
+  example: 'changes',
   summary: 'what was changed in overlays and waits for you, or of yours for others',
   options: { json: 'flag' },
   words: [0, 0],
