@@ -318,6 +318,10 @@ else {
     await page.getByRole('button', { name: said.newTab }).click()
     await isUnder(second)
     await alice.browser.api(origin, 'POST', `/grants/${second}/release`, {})
+    // Until the window knows: a shell that it still holds it would come back to, and be told of its end.
+    await page.waitForFunction(
+      `!JSON.parse(sessionStorage.getItem('sallyport:shells')).all.some(({ under, token }) => under === '${second}' && token)`,
+    )
     await page.goto(`${origin}/terminal/prod-db?grant=${second}`)
     await page.getByText(said.noGrantText).waitFor()
     await page.getByRole('button', { name: words.grant.goOn(first, 'operator') }).click()
