@@ -27,7 +27,7 @@ export class Keys {
       `insert into bound_keys (subject, fingerprint, provider, proof, bound_at, expires_at) values ($1, $2, $3, $4, $5, $6)
        on conflict (subject, fingerprint) do update set provider = excluded.provider, proof = excluded.proof,
          bound_at = excluded.bound_at, expires_at = excluded.expires_at`,
-      [who.subject, fingerprint, who.provider, proofText(who.proof), now, this.#end()],
+      [who.subject, fingerprint, who.provider, proofText(who.proof), now, this.#end(now)],
     )
   }
 
@@ -35,7 +35,7 @@ export class Keys {
     this.#parts.news('identity.key-bound', {
       actor: who.username,
       text: `A key stands for ${who.username} from now on.`,
-      details: { fingerprint, until: new Date(this.#end()).toISOString() },
+      details: { fingerprint, until: new Date(this.#end(this.#parts.clock.now())).toISOString() },
     })
   }
 
@@ -83,9 +83,8 @@ export class Keys {
     return gone
   }
 
-  #end(): Moment {
-    const { clock, settings } = this.#parts
-    return after(clock.now(), Math.min(settings.keyBoundForMs, MOST_KEY_MS))
+  #end(from: Moment): Moment {
+    return after(from, Math.min(this.#parts.settings.keyBoundForMs, MOST_KEY_MS))
   }
 
   #unbound(actor: string, text: string, details: Readonly<Record<string, unknown>>): void {
