@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { parse, stringify } from 'yaml'
 import { Authenticator } from '../fixtures/authenticator.ts'
 import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
@@ -272,6 +273,29 @@ else {
     t.match(gone, { stderr: /No live grant/ })
     await reload(() => undefined)
     t.match(await inside('uname'), { code: 0 }, 'and all of it comes back with the old file')
+  })
+
+  await t.test('and for a WebSocket that stood open: the page goes on under the new rules', async (t) => {
+    const home = `https://prod-web.apps.localhost:${new URL(https.url).port}`
+    const page = { headers: { accept: 'text/html' } }
+    await erin.visit()
+    const handedOver = await erin.browser.open(`${home}/`, page)
+    const onward = /content="0; url=([^"]+)"/.exec(handedOver.text)?.[1]?.replaceAll('&#38;', '&')
+    t.match(await erin.browser.open(onward ?? '', page), { status: 200 })
+    const { hostname: servername, host: authority, port } = new URL(home)
+    const cookie = `__Host-sallyport-web=${erin.browser.cookie(servername, '__Host-sallyport-web')?.value}`
+    const headers = { cookie, origin: home, host: authority, 'sec-fetch-site': 'same-origin' }
+    const how = { ca: demo.certificate, servername, headers }
+    const line = new WebSocket(`wss://127.0.0.1:${port}/echo`, how)
+    t.teardown(() => line.terminate())
+    const closed = new Promise((resolve) => line.once('close', resolve))
+    line.on('error', () => undefined)
+    await new Promise((resolve) => line.once('open', resolve))
+    await reload(({ operator }) => Object.assign(operator, { http: { mode: 'read-only' } }))
+    await closed
+    t.match(await erin.browser.open(`${home}/api/orders`, { headers }), { status: 200 })
+    const changed = await erin.browser.open(`${home}/api/orders/1041`, { method: 'POST', headers, redirects: 0 })
+    t.equal(changed.status, 403)
   })
   await demo.end()
 }
