@@ -2,6 +2,7 @@
  * One session between a client and a target's backend: messages of the client through {@link Statements},
  * bytes of the target by their headers, back-pressure both ways, and the cut.
  */
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SessionEnd } from '../model/event.ts'
 import type { Clock } from '../model/moment.ts'
@@ -127,7 +128,9 @@ export class Relay {
     client.on('data', fromClient)
     target.on('data', (chunk: Buffer) => this.#fromTarget(chunk))
     this.#parts.reads.take(client, fromClient)
-    this.#parts.reads.take(target, (chunk, done) => this.#fromTarget(chunk, done))
+    // Who is no socket takes a write and still holds its bytes, and masks keep what is not whole yet.
+    const isReused = client instanceof Socket && this.#masking === undefined
+    this.#parts.reads.take(target, (chunk, done) => this.#fromTarget(chunk, isReused ? done : undefined))
     client.on('drain', () => target.resume())
     target.on('drain', () => this.#resumeClient())
     for (const event of ['close', 'error'] as const) {
@@ -238,13 +241,10 @@ export class Relay {
     if (client.isPaused() && !this.#isFull() && !upstream.stream.writableNeedDrain) client.resume()
   }
 
-  /** @param done when the bytes have gone on; they hold something else then. */
   #fromTarget(sent: Buffer, done?: () => void): void {
     if (this.#end !== undefined) return
-    const masking = this.#masking
-    const chunk = masking === undefined ? sent : this.#masked(masking, sent)
-    // Masks keep what is not whole yet.
-    this.#giveBack = masking === undefined ? done : undefined
+    const chunk = this.#masking === undefined ? sent : this.#masked(this.#masking, sent)
+    this.#giveBack = done
     const { left } = this.#scanner
     const interrupts = this.#cutting !== undefined || this.#say.length > 0
     try {
