@@ -18,15 +18,22 @@ export class SharedReads {
   readonly #lends: boolean
   /** Was read into, and nobody looks at it any more. */
   readonly #free: Buffer[] = []
+  readonly #most: (() => number) | undefined
 
   /**
    * @param bytes what one read brings at most; as much of a turn of the event loop is one busy socket's.
    * @param lends whether what arrives is a view, which holds something else once the event loop goes on. Else it may be kept: small
    * reads are copied, and a socket that reads much gets other memory for each.
+   * @param most how much of that it is now, asked after each read; only for what is lent.
    */
-  constructor({ bytes, lends }: { readonly bytes: number; readonly lends: boolean }) {
+  constructor({
+    bytes,
+    lends,
+    most,
+  }: { readonly bytes: number; readonly lends: boolean; readonly most?: () => number }) {
     this.#memory = Buffer.allocUnsafeSlow(bytes)
     this.#lends = lends
+    this.#most = most
   }
 
   /**
@@ -52,10 +59,14 @@ export class SharedReads {
       if (!stream.isPaused() && !stream.destroyed) stream.resume()
     }
     Reflect.set(stream, memory, now)
-    if (!this.#lends) Reflect.set(stream, next, () => now)
+    const most = this.#most
+    if (!this.#lends || most !== undefined) Reflect.set(stream, next, () => now)
     Reflect.set(stream, callback, (length: number) => {
-      if (this.#lends) onRead(now.subarray(0, length), undefined)
-      else if (length > SMALL) {
+      if (this.#lends) {
+        onRead(now.subarray(0, length), undefined)
+        const size = most?.() ?? now.length
+        if (size !== now.length) now = shared.subarray(0, size)
+      } else if (length > SMALL) {
         // Memory of its own is handed over, and the next read needs other.
         let own = now
         if (own === shared) {

@@ -43,3 +43,26 @@ t.test(
     )
   },
 )
+
+t.test('who copies much is moved to the cipher that costs least, if they offered it', { skip }, async (t) => {
+  let sshd: Sshd | undefined
+  const gateway = await startGateway(t, () => sshd, {})
+  sshd = await startSshd(t, { userAuthority: gateway.engine.keys.userAuthority })
+  const client = sshClient(t, gateway.port)
+  client.trust(...gateway.knownHosts)
+  gateway.allowed.add(client.fingerprint)
+  const input = Buffer.alloc(8 * 1024 * 1024, 'bulk that goes there and back\n')
+  /** The ciphers towards the client that were agreed on, one after the other. */
+  const copy = async (ciphers: string, bytes: Buffer) => {
+    const first = ['-o', 'LogLevel=DEBUG1', '-o', `Ciphers=${ciphers}`]
+    const { stdout, stderr } = await client.ssh(['alice%prod-db@127.0.0.1', 'cat'], { first, input: bytes })
+    t.ok(stdout.equals(bytes), 'nothing is lost')
+    return [...stderr.matchAll(/kex: server->client cipher: (\S+)/g)].map(([, cipher]) => cipher)
+  }
+  const chaCha = 'chacha20-poly1305@openssh.com'
+  const gcm = 'aes128-gcm@openssh.com'
+  t.same(await copy(`${chaCha},aes128-ctr,${gcm}`, Buffer.from('little')), [chaCha])
+  const wanted = gateway.engine.report.cipherAddon ? [chaCha, gcm] : [chaCha]
+  t.same(await copy(`${chaCha},aes128-ctr,${gcm}`, input), wanted)
+  t.same(await copy(`${chaCha},aes128-ctr`, input), [chaCha], 'what was not offered is not asked for')
+})

@@ -58,6 +58,9 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     gateway: { wall: [] as number[], cpu: [] as number[] },
     jump: { wall: [] as number[], cpu: [] as number[] },
   }
+  say('warming up …')
+  for (const road of [through, gate, gate, gate])
+    for (const direction of ['down', 'up'] as const) await transfer(road, direction, 64)
   for (let i = 0; i < rounds; i++)
     for (const direction of ['down', 'up'] as const)
       for (const road of i % 2 === 0 ? [through, gate] : [gate, through]) {
@@ -93,7 +96,8 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     rate.gateway.push(connectsPerSecond(gate, quick ? 5 : 15))
   }
   say('idle sessions …')
-  const idle = await idleSessions(config, workers, quick ? 20 : 100)
+  // Fewer would measure how the heaps of the workers breathe.
+  const idle = await idleSessions(config, workers, quick ? 60 : 100)
   await t.end()
   say('through an agent …')
   const tunnel = teardowns()

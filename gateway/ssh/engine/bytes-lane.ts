@@ -3,32 +3,42 @@ import type { Session } from '../../session/session.ts'
 import type { Blocks } from './blocks.ts'
 import type { Stream } from './channel.ts'
 import type { Ends, Lane } from './relay.ts'
+import type { Typing } from './typing.ts'
 
 /** Less than this is somebody who types, or an answer: it goes on at once. */
 const BULK = 4 * 1024
 
 type Direction = 'i' | 'o' | 'e'
 
+/** @param typing where the client has a terminal: is told of each key. */
 export const bytesLane =
-  (session: Session, blocks: Blocks) =>
+  (session: Session, blocks: Blocks, typing?: Typing) =>
   (ends: Ends): Lane =>
-    new BytesLane(session, blocks, ends)
+    new BytesLane({ session, blocks, ends, typing })
 
 class BytesLane implements Lane {
   readonly #session: Session
   readonly #blocks: Blocks
   readonly #ends: Ends
+  readonly #typing: Typing | undefined
   #block: Buffer | undefined
   #length = 0
   #direction: Direction = 'o'
 
-  constructor(session: Session, blocks: Blocks, ends: Ends) {
-    this.#session = session
-    this.#blocks = blocks
-    this.#ends = ends
+  constructor(parts: {
+    readonly session: Session
+    readonly blocks: Blocks
+    readonly ends: Ends
+    readonly typing: Typing | undefined
+  }) {
+    this.#session = parts.session
+    this.#blocks = parts.blocks
+    this.#ends = parts.ends
+    this.#typing = parts.typing
   }
 
   fromClient(bytes: Buffer): void {
+    if (bytes.length < BULK) this.#typing?.seen()
     this.#take('i', bytes)
   }
 

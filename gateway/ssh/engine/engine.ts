@@ -79,7 +79,7 @@ export function createEngine(parts: EngineParts): Engine {
   // Clients send `eow@openssh.com`, without which `| head` would hang, only to what looks like OpenSSH.
   const ident = `OpenSSH_compat-Sallyport_${parts.version}`
   const now = () => parts.clock.now()
-  const { blocks } = ssh2
+  const { blocks, typing } = ssh2
   const pool = createPool({ ssh2, ident, authority: keys.userAuthority, now, upstreams: parts.upstreams })
   return {
     server: (onConnection) =>
@@ -93,7 +93,7 @@ export function createEngine(parts: EngineParts): Engine {
         },
         onConnection,
       ),
-    run: (wish) => run({ pool, files: parts.files, judge: parts.judge, blocks }, wish),
+    run: (wish) => run({ pool, files: parts.files, judge: parts.judge, blocks, typing }, wish),
     command: (wish) => runCommand(pool, wish),
     sit,
     forward: (wish) => forward({ pool, blocks }, wish),

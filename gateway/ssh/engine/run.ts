@@ -16,6 +16,7 @@ import { ClientChannel } from './session-channel.ts'
 import { type FileRule, sftpLane } from './sftp-lane.ts'
 import { MARK, sweep } from './sweep.ts'
 import { writeTerminal } from './terminal.ts'
+import type { Typing } from './typing.ts'
 import { string } from './wire.ts'
 
 export type RunParts = {
@@ -25,15 +26,16 @@ export type RunParts = {
   /** Left out, roles with a read-only shell have none. */
   readonly judge: JudgeOf | undefined
   readonly blocks: Blocks
+  readonly typing: Typing
 }
 
 export async function run(parts: RunParts, { channel: client, connection, session, ...wish }: Run): Promise<Outcome> {
   if (!(client instanceof ClientChannel)) throw new TypeError('A channel of another engine.')
-  const { blocks, files, judge, pool } = parts
+  const { blocks, files, judge, pool, typing } = parts
   const { request = client.request } = wish
   const { role } = session.admission
   const { terminal } = client
-  const carried = { client, connection, session, request, terminal, files: files?.(session.admission), blocks }
+  const carried = { client, connection, session, request, terminal, files: files?.(session.admission), blocks, typing }
   if (role.ssh.shell === 'full') return carry(pool, carried)
   if (role.ssh.shell === 'read-only' && judge !== undefined)
     return runReadOnly({
@@ -58,18 +60,19 @@ type Carried = {
   readonly files: FileRule | undefined
   readonly where?: 'outside' | undefined
   readonly blocks: Blocks
+  readonly typing: Typing
 }
 
 /** Both legs as one, until one side is done. */
 async function carry(
   pool: Pool,
-  { blocks, client, connection, files, request, session, terminal: asked, where }: Carried,
+  { blocks, client, connection, files, request, session, terminal: asked, typing, where }: Carried,
 ): Promise<Outcome> {
   const relay = new Relay({
     session,
     client: () => client.channel,
     hasTerminal: asked !== undefined,
-    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, blocks),
+    lane: request.kind === 'sftp' ? sftpLane(session, files) : bytesLane(session, blocks, asked && typing),
   })
   const upstream = await pool.connect(connection, session, where)
   const lost = upstream.closed

@@ -78,7 +78,8 @@ export type Protocol = {
     }
   }
   readonly _cipher: { encrypt(packet: Buffer): void }
-  readonly _decipher: object
+  /** The first one, of what is not encrypted yet, has `_onPayload`. */
+  readonly _decipher: { _onPayload?: Payload }
   start(): void
   parse(chunk: Buffer, from: number, length: number): void
   rekey(): void

@@ -7,11 +7,13 @@ import { useKeyObjects } from './fixes/key-objects.ts'
 import { parseHostCertificates } from './fixes/host-certificates.ts'
 import { Padding, usePacketBuffers } from './fixes/packet-buffers.ts'
 import { offerPostQuantum } from './fixes/post-quantum.ts'
+import { Typing } from './typing.ts'
 import type { CryptoModule, KeyParserModule, ParsedKey, Protocol, ProtocolConstructor } from './ssh2-types.ts'
 
 export const REVIEWED_VERSION = '1.17.0'
-/** What one read brings. */
-export const READ = 256 * 1024
+/** What one read brings, and as much of one turn of the event loop is a busy socket's; and the same while somebody types. */
+const READ = 256 * 1024
+const SHORT_READ = 64 * 1024
 /** One read of the other side, with what encryption adds. */
 const BLOCK = READ + 32 * 1024
 const MOST_BLOCKS = 32
@@ -26,6 +28,9 @@ export type Ssh2 = {
   /** Memory for what one read of a socket brings, on its way to another. */
   readonly blocks: Blocks
   readonly reads: SharedReads
+  readonly typing: Typing
+  /** How much a busy socket may bring in one turn of the event loop. */
+  readonly turn: () => number
   /** Resolves when its ciphers can be used. */
   readonly ready: Promise<void>
   readonly cipherAddon: boolean
@@ -68,13 +73,17 @@ function load(): Ssh2 {
       Ssh2,
       'convertSignature' | 'sendPacket'
     >
+    const typing = new Typing()
+    const turn = () => (typing.isOn ? SHORT_READ : READ)
     return {
       Protocol,
       parseKey: keyParser.parseKey,
       convertSignature,
       sendPacket,
       blocks: new Blocks(BLOCK, MOST_BLOCKS),
-      reads: new SharedReads({ bytes: READ, lends: true }),
+      reads: new SharedReads({ bytes: READ, lends: true, most: turn }),
+      typing,
+      turn,
       ready: crypto.init,
       cipherAddon: crypto.bindingAvailable,
       postQuantum: offerPostQuantum(Protocol),

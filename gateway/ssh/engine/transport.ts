@@ -2,9 +2,10 @@
 /* oxlint-disable no-underscore-dangle -- the inside of ssh2 is named so */
 import type { Duplex } from 'node:stream'
 import { MalformedMessage } from '../../model/refusal.ts'
+import { isChaCha, keepFast, takesFast } from './bulk-cipher.ts'
 import { arm } from './fixes/post-quantum.ts'
 import { CompiledDecipher } from './fixes/compiled-ciphers.ts'
-import { READ, type Ssh2 } from './ssh2.ts'
+import type { Ssh2 } from './ssh2.ts'
 import type { HostKey, Offer, Protocol } from './ssh2-types.ts'
 import { message, Reader, string, uint32 } from './wire.ts'
 
@@ -31,9 +32,9 @@ const MAX_BACKLOG = 1024 * 1024
 /** Answers are owed whether there is room or not; a peer that collects so many of them unread is not served any more. */
 const MAX_OWED = 8 * 1024 * 1024
 const MAX_QUEUED = 10_000
-/** A busy socket may fill this much of one turn of the event loop; then the others have theirs. */
-const TURN = READ
 const REKEY_BYTES = 1024 ** 3
+/** Who sends or gets this much pays for a cheaper cipher. */
+const BULK_BYTES = 1024 ** 2
 const REKEY_MS = 3_600_000
 const KEEPALIVE_MS = 30_000
 const KEEPALIVE_TRIES = 3
@@ -65,6 +66,8 @@ export class Transport {
   #waiting = 0
   readonly #full: { readonly out: Buffer; readonly length: number }[] = []
   #bytes = 0
+  #takesFast = false
+  #isSlow = false
   #silence = 0
 
   constructor(parts: TransportParts) {
@@ -86,6 +89,7 @@ export class Transport {
           .slice('SSH-2.0-'.length)
           .replace(/[^\x20-\x7e]/g, '?')
           .slice(0, 200)
+        if (role.kind === 'server' && ssh2.cipherAddon) this.#watchOffer()
       },
       onHandshakeComplete: () => undefined,
       messageHandlers: {},
@@ -203,12 +207,16 @@ export class Transport {
       this.#stream.destroy()
       return
     }
-    if (this.#bytes >= REKEY_BYTES) this.rekey()
+    if (this.#isSlow && this.#bytes >= BULK_BYTES) {
+      this.#isSlow = false
+      keepFast(this.#protocol, this.#parts.ssh2.postQuantum)
+      this.rekey()
+    } else if (this.#bytes >= REKEY_BYTES) this.rekey()
   }
 
   #rest(length: number): void {
     this.#turn += length
-    if (this.#turn < TURN || this.#resting) return
+    if (this.#turn < this.#parts.ssh2.turn() || this.#resting) return
     this.#resting = true
     this.#stream.pause()
     setImmediate(() => {
@@ -216,6 +224,16 @@ export class Transport {
       this.#turn = 0
       this.#stream.resume()
     })
+  }
+
+  #watchOffer(): void {
+    const decipher = this.#protocol._decipher
+    const inner = decipher._onPayload
+    if (inner === undefined) return
+    decipher._onPayload = (payload) => {
+      if (payload[0] === 20) this.#takesFast = takesFast(payload)
+      return inner(payload)
+    }
   }
 
   #intercept(): void {
@@ -250,7 +268,8 @@ export class Transport {
         return
       }
       this.#ready = true
-      const usesChaCha = [negotiated.cs.cipher, negotiated.sc.cipher].some((cipher) => cipher.startsWith('chacha20'))
+      const usesChaCha = [negotiated.cs.cipher, negotiated.sc.cipher].some(isChaCha)
+      this.#isSlow = usesChaCha && this.#takesFast
       if (protocol._strictMode !== true && usesChaCha) {
         this.disconnect(3, 'This client must support strict key exchange (Terrapin).')
         return
