@@ -1,7 +1,11 @@
 /** Memory that is used again: nobody ever sees bytes of somebody else in it. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import t from 'tap'
+import { SharedReads } from '../../gateway/session/session.ts'
 import { Blocks } from '../../gateway/ssh/engine/blocks.ts'
+import { Typing } from '../../gateway/ssh/engine/typing.ts'
 import { sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { missingClient, missingSshd, type Sshd, startSshd } from '../fixtures/sshd.ts'
@@ -65,4 +69,29 @@ t.test('who copies much is moved to the cipher that costs least, if they offered
   const wanted = gateway.engine.report.cipherAddon ? [chaCha, gcm] : [chaCha]
   t.same(await copy(`${chaCha},aes128-ctr,${gcm}`, input), wanted)
   t.same(await copy(`${chaCha},aes128-ctr`, input), [chaCha], 'what was not offered is not asked for')
+})
+
+t.test('while somebody types, a busy socket brings less at once, and loses nothing', async (t) => {
+  const typing = new Typing()
+  t.equal(typing.isOn, false)
+  const [long, short] = [256 * 1024, 16 * 1024]
+  const reads = new SharedReads({ bytes: long, lends: true, most: () => (typing.isOn ? short : long) })
+  const sent = Buffer.alloc(4 * 1024 * 1024, 'bulk beside somebody who types\n')
+  const server = createServer((socket) => socket.end(sent)).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const address = server.address()
+  const socket = connect(typeof address === 'object' ? (address?.port ?? 0) : 0, '127.0.0.1')
+  await once(socket, 'connect')
+  const pieces: Buffer[] = []
+  socket.on('data', (bytes: Buffer) => pieces.push(bytes))
+  typing.seen()
+  t.equal(typing.isOn, true)
+  reads.take(socket, (view) => pieces.push(Buffer.from(view)))
+  await once(socket, 'close')
+  t.ok(Buffer.concat(pieces).equals(sent))
+  t.ok(
+    pieces.slice(2).every(({ length }) => length <= short),
+    'all but what was read before it was asked',
+  )
 })
