@@ -207,7 +207,8 @@ export class Transport {
       this.#stream.destroy()
       return
     }
-    if (this.#isSlow && this.#bytes >= BULK_BYTES) {
+    // Never between what we offered and what is chosen from it.
+    if (this.#isSlow && this.#bytes >= BULK_BYTES && this.#protocol._kexinit === undefined) {
       this.#isSlow = false
       keepFast(this.#protocol, this.#parts.ssh2.postQuantum)
       this.rekey()
