@@ -90,8 +90,9 @@ else {
     t.notMatch(run.stdout.toString(), /ran/)
     t.match(run.stderr, /it raised the alert format/)
     const one = shell(alice)
-    one.type('echo re""ady; read -s -p "Password: " x; echo; echo on\r')
-    await one.shows(/Password: /)
+    // What is typed before the echo is off is shown, and rings.
+    one.type('stty -echo; echo Pass""word:; read x; stty echo; echo on\r')
+    await one.shows(/\nPassword:/)
     one.type('sudo -i mkfs\r')
     await one.shows(/\non\r/)
     one.type('exit\r')
