@@ -38,9 +38,9 @@ export const changes: Command = {
       String(count),
       `${Math.ceil(bytes / 1024)} kB`,
       spanOf(Math.max(1000, expiresAt - now)),
-      isMine ? `one of ${approvers.join(', ')}` : 'you',
+      isMine ? approvers.join(', ') : 'you',
     ])
-    const heading = ['SESSION', 'TARGET', 'WHO', 'ROLE', 'CHANGES', 'SIZE', 'KEPT FOR', 'DECIDES']
+    const heading = ['SESSION', 'TARGET', 'WHO', 'ROLE', 'CHANGES', 'SIZE', 'LEFT', 'DECIDES']
     await console.print(table(heading, cells, console.columns))
     await console.note(`${missing}\`apply SESSION\` shows them with their differences.\n`)
     return 0
