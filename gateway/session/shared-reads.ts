@@ -10,14 +10,12 @@ const SMALL = 4096
 
 /** After so many reads that left something behind, other sockets have their turn: libuv would read on. */
 const MOST_FULL = 4
-/** Memory that waits for a read; more is left to V8. */
-const MOST_FREE = 16
+/** Pieces of memory that wait for a read of their socket; more is left to V8. */
+const MOST_FREE = 4
 
 export class SharedReads {
   readonly #memory: Buffer
   readonly #lends: boolean
-  /** Was read into, and nobody looks at it any more. */
-  readonly #free: Buffer[] = []
   readonly #most: (() => number) | undefined
 
   /**
@@ -38,7 +36,8 @@ export class SharedReads {
 
   /**
    * From now on `onRead` gets what arrives. What was read before still comes as `data`.
-   * `done`, where there is one, may be called when nobody looks at the bytes any more: they hold another read from then on. Else V8 has to collect them.
+   * `done`, where there is one, may be called when nobody looks at the bytes any more: they hold another read of the same socket from then on,
+   * never one of another. Else V8 has to collect them.
    * Returns false, and changes nothing, where this stream or this Node cannot do that.
    */
   take(stream: Duplex, onRead: (bytes: Buffer, done: (() => void) | undefined) => void): boolean {
@@ -53,6 +52,7 @@ export class SharedReads {
     const use: unknown = Reflect.get(handle, 'useUserBuffer')
     if (typeof use !== 'function') return false
     const shared = this.#memory
+    const own = new OwnMemory(shared.length)
     let now = shared
     let full = 0
     const goOn = () => {
@@ -68,16 +68,16 @@ export class SharedReads {
         if (size !== now.length) now = shared.subarray(0, size)
       } else if (length > SMALL) {
         // Memory of its own is handed over, and the next read needs other.
-        let own = now
-        if (own === shared) {
-          own = this.#other()
-          shared.copy(own, 0, 0, length)
+        let filled = now
+        if (filled === shared) {
+          filled = own.next()
+          shared.copy(filled, 0, 0, length)
         }
-        onRead(own.subarray(0, length), this.#doneWith(own))
-        now = this.#other()
+        onRead(filled.subarray(0, length), own.lend(filled))
+        now = own.next()
       } else {
         const bytes = Buffer.from(now.subarray(0, length))
-        if (now !== shared) this.#keep(now)
+        own.forget()
         now = shared
         onRead(bytes, undefined)
       }
@@ -90,21 +90,33 @@ export class SharedReads {
     Reflect.apply(use, handle, [now])
     return true
   }
+}
 
-  #other(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#memory.length)
+/** What one socket's large reads land in, again and again. */
+class OwnMemory {
+  readonly #bytes: number
+  /** Was read into, and nobody looks at it any more. */
+  #free: Buffer[] = []
+
+  constructor(bytes: number) {
+    this.#bytes = bytes
   }
 
-  #keep(memory: Buffer): void {
-    if (this.#free.length < MOST_FREE) this.#free.push(memory)
+  next(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
   }
 
-  /** Works once: whoever says it twice must not take another's memory. */
-  #doneWith(memory: Buffer): () => void {
+  /** What gives it back, once: whoever says it twice must not take what holds another read by then. */
+  lend(memory: Buffer): () => void {
     let isHeld = true
     return () => {
-      if (isHeld) this.#keep(memory)
+      if (isHeld && this.#free.length < MOST_FREE) this.#free.push(memory)
       isHeld = false
     }
+  }
+
+  /** A socket that reads little keeps nothing. */
+  forget(): void {
+    if (this.#free.length > 0) this.#free = []
   }
 }

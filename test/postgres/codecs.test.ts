@@ -372,7 +372,7 @@ t.test('memory that was given back holds another read, and never two at a time',
   const reads = new SharedReads({ bytes: 16 * 1024, lends: false })
   const address = server.address()
   const port = typeof address === 'object' ? (address?.port ?? 0) : 0
-  const memories = new Set<ArrayBufferLike>()
+  const memories = new Map<ArrayBufferLike, Set<number>>()
   let lent = 0
   const got = await Promise.all(
     [0, 1, 2].map(async (late) => {
@@ -389,7 +389,8 @@ t.test('memory that was given back holds another read, and never two at a time',
         const place = count++
         if (done !== undefined) {
           lent += 1
-          memories.add(bytes.buffer)
+          const whose = memories.get(bytes.buffer) ?? new Set()
+          memories.set(bytes.buffer, whose.add(late))
         }
         // Some keep what they got for a while.
         if (late === 0 || done === undefined) look(bytes, place, done)
@@ -403,6 +404,10 @@ t.test('memory that was given back holds another read, and never two at a time',
   )
   for (const bytes of got) t.ok(bytes.equals(sent))
   t.ok(memories.size < lent / 2, `${memories.size} pieces of memory served ${lent} reads`)
+  t.ok(
+    [...memories.values()].every(({ size }) => size === 1),
+    'none served two sockets',
+  )
 })
 
 /** What is seen of chunks whose memory holds something else as soon as they have passed. */
