@@ -11,7 +11,8 @@ import { message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.t
 import { finished, sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
 import { execRequest, newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
-import { freePort, missingClient, type Teardown } from '../fixtures/sshd.ts'
+import { freePort } from '../../tools/free-port.ts'
+import { missingClient, type Teardown } from '../fixtures/sshd.ts'
 import { until } from '../fixtures/until.ts'
 
 const skip = missingClient() ?? false

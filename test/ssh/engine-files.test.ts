@@ -11,7 +11,8 @@ import { message, Reader, string, uint32 } from '../../gateway/ssh/engine/wire.t
 import { newKey, openSessionChannel, rawClient, signIn } from '../fixtures/ssh-raw.ts'
 import { sshClient } from '../fixtures/ssh-client.ts'
 import { startGateway } from '../fixtures/ssh-engine.ts'
-import { freePort, missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
+import { freePort } from '../../tools/free-port.ts'
+import { missingClient, missingSshd, type Sshd, startSshd, type Teardown } from '../fixtures/sshd.ts'
 import { until } from '../fixtures/until.ts'
 
 const skip = missingSshd() ?? missingClient() ?? false

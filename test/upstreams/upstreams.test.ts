@@ -13,7 +13,8 @@ import type { Protocol, Target } from '../../gateway/model/target.ts'
 import { admit } from '../../gateway/session/session.ts'
 import { createUpstreams } from '../../gateway/upstreams/upstreams.ts'
 import { alice } from '../fixtures/ssh-engine.ts'
-import { freePort, type Teardown } from '../fixtures/sshd.ts'
+import type { Teardown } from '../fixtures/sshd.ts'
+import { freePort } from '../../tools/free-port.ts'
 
 const upstreams = createUpstreams({ log: silent, environment: { TOKEN: 'hush', EMPTY: '' } })
 

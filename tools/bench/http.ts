@@ -1,7 +1,6 @@
 /** HTTP: the door (signed-in person, live grant, filter, journal) against nginx as a TLS reverse proxy, one worker each, in front of the same application. */
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
@@ -9,6 +8,7 @@ import { wallClock } from '../../gateway/model/moment.ts'
 import { selfSignedCertificate } from '../../gateway/portal/portal.ts'
 import type { WebSide } from '../../test/fixtures/web-worker.ts'
 import { cpuSeconds, median, pause, residentKilobytes, round, teardowns } from './measure.ts'
+import { freePort } from '../free-port.ts'
 
 const WORKER = new URL('../../test/fixtures/web-worker.ts', import.meta.url).pathname
 const IDLE_WEBSOCKETS = 1000
@@ -183,14 +183,6 @@ function workersOf(pid: number): readonly number[] {
   } catch {
     return []
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** @throws when an answer was not the application's. */

@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { WORKER_FLAGS } from '../../gateway/worker-flags.ts'
 import { type PostgresServer, startPostgres } from '../../test/fixtures/postgres.ts'
 import { cpuSeconds, pause } from './measure.ts'
+import { freePort } from '../free-port.ts'
 
 type Teardown = { teardown(fn: () => unknown): void }
 
@@ -142,14 +142,6 @@ async function ended(child: ChildProcess): Promise<void> {
   const late = setTimeout(() => child.kill('SIGKILL'), 5000)
   await gone
   clearTimeout(late)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 const environment = (secure: boolean) => ({

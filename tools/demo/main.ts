@@ -1,6 +1,5 @@
 /** `npm run demo`: an identity provider, hosts and people beside an ordinary gateway, all on loopback, all gone at the end. */
 import { chmodSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
@@ -18,6 +17,7 @@ import { rememberedPeople } from './people.ts'
 import { type DemoPostgres, startDemoPostgres } from './postgres.ts'
 import { startDemoWeb } from './web.ts'
 import { welcome } from './welcome.ts'
+import { freePort } from '../free-port.ts'
 
 const USAGE = `Usage: npm run demo -- [--json] [--ports auto] [--data DIR]
 
@@ -28,14 +28,6 @@ const USAGE = `Usage: npm run demo -- [--json] [--ports auto] [--data DIR]
 Everything listens on 127.0.0.1 only. Ctrl-C ends all of it.`
 
 const FIXED = { ssh: 2222, postgres: 5433, https: 8443, idp: 9443, admin: 9464 }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 async function choosePorts(auto: boolean, last: typeof FIXED | undefined): Promise<typeof FIXED> {
   if (!auto) return FIXED
