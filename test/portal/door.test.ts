@@ -100,6 +100,7 @@ t.test('a route that nobody gave a policy cannot exist, and every policy has its
   const portal = await testPortal(t, everybody, async () => ({
     terminals: part as PortalParts['terminals'],
     room: part as PortalParts['room'],
+    kept: part as PortalParts['kept'],
   }))
   const document = (await portal.browser().open(`${portal.origin}/api/v1/openapi.json`)).json()
   const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
