@@ -134,13 +134,10 @@ class Http2Answer implements Answer {
     if (!isOpen(stream)) return
     if (mayHaveTrailers)
       stream.once('wantTrailers', () => {
-        // Fields of one name are a list.
-        const trailers: Record<string, string[]> = {}
-        for (const [name, value] of this.#trailers) (trailers[name] ??= []).push(value)
+        // Called by the stream itself: nobody else would hear of a failure.
         try {
-          stream.sendTrailers(trailers)
+          stream.sendTrailers(listed(this.#trailers))
         } catch (failure) {
-          // Called by the stream itself: nobody else would hear of it.
           stream.destroy(failure instanceof Error ? failure : new Error('trailers'))
         }
       })
@@ -189,6 +186,13 @@ class Http2Answer implements Answer {
     const late = setTimeout(() => stream.close(NGHTTP2_NO_ERROR), LAST_WORDS_MS)
     stream.once('close', () => clearTimeout(late))
   }
+}
+
+/** Fields of one name are a list; a name may be one that every object has. */
+function listed(fields: readonly Field[]): Record<string, string[]> {
+  const lists = new Map<string, string[]>()
+  for (const [name, value] of fields) lists.set(name, [...(lists.get(name) ?? []), value])
+  return Object.fromEntries(lists)
 }
 
 const isOpen = (stream: ServerHttp2Stream): boolean => !stream.destroyed && !stream.closed

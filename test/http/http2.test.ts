@@ -413,6 +413,18 @@ await t.test('what an application should not say hurts nobody, whichever HTTP it
       200,
     ],
     [
+      'names that every object has, as trailers',
+      `${chunks}constructor: a\r\nconstructor: b\r\n__proto__: c\r\nx-sum: 9\r\n\r\n`,
+      /200 OK/,
+      200,
+    ],
+    [
+      'names that every object has, as headers',
+      `HTTP/1.1 200 OK\r\nconstructor: a\r\n__proto__: b\r\n__proto__: c\r\nhasOwnProperty: d${ok}`,
+      /200 OK/,
+      200,
+    ],
+    [
       'headers of connections',
       `HTTP/1.1 200 OK\r\nHTTP2-Settings: A\r\nProxy-Connection: x\r\nKeep-Alive: 5${ok}`,
       /200 OK/,
