@@ -24,15 +24,27 @@ export type UpstreamParts = Pick<HttpParts, 'upstream' | 'settings'> & {
 export class Upstream {
   readonly #parts: UpstreamParts
   readonly pool: Pool
+  #fresh: Pool | undefined
   #ownsReads = true
   #tls: Promise<ConnectionOptions> | undefined
   #authorization: Promise<string | undefined> | undefined
 
   constructor(parts: UpstreamParts) {
     this.#parts = parts
-    this.pool = new Pool(parts.endpoint.url, {
+    this.pool = this.#poolOf(1)
+  }
+
+  /** Of connections that nothing was asked over before. */
+  get fresh(): Pool {
+    this.#fresh ??= this.#poolOf(0)
+    return this.#fresh
+  }
+
+  /** @param pipelining 0: no connection is kept. */
+  #poolOf(pipelining: 0 | 1): Pool {
+    return new Pool(this.#parts.endpoint.url, {
       connections: MOST_CONNECTIONS,
-      pipelining: 1,
+      pipelining,
       allowH2: false,
       maxHeaderSize: HEADER_BYTES,
       // Whoever asks looks after silence: event streams may be silent, and a timer for each request is dear.
@@ -116,7 +128,7 @@ export class Upstream {
 
   /** At once. */
   destroy(): void {
-    void this.pool.destroy().catch(() => undefined)
+    for (const pool of [this.pool, this.#fresh]) void pool?.destroy().catch(() => undefined)
   }
 }
 

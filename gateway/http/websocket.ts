@@ -54,6 +54,8 @@ export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined
   #target: Duplex | undefined
   #askedAt = 0
+  /** As long as it may be asked once more. */
+  #asking: Dispatcher.DispatchOptions | undefined
   #isOver = false
 
   constructor(parts: WebSocketParts) {
@@ -78,10 +80,8 @@ export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
     client.once('error', () => client.destroy())
     if (client.destroyed) return this.#end('the client left')
     this.#askedAt = session.beat
-    session.upstream.pool.dispatch(
-      { method: 'GET', path: asked.url, headers: [...fields, ...this.#handshake()], upgrade: 'websocket' },
-      this,
-    )
+    this.#asking = { method: 'GET', path: asked.url, headers: [...fields, ...this.#handshake()], upgrade: 'websocket' }
+    session.upstream.pool.dispatch(this.#asking, this)
   }
 
   cut(why: Refusal): void {
@@ -142,12 +142,20 @@ export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, failure: Error): void {
-    this.#fail(failure)
+    const asking = this.#asking
+    this.#asking = undefined
+    if (asking === undefined || this.#status !== 0 || this.#isOver || !isBroken(failure)) return this.#fail(failure)
+    // The target was perhaps closing a connection that it had kept: nothing was answered, and a handshake changes nothing (RFC 9110 §9.2.2).
+    const { session } = this.#parts
+    const over = session.over()
+    if (over === undefined) session.upstream.fresh.dispatch(asking, this)
+    else this.cut(over)
   }
 
   onRequestUpgrade(_: Dispatcher.DispatchController, status: number, said: TargetFields, target: Duplex): void {
     const { client, session, place, asked, early } = this.#parts
     target.on('error', () => target.destroy())
+    this.#asking = undefined
     if (this.#isOver) {
       target.destroy()
       return
@@ -268,6 +276,10 @@ export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
     if (wasOpen && !keepClient) client.end()
   }
 }
+
+/** Closed or reset, as the connection says it; not an answer that cannot be read. */
+const isBroken = (failure: Error): boolean =>
+  'code' in failure && ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String(failure.code))
 
 const brokeOff = (cause: unknown): Refusal =>
   new Refusal('TARGET_UNREACHABLE', 'The application broke off before it answered.', { cause, next: 'Try again.' })

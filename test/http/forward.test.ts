@@ -30,6 +30,7 @@ const bigHash = (() => {
 })()
 
 const app = createServer((request, response) => {
+  served.add(request.socket)
   const { url = '', method = '' } = request
   const hash = createHash('sha256')
   let body = 0
@@ -98,12 +99,21 @@ const app = createServer((request, response) => {
     })
   }
 })
+/** Connections that an answer went over before. */
+const served = new WeakSet<Duplex>()
+let resets = 0
+let closing = 0
 const echo = new WebSocketServer({ noServer: true })
 app.on('upgrade', (request: IncomingMessage, socket, head) => {
   world.recorder.order.push('forward')
   if (request.url === '/deny') socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
-  else if (request.url === '/rst') (socket as Socket).resetAndDestroy()
-  else if (request.url === '/liar')
+  else if (request.url === '/rst') {
+    resets += 1
+    ;(socket as Socket).resetAndDestroy()
+  } else if (request.url === '/kept' && served.has(socket)) {
+    closing += 1
+    socket.end()
+  } else if (request.url === '/liar')
     socket.write(
       'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: no\r\n\r\n',
     )
@@ -406,7 +416,16 @@ else {
         t.ok((frames?.in ?? 0) >= 8 && (frames?.out ?? 0) >= 9, 'frames are counted')
       }
       t.equal(await refused('/deny'), 403)
+      resets = 0
       t.equal(await refused('/rst'), 502)
+      t.equal(resets, 2, 'a connection that broke without an answer is tried once more, and not again')
+      await curl([`${home}/`], 'prod-web')
+      const kept = socketTo('/kept')
+      t.equal(await message(kept), 'hello', 'a connection that the target is just closing is not the end')
+      t.equal(closing, 1)
+      kept.close()
+      await until(() => requestsOf(tapeOf('prod-web')).at(-1)?.outcome !== undefined, 'noted')
+      t.match(requestsOf(tapeOf('prod-web')).at(-1), { statement: { text: 'GET /kept' }, outcome: { status: 101 } })
       t.equal(await refused('/liar'), 502)
       const before = echo.clients.size
       const socket = await world.connect()
