@@ -36,6 +36,8 @@ type Made = {
   readonly grant: GrantId
   /** What the role was made from: a reload of the configuration may change it under the same grant. */
   readonly from: string
+  /** Aborts when another one is made in its place. */
+  readonly replaced: AbortController
   readonly account: Promise<Account>
 }
 /** What a role is made for. */
@@ -70,10 +72,12 @@ export class Provisioner {
     const from = JSON.stringify([endpoint, admission.role.postgres])
     const known = this.#made.get(key)
     if (known?.from === from) return known.account
-    const account = this.#make(admission, endpoint, { key, from })
-    const made = { target: admission.target, grant: admission.grant.id, from, account }
+    const replaced = new AbortController()
+    const account = this.#make(admission, endpoint, { key, replaced: replaced.signal })
+    const made: Made = { target: admission.target, grant: admission.grant.id, from, replaced, account }
     this.#made.set(key, made)
     // Its sessions were cut when the configuration changed.
+    known?.replaced.abort()
     if (known !== undefined) void this.#dropMade(known, 'the rules of its role changed')
     try {
       return await account
@@ -141,7 +145,7 @@ export class Provisioner {
   async #make(
     admission: Admission,
     endpoint: PostgresEndpoint,
-    { from, key }: { readonly key: string; readonly from: string },
+    { key, replaced }: { readonly key: string; readonly replaced: AbortSignal },
   ): Promise<Account> {
     const { upstream } = this.#parts
     const { target, grant, role } = admission
@@ -158,13 +162,13 @@ export class Provisioner {
     })
     const over = () => {
       stop()
-      // Another one in its place: this one was dropped when that was made.
-      if (this.#made.get(key)?.from !== from) return
+      // It was dropped when that was made.
+      if (replaced.aborted) return
       this.#made.delete(key)
       void this.#drop(target, name, grant.id, 'the grant ended')
     }
-    if (admission.ended.aborted) over()
-    else admission.ended.addEventListener('abort', over, { once: true })
+    if (admission.ended.aborted || replaced.aborted) over()
+    for (const signal of [admission.ended, replaced]) signal.addEventListener('abort', over, { once: true })
     return account
   }
 

@@ -382,7 +382,7 @@ t.test(
   { skip },
   async (t) => {
     const door = await openDoor(t, { demo: demo as NonNullable<typeof demo> })
-    door.grants.give('alice', 'prod-db', 'readwrite')
+    const held = door.grants.give('alice', 'prod-db', 'readwrite')
     const before = await session(door)
     before.socket.write(query('select current_user, session_user'))
     await before.reading.next('C')
@@ -400,6 +400,14 @@ t.test(
     await until(async () => !(await ourRoles()).some(({ rolname }) => rolname === first?.rolname))
     t.equal((await ourRoles()).length, 1, 'the login that could write is gone')
     after.socket.destroy()
+    door.roles.set('readwrite', change)
+    await session(door)
+    door.grants.revoke(held)
+    await until(async () => (await ourRoles()).length === 0, 'back to the first rules: that login ends with the grant')
+    t.same(
+      door.logs.filter(({ level }) => level !== 'info'),
+      [],
+    )
   },
 )
 
