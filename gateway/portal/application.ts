@@ -125,7 +125,9 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })
       signInRoutes(api, { identity, clock })
       const { terminals } = parts
-      if (terminals !== undefined) void api.register(async (files: App) => fileRoutes(files, { identity, terminals }))
+      const { passkeys } = parts
+      if (terminals !== undefined)
+        void api.register(async (files: App) => fileRoutes(files, { identity, passkeys, terminals }))
     },
     { prefix: API_BASE },
   )

@@ -5,20 +5,23 @@ import type { Terminals } from '../session/session.ts'
 import type { App } from './application.ts'
 import { takesLong } from './listener.ts'
 import type { PortalParts } from './parts.ts'
+import { confirmation, CONFIRMATION_HEADER } from './schema/passkeys.ts'
 import * as words from './schema/terminal.ts'
 import { answers, streams } from './shapes.ts'
 import { guestOf } from './page-sockets.ts'
+import { touched } from './touched.ts'
 import { choiceOf } from './views.ts'
 import { visitorOf } from './visitor.ts'
 
 /** Nothing came for so long: the browser is gone, or holds a session open for nothing. */
 const STALLED_MS = 60_000
 const BINARY = 'application/octet-stream'
+const LIKE_SFTP = `Judged and recorded as sftp is. Each is a session: a role that asks for a passkey wants \`${CONFIRMATION_HEADER}\`.`
 
-type Parts = Pick<PortalParts, 'identity'> & { readonly terminals: Terminals }
+type Parts = Pick<PortalParts, 'identity' | 'passkeys'> & { readonly terminals: Terminals }
 type Asking = Parameters<typeof visitorOf>[0]
 
-export function fileRoutes(app: App, { identity, terminals }: Parts): void {
+export function fileRoutes(app: App, { identity, passkeys, terminals }: Parts): void {
   // The stream itself, for these routes alone: whoever takes it reads it.
   app.addContentTypeParser(BINARY, (_request, payload, done) => done(null, payload))
   const guest = (request: Asking) => {
@@ -26,18 +29,27 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
     return guestOf(identity, { cookie, session, address, headers: request.headers })
   }
 
+  const placeOf = async (
+    request: Asking,
+    { target, under }: { readonly target: string; readonly under?: string | undefined },
+  ) => {
+    const { data } = confirmation.safeParse(request.headers[CONFIRMATION_HEADER])
+    const passkey = await touched(passkeys, visitorOf(request).identity, target, data)
+    return { target, under: choiceOf(under), passkey }
+  }
+
   app.route({
     method: 'PUT',
     url: '/terminal/file',
     schema: {
       summary: 'Write one file on a target',
-      description: `The body is the file, as ${BINARY}. Judged and recorded as sftp is.`,
+      description: `The body is the file, as ${BINARY}. ${LIKE_SFTP}`,
       tags: ['terminal'],
       querystring: words.uploadQuery,
       response: answers(words.transferred),
     },
     handler: async (request) => {
-      const { path, replace, target, under } = request.query
+      const { path, replace } = request.query
       if (!isStream(request.body)) throw new Refusal('BAD_INPUT', `Send the file as ${BINARY}.`)
       takesLong(request.raw)
       const gone = new AbortController()
@@ -52,7 +64,7 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
       try {
         return await terminals.upload(
           guest(request),
-          { target, under: choiceOf(under), path, replace: replace === '1' },
+          { ...(await placeOf(request, request.query)), path, replace: replace === '1' },
           bytes,
           gone.signal,
         )
@@ -68,20 +80,17 @@ export function fileRoutes(app: App, { identity, terminals }: Parts): void {
     url: '/terminal/file',
     schema: {
       summary: 'Read one file of a target',
-      description: 'Judged and recorded as sftp is.',
+      description: LIKE_SFTP,
       tags: ['terminal'],
       querystring: words.downloadQuery,
       response: streams(BINARY, 'The file'),
     },
     handler: async (request, reply) => {
-      const { path, target, under } = request.query
+      const { path } = request.query
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort(new Error('the browser left')))
-      const { bytes, name, size } = await terminals.download(
-        guest(request),
-        { target, under: choiceOf(under), path },
-        gone.signal,
-      )
+      const place = await placeOf(request, request.query)
+      const { bytes, name, size } = await terminals.download(guest(request), { ...place, path }, gone.signal)
       if (size !== undefined) void reply.header(words.FILE_SIZE_HEADER, size)
       void reply.header('content-disposition', attachment(name)).type(BINARY)
       return await reply.send(bytes)

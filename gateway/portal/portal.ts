@@ -49,7 +49,7 @@ export function createPortal(parts: PortalParts): Portal {
   const sockets = new PageSockets({
     identity,
     doors: {
-      ...(terminals === undefined ? {} : { [TERMINAL_PATH]: terminalDoor(terminals) }),
+      ...(terminals === undefined ? {} : { [TERMINAL_PATH]: terminalDoor({ passkeys, terminals }) }),
       ...(sqlPages === undefined ? {} : { [SQL_PATH]: sqlDoor({ passkeys, pages: sqlPages }) }),
     },
     publicUrl: new URL(settings.publicUrl),

@@ -18,6 +18,7 @@ export function roleView(role: Role, target?: Target): RoleView {
     defaultMinutes: role.defaultMinutes,
     maxMinutes: role.maxMinutes,
     mfaWithinMinutes: role.mfaWithinMinutes,
+    asksPasskey: role.stepUp === 'passkey',
   }
 }
 

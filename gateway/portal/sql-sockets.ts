@@ -4,6 +4,7 @@ import type { FromSqlPage, PageGuest, SqlPages, SqlWire, ToSqlPage } from '../se
 import { jsonOf, type PageDoor, POLICY } from './page-sockets.ts'
 import type { PasskeyDesk } from './parts.ts'
 import { fromSqlPage, MOST_SQL_MESSAGE, type SqlHello, sqlHello, type ToSqlPage as Written } from './schema/sql.ts'
+import { touched } from './touched.ts'
 import { choiceOf, iso } from './views.ts'
 
 export type SqlDoorParts = { readonly passkeys: Pick<PasskeyDesk, 'redeem'>; readonly pages: SqlPages }
@@ -19,11 +20,7 @@ export const sqlDoor = (parts: SqlDoorParts): PageDoor => ({
 async function lead(parts: SqlDoorParts, line: WebSocket, guest: PageGuest, hello: SqlHello): Promise<void> {
   const { target, under, database, confirmation } = hello
   const wire = new JsonWire(line)
-  // One that is not good is none: the door asks for it again.
-  const passkey =
-    confirmation === undefined
-      ? undefined
-      : await parts.passkeys.redeem(guest.identity, target, confirmation).catch(() => undefined)
+  const passkey = await touched(parts.passkeys, guest.identity, target, confirmation)
   parts.pages.open(wire, guest, { target, under: choiceOf(under), database, passkey })
 }
 

@@ -1,23 +1,35 @@
 /** The web terminal's socket: frames on one side, typed messages on the other. */
 import type { RawData, WebSocket } from 'ws'
 import { MalformedMessage } from '../model/refusal.ts'
+import type { PasskeyDesk } from './parts.ts'
 import type { FromPage, PageGuest, PageWire, Terminals, ToPage } from '../session/session.ts'
 import { jsonOf, type PageDoor, POLICY } from './page-sockets.ts'
 import { fromPage, MOST_MESSAGE, type ToPage as Written, type TerminalHello, terminalHello } from './schema/terminal.ts'
+import { touched } from './touched.ts'
 import { choiceOf, iso } from './views.ts'
 
-export const terminalDoor = (terminals: Terminals): PageDoor => ({
+export type TerminalDoorParts = { readonly passkeys: Pick<PasskeyDesk, 'redeem'>; readonly terminals: Terminals }
+
+export const terminalDoor = (parts: TerminalDoorParts): PageDoor => ({
   most: MOST_MESSAGE,
   hello: (message) => {
     const hello = terminalHello.safeParse(message).data
-    return hello && { csrf: hello.csrf, lead: (line, guest) => lead(terminals, new SocketWire(line), guest, hello) }
+    return hello && { csrf: hello.csrf, lead: (line, guest) => void lead(parts, new SocketWire(line), guest, hello) }
   },
 })
 
-function lead(terminals: Terminals, wire: PageWire, guest: PageGuest, hello: TerminalHello): void {
+async function lead(
+  { passkeys, terminals }: TerminalDoorParts,
+  wire: PageWire,
+  guest: PageGuest,
+  hello: TerminalHello,
+): Promise<void> {
   const { columns, rows } = hello
-  if (hello.kind === 'open')
-    return terminals.open(wire, guest, { target: hello.target, under: choiceOf(hello.under), columns, rows })
+  if (hello.kind === 'open') {
+    const { confirmation, target, under } = hello
+    const passkey = await touched(passkeys, guest.identity, target, confirmation)
+    return terminals.open(wire, guest, { target, under: choiceOf(under), passkey, columns, rows })
+  }
   const { subject } = guest.identity
   const claim = { subject, seat: guest.seat, address: guest.address }
   return terminals.back(wire, claim, { shell: hello.shell, from: hello.from, columns, rows })
@@ -34,7 +46,6 @@ function read(data: RawData, isBinary: boolean): FromPage | { readonly kind: 'be
 function written(message: Exclude<ToPage, { kind: 'output' }>): Written {
   switch (message.kind) {
     case 'opened':
-    case 'passkey':
       return { ...message, expiresAt: iso(message.expiresAt) }
     case 'notice':
       return { ...message, expiresAt: message.expiresAt === undefined ? null : iso(message.expiresAt) }

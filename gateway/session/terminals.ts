@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { GrantId } from '../model/grant.ts'
 import type { Identity, Subject } from '../model/identity.ts'
 import type { Moment } from '../model/moment.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 import type { RefusalCode } from '../model/refusal.ts'
 import type { TargetName } from '../model/target-name.ts'
 
@@ -32,8 +33,6 @@ export type ToPage =
       /** So many bytes of input have arrived. */
       readonly arrived: number
     }
-  /** Somebody is to touch a passkey first, on our page at `url`, with that code. */
-  | { readonly kind: 'passkey'; readonly url: string; readonly code: string; readonly expiresAt: Moment }
   /** So many bytes of input have been passed on. */
   | { readonly kind: 'taken'; readonly bytes: number }
   | {
@@ -86,10 +85,12 @@ export type PageGuest = {
   still(isActive: boolean): Promise<Identity | undefined>
 }
 
-export type ShellAsk = TargetName & Size
+/** `passkey`: for a role that asks for one. */
+type Wanted = TargetName & { readonly passkey: PasskeyProof | undefined }
+export type ShellAsk = Wanted & Size
 /** `from`: the first byte of output that the page does not have; undefined: it has nothing, and takes what is kept. */
 export type BackAsk = { readonly shell: string; readonly from: number | undefined } & Size
-export type FileAsk = TargetName & { readonly path: string }
+export type FileAsk = Wanted & { readonly path: string }
 
 export type Transferred = { readonly path: string; readonly bytes: number; readonly sha256: string }
 

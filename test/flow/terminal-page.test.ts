@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { words } from '../../web-terminal/src/strings/strings.ts'
+import { sizeWords } from '../../web-terminal/src/terminal/pasted.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
 import { barriers, fits } from '../fixtures/windows.ts'
@@ -15,7 +16,7 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 const said = words.terminal
 type Tester = { strictSame(found: unknown, wanted: unknown, message: string): unknown }
 
-t.setTimeout(150_000)
+t.setTimeout(230_000)
 const chromium = existsSync('/usr/sbin/sshd') ? await startChromium() : undefined
 if (chromium === undefined)
   await t.test('terminal page', { skip: 'no Chromium or no sshd here' }, async () => undefined)
@@ -326,6 +327,76 @@ else {
     await page.getByText(said.noGrantText).waitFor()
     await page.getByRole('button', { name: words.grant.goOn(first, 'operator') }).click()
     await isUnder(first)
+    t.strictSame(complaints, [])
+  })
+
+  await t.test('a passkey is touched in place, for a shell and for each file', async (t) => {
+    const id = await granted('sensitive')
+    const window = await context.newPage()
+    window.on('pageerror', (error) => complaints.push(String(error)))
+    const cdp = await context.newCDPSession(window)
+    await cdp.send('WebAuthn.enable')
+    const kind = { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true } as const
+    const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+      options: { ...kind, isUserVerified: true, automaticPresenceSimulation: true },
+    })
+    const touches: string[] = []
+    const transfers: string[] = []
+    window.on('request', (request) => {
+      const { pathname } = new URL(request.url())
+      if (pathname.endsWith('/passkeys/confirm')) touches.push(pathname)
+      if (pathname.endsWith('/terminal/file')) transfers.push(request.method())
+    })
+    await window.goto(`${origin}/me`)
+    await window.getByLabel(words.passkeys.name).fill('blue key')
+    await window.getByRole('button', { name: words.passkeys.register }).click()
+    await window.getByRole('button', { name: words.passkeys.removeOne('blue key') }).waitFor()
+    await window.goto(`${origin}/terminal/prod-db?grant=${id}`)
+    const touch = window.getByRole('button', { name: words.passkeys.touch })
+    await touch.waitFor()
+    t.strictSame(await barriers(window), [], 'accessible')
+    await window.screenshot({ path: join(shots, 'terminal-passkey.png') })
+    await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false })
+    await touch.click()
+    await window.getByRole('alert').getByText(words.passkeys.refused).waitFor()
+    t.strictSame(touches, [], 'a key that says no opens nothing')
+    await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: true })
+    await touch.click()
+    await window.locator(`.grant-clock[href="/grants/${id}"]`).waitFor()
+    await shows('#', window)
+    t.equal(touches.length, 1, 'one for the shell')
+
+    await window.getByRole('button', { name: said.files }).click()
+    const dialog = window.getByRole('dialog')
+    await dialog.getByText(said.passkeyFiles).waitFor()
+    t.strictSame(await barriers(window), [], 'accessible')
+    await window.screenshot({ path: join(shots, 'terminal-passkey-files.png') })
+    const content = randomBytes(100_000)
+    writeFileSync(join(dir, 'touched.bin'), content)
+    await dialog.getByLabel(said.remotePath).fill(join(dir, 'touched.bin'))
+    const download = window.waitForEvent('download')
+    await dialog.getByRole('button', { name: said.download }).click()
+    t.equal(sha256(readFileSync(await (await download).path())), sha256(content))
+    await dialog.locator('input[type=file]').setInputFiles(join(dir, 'touched.bin'))
+    await dialog.getByLabel(said.uploadTo).fill(join(dir, 'sent.bin'))
+    await dialog.getByRole('button', { name: said.upload }).click()
+    await dialog.getByText(said.uploaded(join(dir, 'sent.bin'), sizeWords(content.length))).waitFor()
+    t.equal(sha256(readFileSync(join(dir, 'sent.bin'))), sha256(content))
+    t.equal(touches.length, 3, 'one for each file')
+
+    const held = Promise.withResolvers<void>()
+    await window.route('**/passkeys/confirm', async (route) => {
+      await held.promise
+      await route.continue()
+    })
+    await dialog.getByLabel(said.uploadTo).fill(join(dir, 'stopped.bin'))
+    await dialog.getByRole('button', { name: said.upload }).click()
+    await until(() => touches.length === 4, 'the fourth touch')
+    await dialog.getByRole('button', { name: said.stop, exact: true }).click()
+    held.resolve()
+    await dialog.getByText(said.stopped).waitFor()
+    t.strictSame(transfers, ['GET', 'PUT'], 'what was stopped while the key was asked for is not sent')
+    t.notOk(existsSync(join(dir, 'stopped.bin')))
     t.strictSame(complaints, [])
   })
   await demo.end()

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { Authenticator } from '../fixtures/authenticator.ts'
 import { type DemoPerson, signedInAgain, startDemo } from '../fixtures/demo.ts'
 import { csrfOf, type Line, type LineOptions, openLine } from '../fixtures/web-terminal.ts'
 import { until } from '../fixtures/until.ts'
@@ -325,6 +326,7 @@ else {
     await granted(target, 'operator')
     const line = await open(target)
     await line.hears('opened')
+    await line.shows(/[#$] $/)
     line.type('echo on-$((3 * 14)); stty size\r')
     await line.shows('on-42')
     await line.shows('30 100')
@@ -336,21 +338,49 @@ else {
     line.cut()
   })
 
-  await t.test('a role that asks for a passkey at each session asks a browser, too', async (t) => {
-    await granted('prod-db', 'sensitive')
-    const line = await openLine(t, alice.browser, origin, {
-      kind: 'open',
-      target: 'prod-db',
-      under: 'sensitive',
-      ...SIZE,
-    })
-    const asked = await line.hears('passkey')
-    t.match(asked.url, /^https:\/\/localhost:\d+\/approve\//)
-    t.match(asked.code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/)
-    t.strictSame(line.text(), '', 'nothing is open')
+  await t.test('a role that asks for a passkey takes one touch for one session, be it a shell or a file', async (t) => {
+    const id = await granted('prod-db', 'sensitive')
+    const key = new Authenticator(origin)
+    const post = async (path: string, body: object) => (await alice.browser.api(origin, 'POST', path, body)).json()
+    const made = key.create(await post('/passkeys/options', {}))
+    await post('/passkeys', { name: 'blue key', answer: made })
+    const touch = async (target = 'prod-db'): Promise<string> => {
+      const answer = key.get(await post('/passkeys/confirm/options', { target }))
+      return String((await post('/passkeys/confirm', { target, answer })).confirmation)
+    }
+    const shell = (confirmation?: string) =>
+      openLine(t, alice.browser, origin, {
+        kind: 'open',
+        target: 'prod-db',
+        under: id,
+        ...(confirmation === undefined ? {} : { confirmation }),
+        ...SIZE,
+      })
+    const used = await touch()
+    const line = await shell(used)
+    t.equal((await line.hears('opened')).role, 'sensitive')
+    line.type('echo on-$((3 * 14))\r')
+    await line.shows('on-42')
+    for (const [what, confirmation] of [
+      ['none', undefined],
+      ['one that was used', used],
+      ['one for another target', await touch('prod-web')],
+      ['something else', 'x'.repeat(43)],
+    ] as const) {
+      const refused = await shell(confirmation)
+      t.match(await refused.hears('refused'), { code: 'PASSKEY_MISSING' }, what)
+      t.strictSame(refused.text(), '', 'nothing is open')
+    }
+    const file = query({ under: 'sensitive', path: join(dir, 'touched') })
+    const proof = async () => ({ 'x-sallyport-passkey': await touch() })
+    const refused = await transfer(alice, 'PUT', file, Buffer.from('no'))
+    t.match(JSON.parse(refused.text()).error, { code: 'PASSKEY_MISSING' })
+    t.notOk(existsSync(join(dir, 'touched')))
+    const once = await proof()
+    t.equal((await transfer(alice, 'PUT', file, Buffer.from('yes'), once)).status, 200)
+    t.match(JSON.parse((await transfer(alice, 'GET', file, undefined, once)).text()).error, { code: 'PASSKEY_MISSING' })
+    t.equal((await transfer(alice, 'GET', file, undefined, await proof())).text(), 'yes')
     line.cut()
-    const file = await transfer(alice, 'GET', query({ target: 'prod-db', under: 'sensitive', path: '/etc/hostname' }))
-    t.match(JSON.parse(file.text()).error, { code: 'PASSKEY_MISSING' })
   })
 
   await t.test('signing out ends the shells of that browser', async (t) => {

@@ -110,7 +110,7 @@ function slowShells() {
       onMessage: () => undefined,
       onClose: () => undefined,
     }
-    shells.open(wire, guest, { target: 'prod-db', under: undefined, columns: 80, rows: 24 })
+    shells.open(wire, guest, { target: 'prod-db', under: undefined, passkey: undefined, columns: 80, rows: 24 })
     return told
   }
   return { shells, open, looking }

@@ -1,7 +1,8 @@
 /** Speaks to the person's authenticator. The library comes when it is needed: few pages ever do. */
 import type * as simplewebauthn from '@simplewebauthn/browser'
-import type { NewPasskey, PasskeyAnswer, PasskeyOptions } from '../../gateway/portal/schema/passkeys.ts'
-import { ApiFailure } from './api.ts'
+import type { Confirmed, NewPasskey, PasskeyAnswer, PasskeyOptions } from '../../gateway/portal/schema/passkeys.ts'
+import { type Api, ApiFailure } from './api.ts'
+import { routes } from './routes.ts'
 import { words } from './strings/strings.ts'
 
 type Library = typeof simplewebauthn
@@ -26,6 +27,12 @@ export async function touch(options: PasskeyOptions): Promise<PasskeyAnswer> {
   return { ...bare(answer), response: { clientDataJSON, authenticatorData, signature } }
 }
 
+/** For one session on that target: what the gateway gives for a touch, worth one use within a minute. @throws {ApiFailure} */
+export async function confirmed(api: Api, target: string): Promise<string> {
+  const options = await api.post<PasskeyOptions>(routes.confirmOptions, { target })
+  return (await api.post<Confirmed>(routes.confirm, { target, answer: await touch(options) })).confirmation
+}
+
 const bare = ({ id, rawId }: { readonly id: string; readonly rawId: string }) => ({
   id,
   rawId,
@@ -34,7 +41,9 @@ const bare = ({ id, rawId }: { readonly id: string; readonly rawId: string }) =>
 })
 
 async function spoken<T>(work: (library: Library) => Promise<T>): Promise<T> {
-  const library = await import('@simplewebauthn/browser')
+  const library = await import('@simplewebauthn/browser').catch(() => {
+    throw new ApiFailure({ code: 'OFFLINE', message: '', next: null, reference: '' })
+  })
   try {
     return await work(library)
   } catch (problem) {

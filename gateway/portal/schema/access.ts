@@ -67,6 +67,8 @@ export const role = z.strictObject({
   maxMinutes: z.int(),
   /** How old the sign-in may be when a session opens. */
   mfaWithinMinutes: z.int(),
+  /** Each session asks for a touch of a passkey. */
+  asksPasskey: z.boolean(),
 })
 
 export const target = z.strictObject({

@@ -46,7 +46,10 @@ export const registerBody = z.strictObject({ name: line(64).min(1), answer: newP
 export const confirmOptionsBody = z.strictObject({ target: name })
 export const confirmBody = z.strictObject({ target: name, answer: passkeyAnswer })
 /** Good once, within a minute, for one session on that target. */
-export const confirmed = z.strictObject({ confirmation: z.string(), expiresAt: time })
+export const confirmation = z.string().max(64)
+export const confirmed = z.strictObject({ confirmation, expiresAt: time })
+/** Where a session is a call of its own: the confirmation. */
+export const CONFIRMATION_HEADER = 'x-sallyport-passkey'
 
 export type Passkey = z.infer<typeof passkey>
 export type PasskeyOptions = z.infer<typeof passkeyOptions>

@@ -1,5 +1,6 @@
 /** The words of the SQL socket, {@link SQL_PATH}: text frames of JSON, one message each. The page begins with {@link sqlHello}. */
 import { z } from 'zod'
+import { confirmation } from './passkeys.ts'
 import { count, name, time, under } from './wire.ts'
 
 export const SQL_PATH = '/api/v1/sql'
@@ -14,8 +15,7 @@ export const sqlHello = z.strictObject({
   target: name,
   under: under.optional(),
   database: z.string().min(1).max(63).optional(),
-  /** From `POST /passkeys/confirm`, for a role that asks for one. */
-  confirmation: z.string().max(64).optional(),
+  confirmation: confirmation.optional(),
 })
 
 export const fromSqlPage = z.discriminatedUnion('kind', [

@@ -6,6 +6,7 @@
  * The first message of a page is a {@link terminalHello} with the token of `GET /me`.
  */
 import { z } from 'zod'
+import { confirmation } from './passkeys.ts'
 import { grantId, name, time, under } from './wire.ts'
 
 export const TERMINAL_PATH = '/api/v1/terminal'
@@ -24,7 +25,14 @@ const size = { columns: side, rows: side }
 const csrf = z.string().min(1).max(200)
 
 export const terminalHello = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('open'), csrf, target: name, under: under.optional(), ...size }),
+  z.strictObject({
+    kind: z.literal('open'),
+    csrf,
+    target: name,
+    under: under.optional(),
+    confirmation: confirmation.optional(),
+    ...size,
+  }),
   z.strictObject({
     kind: z.literal('back'),
     csrf,
@@ -58,7 +66,6 @@ export const toPage = z.discriminatedUnion('kind', [
     /** So much input has arrived. */
     arrived: position,
   }),
-  z.strictObject({ kind: z.literal('passkey'), url: z.string(), code: z.string(), expiresAt: time }),
   z.strictObject({ kind: z.literal('taken'), bytes: position }),
   z.strictObject({ kind: z.literal('notice'), text: z.string(), expiresAt: time.nullable() }),
   z.strictObject({ kind: z.literal('moved') }),

@@ -16,7 +16,6 @@ import { denial, noteRefused } from '../deny.ts'
 import { spanOf } from '../commands/spans.ts'
 import type { SshParts } from '../parts.ts'
 import { AWAY_MS, BrowserShell } from './browser-shell.ts'
-import { clientOf } from './browser-name.ts'
 import { download, upload } from './files.ts'
 
 export type BrowserShellsParts = {
@@ -123,8 +122,10 @@ class House implements BrowserShells {
       throw new Refusal('TOO_MANY', 'Too many shells are open.', { next: 'Close some of them.' })
     this.#opening.push(subject)
     try {
-      const admission = await enter(this.#parts.ssh, wire, guest, ask)
-      // A touch of a passkey can be long in coming.
+      const { passkey, target, under } = ask
+      const wish = { identity: guest.identity, target, under, passkey, protocol: 'ssh' } as const
+      const admission = await admit(this.#parts.ssh.road.admit, wish)
+      // The browser may have signed out meanwhile.
       const lost = await lostWhy(guest, false)
       if (lost !== undefined) throw new Refusal('NOT_SIGNED_IN', lost, { next: 'Sign in again.' })
       this.#begun(admission, wire, guest, ask)
@@ -202,32 +203,6 @@ class House implements BrowserShells {
     await Promise.race([all, late])
     clearTimeout(timer)
   }
-}
-
-/** A live grant, and the touch of a passkey where the role asks for one; anything else is the page's affair. @throws {Refusal} */
-async function enter(ssh: SshParts, wire: PageWire, guest: PageGuest, ask: ShellAsk): Promise<Admission> {
-  const { identity } = guest
-  const wish = { identity, target: ask.target, under: ask.under, protocol: 'ssh' } as const
-  try {
-    return await admit(ssh.road.admit, wish)
-  } catch (failure) {
-    if (!(failure instanceof Refusal) || failure.code !== 'PASSKEY_MISSING') throw failure
-  }
-  const gone = new AbortController()
-  const left = new Refusal('NOT_SIGNED_IN', 'The browser left.')
-  wire.onClose(() => gone.abort(left))
-  const { clientVersion, origin } = clientOf(guest, gone.signal)
-  const waiting = await ssh.people.signIns.askPasskey(identity, {
-    kind: 'ssh',
-    username: identity.username,
-    sourceAddress: origin.address,
-    clientVersion,
-    keyFingerprint: undefined,
-    target: ask.target,
-  })
-  const { code, expiresAt, url } = waiting
-  wire.send({ kind: 'passkey', url, code, expiresAt })
-  return admit(ssh.road.admit, { ...wish, passkey: await waiting.wait(gone.signal) })
 }
 
 /** A store that does not answer says nothing about the browser; grants end by themselves when it is away for too long. */

@@ -90,7 +90,8 @@ async function begin(ssh: SshParts, { ask, closing, guest, signal }: Wish): Prom
   const gone = new AbortController()
   try {
     signal.throwIfAborted()
-    const admission = await admit(ssh.road.admit, { identity, target: ask.target, under: ask.under, protocol: 'ssh' })
+    const { passkey, target, under } = ask
+    const admission = await admit(ssh.road.admit, { identity, target, under, passkey, protocol: 'ssh' })
     const client = new SftpClient(() => seat.leave())
     const seat = ssh.engine.sit(client, { request: { kind: 'sftp' }, terminal: undefined, environment: {} })
     const { channel } = seat

@@ -1,15 +1,12 @@
 /** Why no session is open, and the way to one right here: a grant, a passkey, another try. */
 import { Alert, Button, Group, Stack, Text, Title } from '@mantine/core'
-import type { Confirmed, PasskeyOptions } from '../../../gateway/portal/schema/passkeys.ts'
-import { useDeed, useDesk } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
 import { HeldGrants } from '../parts/held-grants.tsx'
-import { Loading, Refused } from '../parts/states.tsx'
+import { Loading } from '../parts/states.tsx'
+import { Touch } from '../parts/touch.tsx'
 import { useWayIn } from '../parts/way-in.ts'
-import { touch } from '../passkey.ts'
 import { Link } from '../router.tsx'
-import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
 
 export function Obstacle(props: {
@@ -22,7 +19,16 @@ export function Obstacle(props: {
   readonly onGrant: (id: string) => void
 }): React.JSX.Element {
   const { target, code, text, next, onAgain } = props
-  if (code === 'PASSKEY_MISSING') return <Passkey target={target} onConfirmed={onAgain} />
+  if (code === 'PASSKEY_MISSING')
+    return (
+      <Stack gap="md" className="slim">
+        <div>
+          <Title order={2}>{words.passkeys.asked}</Title>
+          <Text mt={4}>{words.passkeys.askedText}</Text>
+        </div>
+        <Touch target={target} onConfirmed={onAgain} />
+      </Stack>
+    )
   return (
     <Stack gap="md" className="narrow">
       <Alert
@@ -78,31 +84,4 @@ function Ask(props: {
       )
   }
   return way satisfies never
-}
-
-function Passkey(props: {
-  readonly target: string
-  readonly onConfirmed: (confirmation: string) => void
-}): React.JSX.Element {
-  const { target } = props
-  const { api } = useDesk()
-  const deed = useDeed()
-  const confirm = () =>
-    deed.run(async () => {
-      const options = await api.post<PasskeyOptions>(routes.confirmOptions, { target })
-      const { confirmation } = await api.post<Confirmed>(routes.confirm, { target, answer: await touch(options) })
-      props.onConfirmed(confirmation)
-    })
-  return (
-    <Stack gap="md" className="slim">
-      <div>
-        <Title order={2}>{words.sql.passkey}</Title>
-        <Text mt={4}>{words.sql.passkeyText}</Text>
-      </div>
-      <Button size="lg" loading={deed.busy} onClick={() => void confirm()}>
-        {words.passkeys.touch}
-      </Button>
-      <Refused failure={deed.failure} />
-    </Stack>
-  )
 }

@@ -61,6 +61,8 @@ export const person = {
     confirm: 'Confirm a session with your passkey',
     confirmText:
       'A session of yours waits, under a role that asks for a passkey. Go on only if you opened it, just now.',
+    asked: 'This role asks for your passkey',
+    askedText: 'Each session asks for a touch.',
     touch: 'Use my passkey',
   },
   me: {

@@ -44,8 +44,6 @@ export const sql = {
   ended: 'This session is over',
   lost: 'The line was lost.',
   again: 'Open a new session',
-  passkey: 'This role asks for your passkey',
-  passkeyText: 'Each session asks for a touch.',
   plan: 'Plan',
   noPlan: 'This plan cannot be read.',
   expects: (rows: string) => `expects ${rows} rows`,

@@ -23,9 +23,7 @@ export const terminal = {
     left: (clock: string) => `${clock} left`,
     grant: (id: string, role: string) => `Grant ${id}, ${role}`,
     dismiss: 'Dismiss',
-    passkeyTitle: 'This role asks for a passkey',
-    passkeyText: 'Type this code on the page that opens, and touch your passkey there. The shell opens here by itself.',
-    passkeyOpen: 'Open the page',
+    passkeyFiles: 'This role asks for your passkey at each file.',
     lostTitle: 'The line is lost',
     lostText: (clock: string) =>
       `Your shell goes on and waits for ${clock}. Nothing is lost: what it writes is shown when the line is back. Keys do not count until then.`,

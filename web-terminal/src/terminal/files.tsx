@@ -3,6 +3,7 @@ import { Alert, Button, Checkbox, Fieldset, Group, Modal, Progress, Stack, Text,
 import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { ApiFailure } from '../api.ts'
 import { useDesk } from '../desk.tsx'
+import { confirmed } from '../passkey.ts'
 import { Refused } from '../parts/states.tsx'
 import type { Place } from '../place.ts'
 import { words } from '../strings/strings.ts'
@@ -17,6 +18,8 @@ type State =
 
 export function Files(props: {
   readonly place: Place
+  /** Each file is a session of its own. */
+  readonly asksPasskey: boolean
   readonly isOpen: boolean
   readonly onClose: () => void
 }): React.JSX.Element {
@@ -32,12 +35,15 @@ export function Files(props: {
         <Text size="sm" c="var(--quiet)">
           {words.terminal.filesText}
         </Text>
-        <Get {...props.place} />
-        <Send {...props.place} />
+        {props.asksPasskey && <Text size="sm">{words.terminal.passkeyFiles}</Text>}
+        <Get {...props.place} asksPasskey={props.asksPasskey} />
+        <Send {...props.place} asksPasskey={props.asksPasskey} />
       </Stack>
     </Modal>
   )
 }
+
+type Side = Place & { readonly asksPasskey: boolean }
 
 /** One transfer at a time; it stops when the dialog closes. */
 function useTransfer(): {
@@ -65,13 +71,15 @@ function useTransfer(): {
   }
 }
 
-function Get({ target, under }: Place): React.JSX.Element {
+function Get({ asksPasskey, target, under }: Side): React.JSX.Element {
+  const desk = useDesk()
   const [path, setPath] = useState('')
   const transfer = useTransfer()
   const send = (event: FormEvent): void => {
     event.preventDefault()
     void transfer.run(async (signal, progress) => {
-      const { blob, name } = await getFile(target, path.trim(), { signal, progress, under })
+      const confirmation = asksPasskey ? await confirmed(desk.api, target) : undefined
+      const { blob, name } = await getFile(target, path.trim(), { confirmation, signal, progress, under })
       save(blob, name)
       const digest = await sha256Of(blob)
       return { kind: 'done', text: words.terminal.downloaded(name, sizeWords(blob.size)), sha256: digest }
@@ -100,7 +108,7 @@ function Get({ target, under }: Place): React.JSX.Element {
   )
 }
 
-function Send({ target, under }: Place): React.JSX.Element {
+function Send({ asksPasskey, target, under }: Side): React.JSX.Element {
   const desk = useDesk()
   const [file, setFile] = useState<File>()
   const [path, setPath] = useState('')
@@ -110,7 +118,9 @@ function Send({ target, under }: Place): React.JSX.Element {
     event.preventDefault()
     if (file === undefined) return
     void transfer.run(async (signal, progress) => {
+      const confirmation = asksPasskey ? await confirmed(desk.api, target) : undefined
       const { bytes, sha256 } = await putFile(target, path.trim(), file, {
+        confirmation,
         csrf: desk.api.csrf(),
         replace,
         signal,

@@ -24,8 +24,6 @@ export type Size = { readonly columns: number; readonly rows: number }
 
 export type LineState =
   | { readonly kind: 'opening' }
-  /** Somebody is to touch a passkey first. */
-  | { readonly kind: 'passkey'; readonly url: string; readonly code: string }
   | { readonly kind: 'open' }
   | { readonly kind: 'lost'; readonly until: number }
   /** Another window has it. */
@@ -40,6 +38,8 @@ export type Held = { readonly grant: string; readonly role: string; readonly exp
 export type LineParts = {
   readonly target: string
   readonly under: string | undefined
+  /** For a touch of a passkey. */
+  readonly confirmation: string | undefined
   /** Brings this browser back to a shell that it has. */
   readonly shell: string | undefined
   readonly csrf: () => string
@@ -191,11 +191,19 @@ export class Line {
   }
 
   #hello(): TerminalHello {
-    const { csrf, size, target, under } = this.#parts
+    const { confirmation, csrf, size, target, under } = this.#parts
     const { columns, rows } = size()
     const token = csrf()
     if (this.#shell === undefined)
-      return { kind: 'open', csrf: token, target, ...(under === undefined ? {} : { under }), columns, rows }
+      return {
+        kind: 'open',
+        csrf: token,
+        target,
+        ...(under === undefined ? {} : { under }),
+        ...(confirmation === undefined ? {} : { confirmation }),
+        columns,
+        rows,
+      }
     const from = this.#position
     return {
       kind: 'back',
@@ -233,8 +241,6 @@ export class Line {
           this.#held = { ...this.#held, expiresAt: message.expiresAt }
         this.#parts.notice(message.text)
         return this.#parts.changed()
-      case 'passkey':
-        return this.#become(message)
       case 'moved':
         return this.#stop(message)
       case 'ended':

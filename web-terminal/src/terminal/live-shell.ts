@@ -70,12 +70,12 @@ export class LiveShell {
   }
   readonly view = (): ShellView => this.#view
 
-  /** A new shell in the same place. */
-  again(): void {
+  /** A new shell in the same place; `confirmation`: for a touch of a passkey. */
+  again(confirmation?: string): void {
     this.#line.dispose()
     this.#screen.reset()
     this.#ask({ state: { kind: 'opening' }, held: undefined, title: '', notice: undefined })
-    this.#line = this.#open(undefined)
+    this.#line = this.#open(undefined, confirmation)
   }
 
   hurry(): void {
@@ -145,12 +145,13 @@ export class LiveShell {
     this.#screen.dispose()
   }
 
-  #open(token: string | undefined): Line {
+  #open(token: string | undefined, confirmation?: string): Line {
     const { csrf, target, tokenChanged, turnedAway, under } = this.#parts
     let isOpen = false
     const line: Line = new Line({
       target,
       under: under(),
+      confirmation,
       shell: token,
       csrf,
       size: () => this.#screen.size,

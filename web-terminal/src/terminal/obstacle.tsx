@@ -6,6 +6,7 @@ import { useNow } from '../desk.tsx'
 import { AskForm } from '../parts/ask-form.tsx'
 import { GrantActions } from '../parts/grant-actions.tsx'
 import { HeldGrants } from '../parts/held-grants.tsx'
+import { Touch } from '../parts/touch.tsx'
 import { useWayIn } from '../parts/way-in.ts'
 import { Link } from '../router.tsx'
 import { words } from '../strings/strings.ts'
@@ -35,18 +36,6 @@ export function Obstacle(props: Props): React.JSX.Element {
           </Group>
         </Card>
       )
-    case 'passkey':
-      return (
-        <Card title={words.terminal.passkeyTitle}>
-          <Text size="sm">{words.terminal.passkeyText}</Text>
-          <output className="passkey-code tabular">{state.code}</output>
-          <Group>
-            <Button component="a" href={state.url} target="_blank" rel="noopener">
-              {words.terminal.passkeyOpen}
-            </Button>
-          </Group>
-        </Card>
-      )
     case 'lost':
       return <Lost until={state.until} onHurry={() => shell.hurry()} />
     case 'moved':
@@ -58,6 +47,13 @@ export function Obstacle(props: Props): React.JSX.Element {
     case 'refused':
       if (state.code === 'NO_GRANT')
         return <NoGrant target={target} under={props.under} text={state.text} onGrant={onAgain} />
+      if (state.code === 'PASSKEY_MISSING')
+        return (
+          <Card title={words.passkeys.asked}>
+            <Text size="sm">{words.passkeys.askedText}</Text>
+            <Touch target={target} onConfirmed={(confirmation) => shell.again(confirmation)} />
+          </Card>
+        )
       return <Refused {...props} state={state} />
     case 'ended':
       return <Ended {...props} state={state} />

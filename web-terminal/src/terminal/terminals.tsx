@@ -50,6 +50,8 @@ function Shells({ target, under }: Place): React.JSX.Element {
   const tab = tabs.all.find(({ key }) => key === here)
   const shell = shells.get(here)
   const view = views[here]
+  const targets = useTargets()
+  const tabRole = targets.find(({ name }) => name === tab?.target)?.roles.find(({ name }) => name === view?.held?.role)
   useTitle(words.terminal.title(tab?.target ?? target))
   useEffect(() => keep(tabs), [tabs])
 
@@ -125,6 +127,7 @@ function Shells({ target, under }: Place): React.JSX.Element {
       {tab !== undefined && (
         <Files
           place={{ target: tab.target, under: view?.held?.grant ?? tab.under }}
+          asksPasskey={tabRole?.asksPasskey === true}
           isOpen={dialog === 'files'}
           onClose={() => setDialog(undefined)}
         />
@@ -219,12 +222,16 @@ const nameOf = ({ all }: Tabs, key: string, view: ShellView | undefined): string
   return `${at + 1} ${role === undefined ? target : words.terminal.onAs(target, role)}`
 }
 
+function useTargets(): readonly TargetView[] {
+  const answer = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
+  return answer.state === 'ready' ? answer.data.targets : []
+}
+
 /** On the target in front by one click, on another one by name; under which grant, where there are several. */
 function NewTab(props: { readonly tabs: Tabs; readonly onOpen: (place: Place) => void }): React.JSX.Element {
   const { onOpen, tabs } = props
   const here = tabs.all.find(({ key }) => key === focused(tabs))
-  const targets = useAnswer<{ readonly targets: readonly TargetView[] }>(routes.targets)
-  const places = targets.state === 'ready' ? targets.data.targets.flatMap(placesOn) : []
+  const places = useTargets().flatMap(placesOn)
   const isFull = tabs.all.length >= MOST_TABS
   return (
     <>
