@@ -1,13 +1,14 @@
 /** Access tokens as a sign-in, for clients that speak OAUTHBEARER: a signed JWT (RFC 9068) of a provider of ours, made out to us, with a judged second factor. */
 import { decodeJwt } from 'jose'
 import type { Identity, Username } from '../model/identity.ts'
+import type { Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import { mfaReason } from './assurance.ts'
 import { refuseLocked } from './browser-sessions.ts'
 import { type Claims, claimsOf } from './claims.ts'
 import type { News } from './news.ts'
 import type { IdentityParts } from './parts.ts'
-import { remember } from './people.ts'
+import { groupsKnownSince, rememberSaid } from './people.ts'
 import type { Provider } from './provider.ts'
 import { reasonOf } from './provider-errors.ts'
 
@@ -41,7 +42,7 @@ export class Bearer {
     }
     const found = await this.#verified(token)
     if ('why' in found) return refused(found.why)
-    const { claims, provider } = found
+    const { claims, provider, saidAt } = found
     if (claims.username !== username) return refused(`it is ${claims.username}'s`)
     const wanted = { ...provider.settings.mfa, maxAgeMs: settings.sessionMostMs }
     const why = mfaReason(claims.proof, wanted, clock.now())
@@ -51,15 +52,13 @@ export class Bearer {
         next: 'Sign in again, with one.',
       })
     }
+    if (saidAt <= groupsKnownSince(this.#parts)) return refused('what it says about groups is too old')
     await refuseLocked(hooks, claims)
-    const identity: Identity = {
-      subject: claims.subject,
-      username: claims.username,
-      groups: claims.groups,
-      provider: provider.settings.name,
-      proof: claims.proof,
-    }
-    await state.tx((tx) => remember(tx, identity, clock.now()))
+    const { subject, proof } = claims
+    const said: Identity = { subject, username, groups: claims.groups, provider: provider.settings.name, proof }
+    const known = await state.tx((tx) => rememberSaid(tx, said, saidAt))
+    if (known === undefined) return refused('its person has another user name by now')
+    const identity: Identity = { ...said, groups: known.groups }
     news('identity.signed-in', {
       actor: identity.username,
       text: `${identity.username} signed in with an access token.`,
@@ -70,8 +69,10 @@ export class Bearer {
 
   async #verified(
     token: string,
-  ): Promise<{ readonly claims: Claims; readonly provider: Provider } | { readonly why: string }> {
-    const { providers, settings } = this.#parts
+  ): Promise<
+    { readonly claims: Claims; readonly provider: Provider; readonly saidAt: Moment } | { readonly why: string }
+  > {
+    const { clock, providers, settings } = this.#parts
     try {
       if (token.length > MOST_CHARACTERS) return { why: 'it is too long' }
       // Only to choose whose keys to check it with; nothing in it is believed before.
@@ -81,7 +82,8 @@ export class Bearer {
       )
       if (provider === undefined) return { why: 'the issuer is not a provider of ours' }
       const payload = await provider.accessToken(token, settings.publicUrl)
-      return { provider, claims: claimsOf(payload, {}, provider.settings) }
+      const saidAt = Math.min((payload.iat ?? 0) * 1000, clock.now()) as Moment
+      return { provider, claims: claimsOf(payload, {}, provider.settings), saidAt }
     } catch (error) {
       if (error instanceof Refusal && error.code === 'UNAVAILABLE') throw error
       return { why: reasonOf(error) }

@@ -31,6 +31,18 @@ export async function remember(tx: Statements, who: Identity, now: Moment): Prom
   )
 }
 
+/**
+ * The same for what was said a while ago and is shown again and again: a later sign-in counts for more.
+ *
+ * @returns the person as they are known now; undefined when they have another user name by now.
+ */
+export async function rememberSaid(tx: Statements, who: Identity, saidAt: Moment): Promise<Person | undefined> {
+  const later = await tx.all('select 1 from people where subject = $1 and seen_at > $2', [who.subject, saidAt])
+  if (later.length === 0) await remember(tx, who, saidAt)
+  const known = await person(tx, who.username)
+  return known?.subject === who.subject ? known : undefined
+}
+
 /** Whoever has not signed in since this moment may be in other groups by now: `people.seen_at` must be later. */
 export const groupsKnownSince = ({
   clock,

@@ -11,7 +11,7 @@ const seconds = () => Math.floor(Date.now() / 1000)
 
 await t.test('a token made out to the gateway, with a second factor, is its person', async (t) => {
   const idp = await hostileIdp(t)
-  const { room, audit, locked } = await world(t, [providerAt(idp.issuer)])
+  const { room, audit, locked, state } = await world(t, [providerAt(idp.issuer)])
   const honest: JWTPayload = {
     iss: idp.issuer,
     aud: PUBLIC,
@@ -31,11 +31,20 @@ await t.test('a token made out to the gateway, with a second factor, is its pers
   t.match(identity, { subject: `${idp.issuer}|alice`, username: 'alice', groups: ['engineers'], provider: 'demo' })
   t.match(audit.at(-1), { kind: 'identity.signed-in', details: { via: 'bearer' } })
 
+  const groupsOf = async (change: JWTPayload) => (await room.bearer.identity(alice, await of(change)))?.groups
+  const made = (ago: number) => ({ iat: seconds() - ago, auth_time: seconds() - ago })
+  t.same(await groupsOf({ groups: ['engineers', 'leads'], ...made(3600) }), ['engineers'], 'a later one counts')
+  await state.run('update people set seen_at = $1', [(seconds() - 11 * 3600) * 1000])
+  t.same(await groupsOf({ groups: ['leads'], ...made(10 * 3600) }), ['leads'], 'this one is the later one')
+  const [row] = await state.all<{ seen_at: number }>('select seen_at from people')
+  t.ok(Number(row?.seen_at) < Date.now() - 9.9 * 3_600_000, 'a token that is shown again makes no groups younger')
+
   const lies: readonly (readonly [string, string])[] = [
     ['somebody else’s', await of({ preferred_username: 'bob', sub: 'bob' })],
     ['for another audience', await of({ aud: 'https://elsewhere.test' })],
     ['for the client, not the gateway', await of({ aud: 'sallyport' })],
     ['of another issuer', await of({ iss: 'http://127.0.0.1:1' })],
+    ['older than groups may be', await of({ iat: seconds() - 12 * 3600 })],
     ['expired', await of({ exp: seconds() - 300 })],
     ['without an end', await of(Object.fromEntries([['exp', undefined]]))],
     ['an ID token', await of({}, { typ: 'JWT' })],
