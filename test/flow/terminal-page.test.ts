@@ -397,6 +397,16 @@ else {
     await dialog.getByText(said.stopped).waitFor()
     t.strictSame(transfers, ['GET', 'PUT'], 'what was stopped while the key was asked for is not sent')
     t.notOk(existsSync(join(dir, 'stopped.bin')))
+
+    if (demo.report.postgres.port !== null) {
+      await window.goto(`${origin}/sql/prod-db?grant=${id}`)
+      await touch.click()
+      await window.locator('.cm-content').click()
+      await window.keyboard.insertText('select 6 * 7 as answer')
+      await window.keyboard.press('Control+Enter')
+      await window.getByText('SELECT 1', { exact: true }).waitFor()
+      t.equal(touches.length, 5, 'one for SQL')
+    }
     t.strictSame(complaints, [])
   })
   await demo.end()
