@@ -3,13 +3,18 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
-import { barriers, contrasts, fits, LIVE, QUERIES, REQUESTS, SHELL, windows } from '../fixtures/windows.ts'
+import type { Page } from 'playwright-core'
+import { heldStatement } from '../fixtures/canned-answers.ts'
+import { cannedShells, lostShell } from '../fixtures/canned-shells.ts'
+import { cannedSql } from '../fixtures/canned-sql.ts'
+import { barriers, contrasts, fits, LIVE, QUERIES, REQUESTS, SHELL, tooSmall, windows } from '../fixtures/windows.ts'
 
-/** Every page, with words that are there once it is whole. */
-const pages: readonly (readonly [path: string, words: string])[] = [
+/** Every page, with words that are there once it is whole, and what else has to happen there. */
+const pages: readonly (readonly [path: string, words: string, then?: (page: Page) => Promise<void>])[] = [
   ['/', 'Targets'],
   ['/requests', 'Approve for 1 h'],
   ['/requests/44', 'Approve for 1 h'],
+  ['/requests/45', 'Let it run once'],
   ['/approve/ssh', 'Code from your terminal'],
   ['/approve/reverse', 'show the code'],
   ['/approve/gone', 'This sign-in is over'],
@@ -32,11 +37,16 @@ const pages: readonly (readonly [path: string, words: string])[] = [
   [QUERIES, 'DELETE changes data'],
   [REQUESTS, 'GET /api/orders'],
   ['/terminal/prod-db', 'The gateway does not answer'],
+  ['/terminal/prod-db', 'The gateway does not answer', cannedShells],
+  ['/terminal/prod-db', 'The gateway does not answer', lostShell],
+  ['/sql/prod-db', 'The line was lost', cannedSql('rows')],
+  ['/sql/prod-db', 'The line was lost', cannedSql('plan')],
+  ['/sql/prod-db', 'The line was lost', cannedSql('refused')],
   ['/no/such/page', 'There is no such page'],
 ]
 const FIRST_VIEW_BYTES = 150_000
 
-t.setTimeout(110_000)
+t.setTimeout(240_000)
 const { open, portal, dist } = await windows(t)
 
 await t.test('the first view is at most 150 kB of script', async (t) => {
@@ -58,20 +68,26 @@ else {
   await t.test(
     'every page is whole, allowed by the policy, accessible in light and dark, and fits a phone',
     async (t) => {
-      const { page, complaints, close } = await open('/')
-      for (const [path, words] of pages) {
+      portal.instead.set('/grants/45', { status: 200, body: heldStatement })
+      const common = await open('/')
+      for (const [path, words, then] of pages) {
+        // What is answered for the gateway on a page's sockets stays with its window.
+        const { page, complaints, close } = then === undefined ? common : await open('/')
         await page.emulateMedia({ colorScheme: 'light' })
         await page.setViewportSize({ width: 1100, height: 800 })
         await page.goto(portal.url + path)
         await page.getByText(words).first().waitFor()
+        await then?.(page)
         t.strictSame(await barriers(page), [], `${path}: accessible in light`)
         await page.emulateMedia({ colorScheme: 'dark' })
         t.strictSame(await contrasts(page), [], `${path}: readable in dark`)
         await page.setViewportSize({ width: 360, height: 800 })
         t.ok(await fits(page), `${path}: fits a phone`)
+        t.strictSame(await tooSmall(page), [], `${path}: nothing is smaller than a thumb`)
+        t.strictSame(complaints, [], `${path}: nothing refused by the policy, nothing thrown`)
+        if (then !== undefined) await close()
       }
-      t.strictSame(complaints, [], 'nothing refused by the policy, nothing thrown')
-      await close()
+      await common.close()
     },
   )
 }

@@ -33,7 +33,7 @@ export function Home(): React.JSX.Element {
             <Text size="sm" fw={600}>
               {words.home.decide(toDecide)}
             </Text>
-            <Link href="/requests" className="link">
+            <Link href="/requests" className="button-link">
               {words.home.decideLink}
             </Link>
           </Group>

@@ -7,7 +7,7 @@ import { signInUrl } from '../api.ts'
 import { useAnswer, useDeed, useDesk, useFresh, useNow } from '../desk.tsx'
 import { Facts } from '../parts/pieces.tsx'
 import { touch } from '../passkey.ts'
-import { Empty, isNowhere, Loading, Refused } from '../parts/states.tsx'
+import { isNowhere, Loading, Refused } from '../parts/states.tsx'
 import { useTitle } from '../router.tsx'
 import { routes } from '../routes.ts'
 import { words } from '../strings/strings.ts'
@@ -224,7 +224,7 @@ function Over(): React.JSX.Element {
       <Title order={1} className="page-title" mb="md">
         {words.signIn.over}
       </Title>
-      <Empty title={words.signIn.overText} />
+      <Text c="var(--quiet)">{words.signIn.overText}</Text>
     </div>
   )
 }

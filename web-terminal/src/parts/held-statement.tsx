@@ -113,8 +113,9 @@ function Decide(props: {
     if (await deed.run(() => api.post(routes.approve(grant.id), {}))) props.onDecided(words.grant.state.approved)
   }
   if (denying) return <Denial grant={grant} onDecided={props.onDecided} onBack={() => setDenying(false)} />
+  // No box of their own: the buttons stay in sight as long as the whole card does.
   return (
-    <Stack gap="md">
+    <>
       <Refused failure={deed.failure} />
       <div className="thumbs">
         <Button size="md" loading={deed.busy} onClick={() => void approve()}>
@@ -124,6 +125,6 @@ function Decide(props: {
           {words.requests.deny}
         </Button>
       </div>
-    </Stack>
+    </>
   )
 }

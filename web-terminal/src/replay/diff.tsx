@@ -13,13 +13,16 @@ export function Diff({
       <summary>{words.event.diff}</summary>
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
       <pre tabIndex={0}>
-        {text.split('\n').map((line, n) => (
-          // oxlint-disable-next-line react/no-array-index-key -- lines of a diff never move
-          <span key={n} data-side={sideOf(line)}>
-            {line}
-            {'\n'}
-          </span>
-        ))}
+        {text
+          .replace(/\n$/, '')
+          .split('\n')
+          .map((line, n) => (
+            // oxlint-disable-next-line react/no-array-index-key -- lines of a diff never move
+            <span key={n} data-side={sideOf(line)}>
+              {line}
+              {'\n'}
+            </span>
+          ))}
       </pre>
     </details>
   )

@@ -8,7 +8,7 @@ import type { Result } from './sql-line.ts'
 const ROW = 28
 const LEAST = 72
 const MOST = 360
-const CHARACTER = 7.6
+const CHARACTER = 7.9
 /** Rows that say how wide a column should be. */
 const SAMPLE = 100
 const NUMBERS: ReadonlySet<string> = new Set(['int2', 'int4', 'int8', 'numeric', 'float4', 'float8', 'money', 'oid'])

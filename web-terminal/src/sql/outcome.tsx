@@ -46,11 +46,8 @@ function Status({ run }: { readonly run: Run }): React.JSX.Element {
   const tags = run.results.map(({ tag }) => tag).filter((tag) => tag !== undefined)
   return (
     <output className="sql-status tabular">
-      {end === undefined ? (
-        <span>{words.sql.running}…</span>
-      ) : (
-        <span>{run.error === undefined ? tags.join(' · ') || words.sql.done : ''}</span>
-      )}
+      {end === undefined && <span>{words.sql.running}…</span>}
+      {end !== undefined && run.error === undefined && <span>{tags.join(' · ') || words.sql.done}</span>}
       {run.rows > 0 && run.form === 'rows' && <span>{words.sql.rows(run.rows)}</span>}
       {run.form !== 'rows' && end !== undefined && run.error === undefined && <span>{words.sql.saved(run.rows)}</span>}
       {end !== undefined && <span>{words.sql.took(end.ms)}</span>}

@@ -92,13 +92,7 @@ export const terminal = {
     brokenOff: 'It broke off: the session or the line has ended.',
     keys: 'Keys',
     key: { escape: 'Esc', tab: 'Tab', interrupt: 'Ctrl-C', end: 'Ctrl-D', up: '↑', down: '↓' },
-    keyNames: {
-      escape: 'Escape',
-      tab: 'Tab',
-      interrupt: 'Control C',
-      end: 'Control D',
-      up: 'Up',
-      down: 'Down',
-    },
+    /** Of those whose letters say nothing. */
+    keyNames: { up: 'Up', down: 'Down' },
   },
 } as const

@@ -11,11 +11,11 @@ const KEYS = {
 } as const
 
 export function KeyRow({ onKey }: { readonly onKey: (text: string) => void }): React.JSX.Element {
-  const names = Object.keys(KEYS) as (keyof typeof KEYS)[]
+  const names: Readonly<Partial<Record<string, string>>> = words.terminal.keyNames
   return (
     <div className="key-row" role="toolbar" aria-label={words.terminal.keys}>
-      {names.map((name) => (
-        <button key={name} type="button" aria-label={words.terminal.keyNames[name]} onClick={() => onKey(KEYS[name])}>
+      {(Object.keys(KEYS) as (keyof typeof KEYS)[]).map((name) => (
+        <button key={name} type="button" aria-label={names[name]} onClick={() => onKey(KEYS[name])}>
           {words.terminal.key[name]}
         </button>
       ))}

@@ -174,7 +174,7 @@ function TabList(props: {
   }
   return (
     <div className="tab-strip">
-      <div role="tablist" aria-label={words.terminal.tabs} className="tabs" ref={list}>
+      <div role="tablist" aria-label={words.terminal.tabs} className="shell-tabs" ref={list}>
         {tabs.all.map(({ key }) => (
           <button
             key={key}
