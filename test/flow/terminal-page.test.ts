@@ -320,9 +320,8 @@ else {
     await isUnder(second)
     await alice.browser.api(origin, 'POST', `/grants/${second}/release`, {})
     // Until the window knows: a shell that it still holds it would come back to, and be told of its end.
-    await page.waitForFunction(
-      `!JSON.parse(sessionStorage.getItem('sallyport:shells')).all.some(({ under, token }) => under === '${second}' && token)`,
-    )
+    const holds = `JSON.parse(sessionStorage.getItem('sallyport:shells')).all.some(({ under, token }) => under === '${second}' && token)`
+    await until(async () => !(await page.evaluate<boolean>(holds)), 'the window knows')
     await page.goto(`${origin}/terminal/prod-db?grant=${second}`)
     await page.getByText(said.noGrantText).waitFor()
     await page.getByRole('button', { name: words.grant.goOn(first, 'operator') }).click()
