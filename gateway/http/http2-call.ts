@@ -105,6 +105,7 @@ class Http2Body implements Body {
 class Http2Answer implements Answer {
   readonly #stream: ServerHttp2Stream
   #trailers: readonly Field[] = []
+  #isWhole = false
 
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream
@@ -120,8 +121,9 @@ class Http2Answer implements Answer {
 
   onGone(then: () => void): void {
     const stream = this.#stream
+    // Node ends the writing side by itself when the client resets a stream without calling it an error.
     stream.once('close', () => {
-      if (!stream.writableFinished || stream.rstCode !== NGHTTP2_NO_ERROR) then()
+      if (!this.#isWhole || !stream.writableFinished || stream.rstCode !== NGHTTP2_NO_ERROR) then()
     })
   }
 
@@ -160,6 +162,7 @@ class Http2Answer implements Answer {
   end(last: Buffer | undefined, trailers: readonly Field[]): void {
     const stream = this.#stream
     this.#trailers = trailers
+    this.#isWhole = true
     if (!isOpen(stream)) return
     if (!stream.writableEnded) stream.end(last)
     this.#leave()
@@ -167,6 +170,7 @@ class Http2Answer implements Answer {
 
   say(status: number, fields: readonly Field[], text: string): void {
     const stream = this.#stream
+    this.#isWhole = true
     if (!isOpen(stream)) return
     stream.respond([':status', String(status), ...fields.flat()])
     if (!stream.writableEnded) stream.end(text)

@@ -468,6 +468,14 @@ await t.test('who leaves a stream leaves the application, and the other streams 
   await until(() => left > before, 'the application knows')
   const now = beats
   await until(() => beats > now + 2, 'the other goes on')
+  const polite = line.request(asking('prod-web', '/clock'))
+  let heard = 0
+  polite.on('data', () => (heard += 1))
+  polite.on('error', () => undefined)
+  await until(() => heard > 0, 'it began')
+  const known = left
+  polite.close(constants.NGHTTP2_NO_ERROR)
+  await until(() => left > known, 'who leaves without calling it an error has left all the same')
   // A reader who stops holds up only its own stream.
   const slow = line.request(asking('prod-web', '/big'))
   slow.on('error', () => undefined)
