@@ -9,6 +9,7 @@ const BENCHES: Readonly<
   postgres: () => import('./postgres.ts'),
   http: () => import('./http.ts'),
   filters: () => import('./filters.ts'),
+  console: () => import('./console.ts'),
 }
 const USAGE = `Usage: npm run bench -- NAME [--json] [--quick]
 
