@@ -9,6 +9,7 @@ import { type HouseNumbers, healthOf } from './health.ts'
 import {
   createIdentity,
   createWebSessions,
+  endSignIns,
   type IdentityHooks,
   type IdentitySettings,
   PATHS,
@@ -129,7 +130,7 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
     notified(event)
   }
   const grants = createGrants(
-    { state, clock, log, audit, policy: () => policyOf(config) },
+    { state, clock, log, audit, policy: () => policyOf(config), endSignIns },
     { staleAfterMs: config.stale_after },
   )
   opened.defer(() => grants.close())

@@ -9,6 +9,7 @@ import { addCounters, type Counters, newCounters } from './counters.ts'
 import { takeDataDirectory, tlsOf } from './data-directory.ts'
 import { type Gateway, type Listen, policyOf, stateUrl } from './gateway.ts'
 import { createGrants } from './grants/grants.ts'
+import { endSignIns } from './identity/identity.ts'
 import type { HouseNumbers } from './health.ts'
 import type { AuditEvent } from './model/event.ts'
 import type { Log } from './model/log.ts'
@@ -97,7 +98,14 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Superviso
       text,
       details,
     })
-  const grants = createGrants({ state, clock, log, audit: (e) => journal.audit(e), policy: () => policyOf(config) })
+  const grants = createGrants({
+    state,
+    clock,
+    log,
+    audit: (e) => journal.audit(e),
+    policy: () => policyOf(config),
+    endSignIns,
+  })
   opened.defer(() => grants.close())
   const sweep = setInterval(
     () =>

@@ -13,10 +13,10 @@ import {
 
 const USAGE = `Checks hash chains and signatures of recordings.
 
-  npm run verify -- FILE --keys DIR                         the evidence file of one grant; DIR holds the gateways' *.pub.pem
+  npm run verify -- FILE --keys DIR                         the evidence file of one grant; DIR holds the gateways' *.pub.pem, or is a gateway's data directory
   npm run verify -- DIR                                     the journals below DIR (a gateway's data directory)
   npm run verify -- --url https://clickhouse:8443 --user auditor --password-env NAME --keys DIR
-                                                            an audit store; DIR holds the gateways' *.pub.pem
+                                                            an audit store; DIR as above
 
   --json   one object instead of sentences
   --help   this
@@ -69,12 +69,12 @@ async function main(): Promise<number> {
   return evidence.damages.length === 0 ? 0 : 1
 }
 
-/** A gateway's data directory stands for the journals in it. */
+/** A gateway's data directory stands for the journals in it, and for its keys. */
 const journalOf = (dir: string): string => (existsSync(path.join(dir, 'journal')) ? path.join(dir, 'journal') : dir)
 
 function ofDirectory(dir: string, keys: string | undefined): Evidence {
   const journal = journalOf(dir)
-  return verifyJournals(journal, readPublicKeys(keys ?? journal))
+  return verifyJournals(journal, readPublicKeys(keys === undefined ? journal : journalOf(keys)))
 }
 
 const ofFile = (file: string, keys: string | undefined): Promise<FileEvidence> =>
@@ -98,7 +98,10 @@ function ofStore(values: {
   readonly keys?: string | undefined
 }): Promise<Evidence> {
   const password = process.env[values['password-env'] ?? ''] ?? ''
-  return verifyStore({ url: values.url ?? '', username: values.user, password }, readPublicKeys(values.keys ?? '.'))
+  return verifyStore(
+    { url: values.url ?? '', username: values.user, password },
+    readPublicKeys(journalOf(values.keys ?? '.')),
+  )
 }
 
 function report(evidence: Evidence | FileEvidence): void {

@@ -1,9 +1,10 @@
 /** How grants end: by their owner, by others, by the clock. Ended is final. */
 import { type EndReason, end, type EndedGrant, type Grant, type GrantId, isLive } from '../model/grant.ts'
-import { type Identity, type Username, username as asUsername } from '../model/identity.ts'
+import { type Identity, type Subject, type Username, username as asUsername } from '../model/identity.ts'
 import { after, type Moment } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
 import type { RevokeScope } from '../session/session.ts'
+import type { Statements } from '../state/state.ts'
 import { approvedRoles, isAdmin, isOwn, mayEnd, sees, shown } from './authority.ts'
 import type { Policy } from './policy.ts'
 import { line } from './input.ts'
@@ -12,9 +13,16 @@ import { dropLock, setLock } from './locks.ts'
 import type { Kept } from './rows.ts'
 import { conflict, endedSentence, notFound } from './sentences.ts'
 
+/** What let this person in lets them in no more: they sign in anew once they may. Within the transaction. */
+export type EndSignIns = (
+  tx: Statements,
+  who: { readonly subject: Subject | undefined; readonly username: Username },
+) => Promise<void>
+
 export type EndingsParts = {
   readonly ledger: Ledger
   readonly policy: () => Policy
+  readonly endSignIns: EndSignIns
   readonly lapseAfterMs: number
 }
 
@@ -102,6 +110,7 @@ export class Endings {
         [whom],
       )
       await setLock(page.tx, { username: whom, at: page.now, by: identity.username, note: why }, latest?.subject)
+      await this.#parts.endSignIns(page.tx, { username: whom, subject: latest?.subject })
       page.touch('grants-changed')
       page.tell({
         kind: 'identity.locked',
@@ -119,7 +128,10 @@ export class Endings {
   async unlock(identity: Identity, username: string): Promise<void> {
     const whom = this.#byAdmin(identity, username)
     await this.#parts.ledger.write(async (page) => {
-      if (!(await dropLock(page.tx, whom))) throw new Refusal('NOT_FOUND', `${whom} is not locked.`)
+      const held = await dropLock(page.tx, whom)
+      if (held === undefined) throw new Refusal('NOT_FOUND', `${whom} is not locked.`)
+      // A sign-in that was on its way when the lock came may have been written after it.
+      await this.#parts.endSignIns(page.tx, { username: whom, subject: held.subject })
       page.touch('grants-changed')
       page.tell({
         kind: 'identity.unlocked',

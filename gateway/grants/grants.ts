@@ -7,7 +7,7 @@ import type { AccessDesk, GrantBook, HoldDesk, SessionBook } from '../session/se
 import type { State } from '../state/state.ts'
 import { Changes } from './changes.ts'
 import { createDesk } from './desk.ts'
-import { Endings } from './endings.ts'
+import { type EndSignIns, Endings } from './endings.ts'
 import { Holds } from './holds.ts'
 import { Ledger } from './ledger.ts'
 import { Listings } from './listings.ts'
@@ -29,6 +29,8 @@ export type GrantsParts = {
   readonly audit: Audit
   /** Asked each time, so that a reload of the config counts at once. */
   readonly policy: () => Policy
+  /** For a lock. */
+  readonly endSignIns: EndSignIns
 }
 
 export type GrantsLimits = {
@@ -57,13 +59,13 @@ export type Grants = GrantBook &
 const USUAL: GrantsLimits = { staleAfterMs: 30_000, lapseAfterMs: 24 * 3_600_000, waiting: 20, held: 20 }
 
 export function createGrants(parts: GrantsParts, limits: Partial<GrantsLimits> = {}): Grants {
-  const { state, clock, log, audit, policy } = parts
+  const { state, clock, log, audit, policy, endSignIns } = parts
   const { staleAfterMs, lapseAfterMs, waiting, held } = { ...USUAL, ...limits }
   const outbox = new Outbox({ state, clock, log, audit })
   const ledger = new Ledger({ state, clock, outbox })
   const changes = new Changes({ state, log })
   const store = { state, ledger, changes }
-  const endings = new Endings({ ledger, policy, lapseAfterMs })
+  const endings = new Endings({ ledger, policy, endSignIns, lapseAfterMs })
   const lapse = () => endings.lapse(clock.now())
   const lapseSoon = (now: Moment) =>
     void endings

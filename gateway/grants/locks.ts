@@ -56,8 +56,15 @@ export async function setLock(tx: Statements, lock: Lock, subject: Subject | und
   )
 }
 
-export async function dropLock(tx: Statements, username: string): Promise<boolean> {
-  return (await tx.run('delete from locks where username = $1', [username])) > 0
+/** Whom it held, as far as we know the person. Undefined: there was none. */
+export async function dropLock(
+  tx: Statements,
+  username: string,
+): Promise<{ readonly subject: Subject | undefined } | undefined> {
+  const [row] = await tx.all<{ subject: Subject | null }>('delete from locks where username = $1 returning subject', [
+    username,
+  ])
+  return row === undefined ? undefined : { subject: row.subject ?? undefined }
 }
 
 /** Somebody who was locked by name before we knew the person. */

@@ -72,12 +72,13 @@ export class BrowserSessions {
     const [row] = await state.all<Row>(
       `select s.subject, s.provider, s.proof, s.created_at, s.seen_at, s.expires_at, p.username, p.member_of
        from browser_sessions s join people p on p.subject = s.subject
-       where s.id = $1 and s.expires_at > $2 and s.seen_at > $3 and p.seen_at > $4`,
-      [hashOf(cookie), now, now - settings.sessionIdleMs, groupsKnownSince(this.#parts)],
+       where s.id = $1 and s.seen_at > $2 and p.seen_at > $3`,
+      [hashOf(cookie), now - settings.sessionIdleMs, groupsKnownSince(this.#parts)],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)
     await refuseLocked(hooks, identity)
+    if (number(row, 'expires_at') <= now) return undefined
     if (!quiet && now - number(row, 'seen_at') > NOTE_MS)
       await state.run('update browser_sessions set seen_at = $1 where id = $2 and seen_at < $1', [now, hashOf(cookie)])
     return {

@@ -60,6 +60,25 @@ export async function person(store: Statements, username: string): Promise<Perso
   }
 }
 
+/**
+ * Ends all that a sign-in of this person left behind, in the transaction of their lock: keys, database tokens, browsers (and the web targets
+ * they were handed over to), shared and waiting sign-ins. A row that is over still says whose it was until the next sweep, so who comes with
+ * it hears of the lock and not of a sign-in. Passkeys stay: alone they let nobody in.
+ */
+export async function endSignIns(
+  tx: Statements,
+  who: { readonly subject: Subject | undefined; readonly username: string },
+): Promise<void> {
+  const theirs = 'subject in (select subject from people where username = $1 or subject = $2)'
+  const params = [who.username, who.subject ?? '']
+  for (const table of ['browser_sessions', 'bound_keys', 'database_tokens', 'sign_in_leases', 'passkey_confirmations'])
+    await tx.run(`update ${table} set expires_at = 0 where ${theirs}`, params)
+  await tx.run(
+    `update waiting_sign_ins set state = 'over', detail = 'The person was locked out.' where ${theirs} and state in ('shown', 'approved')`,
+    params,
+  )
+}
+
 /** Forgets somebody, so that the user name may be another subject's: after a new employee, or a provider with a new address. */
 export async function release(tx: Statements, username: string): Promise<boolean> {
   const who = await person(tx, username)

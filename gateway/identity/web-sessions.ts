@@ -99,14 +99,15 @@ export function createWebSessions({ state, clock, settings, hooks }: Parts): Web
     const id = hashOf(cookie)
     const now = clock.now()
     const [row] = await state.all<Row>(
-      `select s.id as browser, s.subject, s.provider, s.proof, s.seen_at, p.username, p.member_of
+      `select s.id as browser, s.subject, s.provider, s.proof, s.seen_at, s.expires_at, p.username, p.member_of
        from web_sessions w join browser_sessions s on s.id = w.browser join people p on p.subject = s.subject
-       where w.id = $1 and w.target = $2 and s.expires_at > $3 and s.seen_at > $4 and p.seen_at > $5`,
-      [id, target, now, aliveSince(), groupsKnownSince({ clock, settings })],
+       where w.id = $1 and w.target = $2 and s.seen_at > $3 and p.seen_at > $4`,
+      [id, target, aliveSince(), groupsKnownSince({ clock, settings })],
     )
     if (row === undefined) return undefined
     const identity = identityOf(row)
     await refuseLocked(hooks, identity)
+    if (number(row, 'expires_at') <= now) return undefined
     if (!quiet && now - number(row, 'seen_at') > NOTE_MS)
       await state.run('update browser_sessions set seen_at = $1 where id = $2 and seen_at < $1', [
         now,

@@ -201,6 +201,12 @@ else {
       )
     t.equal((await bob.ssh(['@', 'unlock', 'erin'])).code, 0)
     t.equal((await others.through('prod-db', 'id')).code, 1, 'what ended stays so')
+    t.match(
+      await others.through('whoami'),
+      { code: 1, stderr: /Your sign-in has ended/ },
+      'a laptop that was lost is let in by nothing that was on it',
+    )
+    t.equal((await erin.browser.api(origin, 'GET', '/keys')).status, 401, 'nor is its browser')
     const ended = said(await bob.ssh(['@', 'grants', '--all', '--json']))
     t.match(ended, new RegExp(`"id": "${second}"`))
     t.match(

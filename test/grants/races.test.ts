@@ -1,6 +1,7 @@
 /** Many hands at once: what no order of steps may ever lead to. */
 import t from 'tap'
 import type { Grants } from '../../gateway/grants/grants.ts'
+import { endSignIns } from '../../gateway/identity/identity.ts'
 import { createGrants } from '../../gateway/grants/grants.ts'
 import type { Grant, LiveGrant } from '../../gateway/model/grant.ts'
 import type { HeldStatement } from '../../gateway/model/hold.ts'
@@ -134,6 +135,7 @@ t.test('compare-and-set alone keeps steps apart', async (t) => {
     log: silent,
     audit: () => undefined,
     policy: () => policy,
+    endSignIns,
   })
   t.teardown(() => grants.close())
   for (let round = 0; round < 12; round += 1) {
@@ -156,7 +158,7 @@ t.test('a grant that is revoked while somebody asks for it does not slip through
   const file = await stateFile(t)
   const clock = handClock()
   const [state, other] = [await file.open({ clock }), await file.open({ clock })]
-  const rest = { clock, log: silent, audit: () => undefined, policy: () => policy }
+  const rest = { clock, log: silent, audit: () => undefined, policy: () => policy, endSignIns }
   const there = createGrants({ state: other, ...rest })
   const { promise: read, resolve: wasRead } = Promise.withResolvers<void>()
   let slow = false

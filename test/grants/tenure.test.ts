@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { createGrants } from '../../gateway/grants/grants.ts'
+import { endSignIns } from '../../gateway/identity/identity.ts'
 import type { Grant, GrantId } from '../../gateway/model/grant.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { wallClock } from '../../gateway/model/moment.ts'
@@ -270,7 +271,7 @@ t.test('news that is lost is found again, and a store that answers nonsense is n
       answers ? state.all(sql, params) : Promise.reject(new Error('what is written there cannot be read')),
     onChange: () => () => undefined,
   }
-  const rest = { clock, log: silent, audit: () => undefined, policy: () => policy }
+  const rest = { clock, log: silent, audit: () => undefined, policy: () => policy, endSignIns }
   const here = createGrants({ state: deaf, ...rest }, { staleAfterMs: 20_000 })
   const there = createGrants({ state: other, ...rest })
   t.teardown(async () => {

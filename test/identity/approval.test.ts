@@ -1,6 +1,7 @@
 /** ssh and psql wait for a browser: who may let them through, and what the key is worth afterwards. */
 import t from 'tap'
 import { isSameAddress } from '../../gateway/identity/address.ts'
+import { endSignIns } from '../../gateway/identity/identity.ts'
 import type { Identity, Username } from '../../gateway/model/identity.ts'
 import type { Moment } from '../../gateway/model/moment.ts'
 import { scramVerifier } from '../../gateway/postgres/scram.ts'
@@ -441,6 +442,33 @@ await t.test('a database token is a password for hours, and the store cannot tel
   t.equal(await two.tokens.revoke(identity), true)
   t.equal(await one.tokens.live(ALICE), undefined)
   t.equal(await two.tokens.revoke(identity), false)
+})
+
+await t.test('a lock ends all that lets its person in, on every worker, and its end gives nothing back', async (t) => {
+  const { w, identity, session, here } = await withAlice(t, { workers: 2 })
+  const [one, two] = w.rooms
+  if (one === undefined || two === undefined) throw new Error('two workers')
+  const asked = await one.ask(sshQuestion('alice', { keyFingerprint: KEY }))
+  await one.answer(asked.id, asked.code, here)
+  await asked.wait(never)
+  await one.tokens.issue(identity, 3_600_000)
+  await one.leases.put('alice|192.0.2.10|prod-db', identity, (Date.now() + 60_000) as Moment)
+  const late = await one.ask(sshQuestion('alice', { keyFingerprint: 'SHA256:late' }))
+  await one.answer(late.id, late.code, here)
+  const ways = () => [
+    two.bound(ALICE, KEY),
+    two.session(session),
+    two.tokens.live(ALICE),
+    two.leases.get('alice|192.0.2.10|prod-db'),
+  ]
+  t.notOk((await Promise.all(ways())).includes(undefined))
+  w.locked.set(identity.subject, 'alice is locked')
+  await w.state.tx((tx) => endSignIns(tx, { username: ALICE, subject: undefined }))
+  for (const way of ways()) t.equal(await refusalOf(way), 'LOCKED', 'who comes with what was theirs hears why')
+  w.locked.clear()
+  t.same(await Promise.all(ways()), [undefined, undefined, undefined, undefined])
+  t.equal(await refusalOf(late.wait(never)), 'NOT_SIGNED_IN', 'nor is what was approved before')
+  t.match(await two.roster.list(), [{ username: 'alice', keys: [], browsers: 0, tokenUntil: undefined }])
 })
 
 await t.test('a lease serves all workers, until it ends or the person signs out', async (t) => {

@@ -141,7 +141,11 @@ await t.test(
     const locked = await through('prod-db', 'echo two')
     t.equal(locked.out, '')
     t.not(locked.code, 0)
+    // As identity/ does with a lock: what was signed in before is worth nothing after it.
+    signIns.keys.clear()
     await desk.grants.unlock(admin, 'alice')
+    t.match(await through('whoami'), { code: 1, errors: /Your sign-in has ended/ })
+    signIns.keys.set(fingerprintOf('alice'), alice)
     t.match(await through('logout'), { code: 0, out: /One key is forgotten/ })
     t.match(await through('whoami'), { code: 1, errors: /Your sign-in has ended/ })
     t.match(

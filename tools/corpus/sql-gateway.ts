@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openSqlFilter } from '../../gateway/filters/filters.ts'
 import { createGrants } from '../../gateway/grants/grants.ts'
+import { endSignIns } from '../../gateway/identity/identity.ts'
 import type { Identity, Subject, Username } from '../../gateway/model/identity.ts'
 import { silent } from '../../gateway/model/log.ts'
 import { after, wallClock } from '../../gateway/model/moment.ts'
@@ -109,7 +110,10 @@ export async function openCorpusGateway(
   const journal = openJournal({ dir: join(directory, 'journal'), worker: 'corpus', clock, log, limits })
   opened.defer(() => journal.close())
   const policy = () => ({ targets: [target], roles, admins: [], auditors: [] })
-  const grants = createGrants({ state, clock, log, audit: journal.audit.bind(journal), policy }, { held: 100 })
+  const grants = createGrants(
+    { state, clock, log, audit: journal.audit.bind(journal), policy, endSignIns },
+    { held: 100 },
+  )
   opened.defer(() => grants.close())
   for (const { name } of roles) await grants.request(person(), { target: TARGET, role: name, reason: 'corpus' })
   const filter = await openSqlFilter({ clock })

@@ -56,7 +56,7 @@ export const lock: Command = {
 export const unlock: Command = {
   name: 'unlock',
   usage: 'PERSON',
-  summary: 'admins: let a locked person in again',
+  summary: 'admins: let a locked person sign in again',
   example: 'unlock mallory',
   options: {},
   words: [1, 1],
