@@ -1,7 +1,7 @@
 /** Workspaces from the side of sessions: one is entered and left, and what it changed is remembered until the gateway has fetched it. */
 import type { Account } from '../account.ts'
 import type { Changes } from './changes.ts'
-import type { Kept } from './kept.ts'
+import { type Kept, NOTHING } from './kept.ts'
 import type { WorkspaceWish } from './wish.ts'
 import type { Workspace, Workspaces } from './workspace.ts'
 
@@ -30,7 +30,6 @@ const ERRAND = /^(?<verb>changes|kept|apply|discard)@sallyport (?<session>[0-9a-
 /** A gateway that does not fetch it by then is gone. */
 const REMEMBERED_MS = 10 * 60_000
 const MOST_REMEMBERED = 64
-const NOTHING = { failed: 'Nothing is kept there of that session.' }
 
 export function openDesk(workspaces: Workspaces, kept: Kept): Desk {
   const over = new Map<string, Promise<Over | undefined>>()
@@ -49,10 +48,9 @@ export function openDesk(workspaces: Workspaces, kept: Kept): Desk {
   }
   const answer = async (verb: string, session: string, digest: string): Promise<object> => {
     if (verb === 'changes') return changesOf(session)
-    if (verb === 'kept') return (await kept.show(session)) ?? NOTHING
+    if (verb === 'kept') return (await kept.show(session)) ?? { failed: NOTHING }
     if (verb === 'apply') return kept.apply(session, digest)
-    await kept.discard(session)
-    return {}
+    return (await kept.discard(session)) ? {} : { failed: NOTHING }
   }
 
   return {
@@ -74,7 +72,7 @@ export function openDesk(workspaces: Workspaces, kept: Kept): Desk {
         if (name === LIST) return { kept: kept.list() }
         return verb === '' ? { failed: 'This agent does not know that errand.' } : await answer(verb, session, digest)
       } catch {
-        return NOTHING
+        return { failed: NOTHING }
       }
     },
   }

@@ -28,7 +28,8 @@ export type Kept = {
   show(session: string): Promise<Shown | undefined>
   /** Only what was seen: the digest is that of all that would be done. Each is applied once. */
   apply(session: string, digest: string): Promise<{ readonly done: number; readonly failed: string | undefined }>
-  discard(session: string): Promise<void>
+  /** Once. @returns whether anything was kept of that session. */
+  discard(session: string): Promise<boolean>
   /** All that is kept, without what it is. */
   list(): readonly Listed[]
 }
@@ -63,6 +64,8 @@ const SETID = 0o6000
 const LINE = 512
 const SWEEP_MS = 60_000
 
+export const NOTHING = 'Nothing is kept there of that session: it was applied, thrown away, or too old.'
+
 /** Of all sessions together, unless the settings say otherwise. */
 const MOST_MEGABYTES = 1024
 
@@ -78,6 +81,17 @@ export function openKept(directory: string, megabytes = MOST_MEGABYTES): Kept {
     for (const name of namesIn(directory)) {
       const kept = readKept(at(name))
       if (kept === undefined || kept.written.expiresAt <= Date.now()) rmSync(at(name), { recursive: true, force: true })
+    }
+  }
+  /** Whoever comes second finds it taken: undefined. */
+  const take = async (session: string): Promise<string | undefined> => {
+    const taken = join(directory, `${session}.taken`)
+    try {
+      await rename(at(session), taken)
+      return taken
+    } catch (failure) {
+      if (failure instanceof Error && 'code' in failure && failure.code === 'ENOENT') return undefined
+      throw failure
     }
   }
   sweep()
@@ -134,12 +148,10 @@ export function openKept(directory: string, megabytes = MOST_MEGABYTES): Kept {
     apply: async (session, digest) => {
       const place = at(session)
       const kept = readKept(place)
-      if (kept === undefined || kept.written.expiresAt <= Date.now())
-        return { done: 0, failed: 'Nothing is kept here of that session.' }
+      if (kept === undefined || kept.written.expiresAt <= Date.now()) return { done: 0, failed: NOTHING }
       if (kept.digest !== digest) return { done: 0, failed: 'What is kept here is not what was seen.' }
-      // Whoever comes second finds it taken.
-      const taken = join(directory, `${session}.taken`)
-      await rename(place, taken)
+      const taken = await take(session)
+      if (taken === undefined) return { done: 0, failed: NOTHING }
       const changes = kept.written.changes.map(({ path, content, to, change, was, is }) => ({
         path: Buffer.from(path, 'latin1'),
         change,
@@ -154,7 +166,14 @@ export function openKept(directory: string, megabytes = MOST_MEGABYTES): Kept {
       else await rm(taken, { recursive: true, force: true })
       return outcome
     },
-    discard: (session) => rm(at(session), { recursive: true, force: true }),
+    discard: async (session) => {
+      const kept = readKept(at(session))
+      if (kept === undefined || kept.written.expiresAt <= Date.now()) return false
+      const taken = await take(session)
+      if (taken === undefined) return false
+      await rm(taken, { recursive: true, force: true })
+      return true
+    },
   }
 }
 

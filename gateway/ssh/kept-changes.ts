@@ -51,6 +51,7 @@ export type KeptDesk = {
   show(identity: Identity, session: SessionId): Promise<KeptLayer>
   /** Exactly what was shown under that digest, once. @returns how many changes were made. @throws {Refusal} */
   apply(identity: Identity, session: SessionId, digest: string): Promise<number>
+  /** Once. @throws {Refusal} NOT_FOUND, also where nothing is kept any more. */
   discard(identity: Identity, session: SessionId): Promise<void>
 }
 
@@ -193,6 +194,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
     },
     apply: async (identity, id, digest) => {
       const session = await decidable(identity, id)
+      // Where nothing is kept, nobody began to apply anything.
+      await asked(placeOf(session), `kept@sallyport ${id}`)
       note(
         'workspace.applying',
         identity.username,

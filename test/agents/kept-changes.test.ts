@@ -36,6 +36,7 @@ const bob: Identity = {
   username: 'bob' as Username,
   groups: ['leads'],
 }
+const carol: Identity = { ...bob, subject: 'https://idp.test|carol' as Subject, username: 'carol' as Username }
 
 function directoryOf(t: Test): string {
   const directory = mkdtempSync('/var/lib/sallyport-kept-')
@@ -68,6 +69,19 @@ async function changed(place: House, directory: string, line = CHANGES) {
     notes: { clock: wallClock, audit: (event) => void noted.push(event) },
   })
   return { ran, desk, noted, id: kept.start.id }
+}
+
+async function overAndUnnoted(
+  t: Test,
+  { desk, id, noted }: Pick<Awaited<ReturnType<typeof changed>>, 'desk' | 'id' | 'noted'>,
+  digest: string,
+): Promise<void> {
+  const before = noted.length
+  const nothing = { code: 'NOT_FOUND', message: /Nothing is kept/ }
+  await t.rejects(desk.discard(bob, id), nothing, 'nothing to throw away')
+  await t.rejects(desk.apply(bob, id, digest), nothing, 'nothing to apply')
+  await t.rejects(desk.show(bob, id), nothing, 'nothing to see')
+  t.equal(noted.length, before, 'noted nowhere')
 }
 
 t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
@@ -112,7 +126,7 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
       session: id,
       text: /of alice were applied by bob/,
     })
-    await t.rejects(desk.apply(bob, id, layer.digest), { message: /Nothing is kept/ })
+    await overAndUnnoted(t, { desk, id, noted }, layer.digest)
     t.same(readdirSync(join(place.host.directory, 'kept')), [])
   })
 
@@ -135,7 +149,25 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
       t.same(photograph(`${directory}/`), before)
       t.match(noted.at(-1), { kind: 'workspace.refused' })
       await desk.discard(bob, id)
-      await t.rejects(desk.show(bob, id), { code: 'NOT_FOUND' }, 'thrown away')
+      await overAndUnnoted(t, { desk, id, noted }, layer.digest)
+    }
+  })
+
+  await t.test('of two who decide at once one does, and the other hears that nothing is kept', async (t) => {
+    for (const [first, second] of [
+      ['discard', 'discard'],
+      ['apply', 'apply'],
+      ['apply', 'discard'],
+      ['discard', 'apply'],
+    ] as const) {
+      const { desk, id, noted } = await changed(place, directoryOf(t))
+      const { digest } = await desk.show(bob, id)
+      const does = { apply: () => desk.apply(bob, id, digest), discard: () => desk.discard(carol, id) }
+      const ends = await Promise.allSettled([does[first](), does[second]()])
+      const lost = ends.filter((end) => end.status === 'rejected')
+      t.match(lost, { length: 1, 0: { reason: { message: /Nothing is kept/ } } }, `${first}, ${second}`)
+      t.equal(noted.filter(({ kind }) => /applied|discarded/.test(kind)).length, 1)
+      await overAndUnnoted(t, { desk, id, noted }, digest)
     }
   })
 

@@ -97,7 +97,37 @@ else {
       const digest = /^sha256 ([0-9a-f]{64})$/m.exec(said(shown))?.[1] ?? ''
       t.match(said(await bob.ssh(['@', 'apply', session, '--digest', digest])), 'Applied on prod-app: 1.')
       t.equal(readFileSync(file, 'utf8'), 'level = debug\n')
-      t.not((await bob.ssh(['@', 'apply', session, '--digest', digest])).code, 0, 'once')
+      const isOver = async (id: string, what: string): Promise<void> => {
+        for (const words of [
+          ['apply', id, '--digest', digest],
+          ['discard', id],
+        ])
+          t.match(await bob.ssh(['@', ...words]), { code: 1, stderr: /Nothing is kept/ }, `${words[0]}: ${what}`)
+        for (const [deed, body] of [['apply', { digest }], ['discard']] as const) {
+          const answer = await bob.browser.api(demo.report.https.url, 'POST', `/kept-changes/${id}/${deed}`, body)
+          t.match({ status: answer.status, text: answer.text }, { status: 404, text: /Nothing is kept/ }, what)
+        }
+      }
+      await isOver(session, 'it was applied')
+
+      const again = await inside('rehearse', `echo more >>${file}`)
+      const other = /second person: apply ([0-9a-f-]{36})/.exec(again.stderr)?.[1] ?? ''
+      await until(async () => said(await bob.ssh(['@', 'changes'])).includes(other), 'it waits')
+      t.match(said(await bob.ssh(['@', 'discard', other])), 'Thrown away.')
+      await isOver(other, 'it was thrown away')
+      type Noted = { readonly events: readonly { readonly kind: string; readonly session: string | null }[] }
+      let kinds = ''
+      await carol.visit('/audit')
+      await until(async () => {
+        const audit = (await carol.browser.api(demo.report.https.url, 'GET', '/audit?limit=200')).json() as Noted
+        const ours = audit.events.filter(({ kind }) => /^workspace\.(?!shown)/.test(kind))
+        kinds = ours
+          .map(({ kind, session: id }) => `${kind} ${id === session ? 1 : 2}`)
+          .toSorted()
+          .join(', ')
+        return /applied.*discarded/.test(kinds)
+      }, 'the audit log has both')
+      t.equal(kinds, 'workspace.applied 1, workspace.applying 1, workspace.discarded 2')
     })
 
     await t.test('a role with a workspace opens nothing where there is no agent', async (t) => {
