@@ -100,20 +100,40 @@ const questionOf = ({ connection, person, place }: Visit) => ({
 
 async function touchPasskey(parts: SshParts, visit: Visit, why: Refusal): Promise<PasskeyProof> {
   const { context, person } = visit
-  const { console } = context
   const waiting = await parts.people.signIns.askPasskey(person.identity, questionOf(visit))
-  await console.note(`${why.message}\n${passkeyBanner(waiting, context.clock.now())}`)
-  return waiting.wait(console.closed)
+  return answered(context, waiting, why, passkeyBanner(waiting, context.clock.now()))
 }
 
 async function signInAgain(parts: SshParts, visit: Visit, why: Refusal): Promise<void> {
   const { context, person } = visit
-  const { console } = context
   const waiting = await parts.people.signIns.ask(questionOf(visit))
-  await console.note(`${why.message}\n${signInBanner(waiting, person.identity.username, context.clock.now())}`)
-  const identity = await waiting.wait(console.closed)
+  const banner = signInBanner(waiting, person.identity.username, context.clock.now())
+  const identity = await answered(context, waiting, why, banner)
   if (identity.subject !== person.identity.subject) throw new Refusal('NOT_SIGNED_IN', 'Somebody else has signed in.')
   person.identity = identity
+}
+
+/** What was answered in the browser. In a terminal Ctrl-C leaves; what else is typed meanwhile is for what comes then. */
+async function answered<T>(
+  { console }: Context,
+  waiting: { wait(signal: AbortSignal): Promise<T> },
+  why: Refusal,
+  banner: string,
+): Promise<T> {
+  await console.note(`${why.message}\n${banner}`)
+  if (!console.hasTerminal) return waiting.wait(console.closed)
+  await console.note('Ctrl-C leaves.\n')
+  const [over, left] = [new AbortController(), new AbortController()]
+  const leave = (isInterrupted: boolean): void => {
+    if (isInterrupted) left.abort(new Refusal(why.code, 'Left before it was answered: no session was opened.'))
+  }
+  // It fails when nobody waits any more.
+  console.interrupted(over.signal).then(leave, () => undefined)
+  try {
+    return await waiting.wait(AbortSignal.any([console.closed, left.signal]))
+  } finally {
+    over.abort()
+  }
 }
 
 /** On the first lines of a terminal, so that prompts and editors keep theirs. */

@@ -19,11 +19,14 @@ type Asked = { readonly id: string; readonly code: string }
 const asks = (child: ChildProcess): Promise<Asked> =>
   new Promise((resolve, reject) => {
     let seen = ''
-    child.stderr?.on('data', (chunk: Buffer) => {
+    const hear = (chunk: Buffer) => {
       seen += chunk.toString()
       const [id, code] = [/\/approve\/([\w-]+)/.exec(seen)?.[1], /\b([A-Z0-9]{4}-[A-Z0-9]{4})\b/.exec(seen)?.[1]]
       if (id !== undefined && code !== undefined) resolve({ id, code })
-    })
+    }
+    child.stderr?.on('data', hear)
+    // In a terminal there is only one of both.
+    child.stdout?.on('data', hear)
     child.once('close', () => reject(new Error(`it did not ask for a passkey: ${seen}`)))
   })
 
@@ -180,6 +183,23 @@ else {
       t.not((await ranTwo).code, 0)
     },
   )
+
+  await t.test('Ctrl-C leaves the wait for a touch; what else is typed is there once it is over', async (t) => {
+    const left = program(alice, 'ssh', ['-tt', host])
+    const over = finished(left, { endInput: false })
+    const asked = await asks(left)
+    await optionsFor(asked)
+    left.stdin?.write('typed ahead \u0003')
+    const { code, stdout } = await over
+    t.equal(code, 1)
+    t.match(stdout.toString(), /Ctrl-C leaves\.[^]*Left before it was answered: no session was opened\./)
+    await t.rejects(optionsFor(asked), 'its page is over, too')
+
+    const child = program(alice, 'ssh', ['-tt', host])
+    const ran = finished(child, { input: 'echo typed $((20+22)) ahead; exit 5\n' })
+    t.equal((await touch(await asks(child))).status, 200)
+    t.match(await ran, { code: 5, stdout: /typed 42 ahead/ })
+  })
 
   await t.test('a touch that comes after the grant has ended opens nothing', async (t) => {
     const child = program(alice, 'ssh', [host, 'echo inside'])

@@ -4,6 +4,9 @@ import { USUAL_COLUMNS } from './text.ts'
 import { keyFrom, type Key } from './keys.ts'
 
 const COLOURS = { red: 31, green: 32, yellow: 33, blue: 34, cyan: 36, dim: 2, bold: 1, reverse: 7 } as const
+const INTERRUPT = 0x03
+/** Bytes that are looked through for a Ctrl-C and held meanwhile. */
+const MOST_AHEAD = 4096
 export type Colour = keyof typeof COLOURS
 
 export class Console {
@@ -63,6 +66,16 @@ export class Console {
       if (more === undefined) return undefined
       this.#pending = Buffer.concat([this.#pending, more])
     }
+  }
+
+  /** True once Ctrl-C was typed; false when it cannot be any more. What else is typed stays. Rejects with the signal's reason. */
+  async interrupted(signal: AbortSignal): Promise<boolean> {
+    while (!this.#pending.includes(INTERRUPT)) {
+      const more = this.#pending.length < MOST_AHEAD ? await this.#channel.read(signal) : undefined
+      if (more === undefined) return false
+      this.#pending = Buffer.concat([this.#pending, more])
+    }
+    return true
   }
 
   /** Gives back what was typed ahead. Call before the channel is handed on. */
