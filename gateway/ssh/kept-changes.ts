@@ -67,6 +67,8 @@ function readable<T>(read: () => T): T {
   }
 }
 
+export const countWords = (changes: number): string => (changes === 1 ? '1 change' : `${changes} changes`)
+
 /** Agents that are asked at a time. */
 const AT_ONCE = 8
 const FRESH_MS = 3000
@@ -211,7 +213,7 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
           'workspace.applied',
           identity.username,
           session,
-          `${count} changes of ${session.username} were applied by ${identity.username}.`,
+          `${identity.username} applied ${countWords(count)} of ${session.username}.`,
         )
         return count
       }
@@ -220,11 +222,11 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
         'workspace.refused',
         identity.username,
         session,
-        `Of the changes of ${session.username}, ${count} were applied by ${identity.username}, then: ${why}`,
+        `${identity.username} applied ${countWords(count)} of ${session.username}, and then no more: ${why}`,
       )
       throw new Refusal(
         'NOT_ALLOWED',
-        count === 0 ? `Nothing was applied: ${why}` : `${count} were applied, and then no more: ${why}`,
+        count === 0 ? `Nothing was applied: ${why}` : `Applied: ${countWords(count)}, and then no more: ${why}`,
       )
     },
     discard: async (identity, id) => {

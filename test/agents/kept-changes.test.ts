@@ -124,7 +124,7 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
       kind: 'workspace.applied',
       actor: 'bob',
       session: id,
-      text: /of alice were applied by bob/,
+      text: /^bob applied 8 changes of alice\.$/,
     })
     await overAndUnnoted(t, { desk, id, noted }, layer.digest)
     t.same(readdirSync(join(place.host.directory, 'kept')), [])

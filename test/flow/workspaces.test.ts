@@ -82,8 +82,13 @@ else {
         /-- Changed in the workspace, and kept for a second person \(sha256 [0-9a-f]{64}\): 1\.\n-- file changed [^\n]*app\.conf done[^\n]*\n   @@ -1,1 \+1,1 @@\n   -level = info\n   \+level = debug\n/,
       )
       t.match((await alice.ssh(['@', 'apply', session])).stderr, /no kept changes/, 'not by oneself')
-      t.match(said(await alice.ssh(['@', 'changes'])), new RegExp(`${session} +prod-app +alice +rehearse .* leads`))
-      t.match(said(await bob.ssh(['@', 'changes'])), new RegExp(`${session} +prod-app +alice +rehearse .* you`))
+      const [hers, his] = [await alice.ssh(['@', 'changes']), await bob.ssh(['@', 'changes'])]
+      t.match(said(hers), new RegExp(`${session} +prod-app +alice +rehearse .* leads`))
+      t.match(hers.stderr, /Your own wait for somebody of the groups under DECIDES\. When LEFT is over/)
+      t.notMatch(hers.stderr, /apply/, 'she may not decide')
+      t.match(said(his), new RegExp(`${session} +prod-app +alice +rehearse +1 +[1-9]\\d{2} B .* you`))
+      t.match(his.stderr, /`apply SESSION` shows what you may decide about/)
+      t.notMatch(his.stderr, /Your own/)
       const listed = JSON.parse(said(await bob.ssh(['@', 'changes', '--json']))) as object[]
       t.match(listed, [{ session, target: 'prod-app', username: 'alice', changes: 1, isMine: false }])
       const api = async (path: string) =>
@@ -95,7 +100,7 @@ else {
       t.match(said(shown), /Changes of alice .*\nchanged [^\n]*app\.conf[^\n]*\n   @@[^]*\n   \+level = debug\nsha256 /)
       t.equal(readFileSync(file, 'utf8'), 'level = info\n', 'shown, and not applied')
       const digest = /^sha256 ([0-9a-f]{64})$/m.exec(said(shown))?.[1] ?? ''
-      t.match(said(await bob.ssh(['@', 'apply', session, '--digest', digest])), 'Applied on prod-app: 1.')
+      t.match(said(await bob.ssh(['@', 'apply', session, '--digest', digest])), 'Applied on prod-app: 1 change.')
       t.equal(readFileSync(file, 'utf8'), 'level = debug\n')
       const isOver = async (id: string, what: string): Promise<void> => {
         for (const words of [

@@ -1,9 +1,9 @@
 /** changes, apply, discard: deciding about changes of an overlay that were kept. What is applied is what was shown. */
 import type { SessionId } from '../../model/event.ts'
 import { Refusal } from '../../model/refusal.ts'
-import type { KeptDesk, KeptLayer, KeptRow } from '../kept-changes.ts'
+import { countWords, type KeptDesk, type KeptLayer, type KeptRow } from '../kept-changes.ts'
 import { askLine } from '../screen/prompt.ts'
-import { table } from '../screen/table.ts'
+import { table, together } from '../screen/table.ts'
 import { plain } from '../screen/text.ts'
 import { type Arguments, type Command, type Context, printJson, WrongUsage } from './command.ts'
 import { isoTime } from './json.ts'
@@ -36,13 +36,19 @@ export const changes: Command = {
       session.username,
       session.role,
       String(count),
-      `${Math.ceil(bytes / 1024)} kB`,
+      together(bytes < 1024 ? `${bytes} B` : `${Math.ceil(bytes / 1024)} kB`),
       spanOf(Math.max(1000, expiresAt - now)),
       isMine ? approvers.join(', ') : 'you',
     ])
     const heading = ['SESSION', 'TARGET', 'WHO', 'ROLE', 'CHANGES', 'SIZE', 'LEFT', 'DECIDES']
     await console.print(table(heading, cells, console.columns))
-    await console.note(`${missing}\`apply SESSION\` shows them with their differences.\n`)
+    const decides = rows.some(({ isMine }) => !isMine)
+      ? '`apply SESSION` shows what you may decide about, with its differences.\n'
+      : ''
+    const waits = rows.some(({ isMine }) => isMine)
+      ? 'Your own wait for somebody of the groups under DECIDES. When LEFT is over, they are thrown away.\n'
+      : ''
+    await console.note(`${missing}${decides}${waits}`)
     return 0
   },
 }
@@ -102,7 +108,7 @@ export const apply: Command = {
     }
     const count = await desk.apply(context.identity, layer.session.id, layer.digest)
     if (given.flag('json')) return printJson(context, { applied: count, digest: layer.digest })
-    await console.print(`Applied on ${layer.session.target}: ${count}.\n`)
+    await console.print(`Applied on ${layer.session.target}: ${countWords(count)}.\n`)
     return 0
   },
 }
