@@ -1,6 +1,7 @@
 /** Who may ask, decide, end and see: pure questions to the config as it is now. */
 import type { Grant } from '../model/grant.ts'
 import { type Identity, isMember } from '../model/identity.ts'
+import { nearest } from '../model/nearest.ts'
 import { Refusal } from '../model/refusal.ts'
 import { covers, type Role } from '../model/role.ts'
 import { type Protocol, protocolsOf, type Target } from '../model/target.ts'
@@ -72,15 +73,24 @@ export function choose(policy: Policy, identity: Identity, ask: Ask): Choice {
     throw new Refusal(
       'NO_GRANT',
       `There is no target ${shown(ask.target, 'of that name')}, or no such role on it, that you may ask for.`,
-      {
-        next: 'Look at the targets and roles that are open to you.',
-      },
+      { next: `${meant(policy, identity, ask, possible)}Look at the targets and roles that are open to you.` },
     )
   const open = endpointsOf(role, target)
   const endpoints = ask.endpoints ?? open
   if (endpoints.length === 0 || !endpoints.every((endpoint) => open.includes(endpoint)))
     throw new Refusal('BAD_INPUT', `Role ${role.name} opens ${open.join(', ')} on ${target.name}.`)
   return { target, role, endpoints: open.filter((endpoint) => endpoints.includes(endpoint)) }
+}
+
+/** Only out of what this person may ask for, whatever else there is. */
+function meant(policy: Policy, identity: Identity, ask: Ask, possible: readonly Role[]): string {
+  const open = () => policy.targets.filter((target) => policy.roles.some((role) => mayAsk(identity, role, target)))
+  const [typed, known] = possible.length > 0 ? [ask.role ?? '', possible] : [ask.target, open()]
+  const word = nearest(
+    typed,
+    known.map(({ name }) => name),
+  )
+  return word === undefined ? '' : `Did you mean ${word}? `
 }
 
 /** What somebody typed, where it is fit to be shown. */

@@ -33,6 +33,10 @@ export function readChoice(text: string): GrantChoice | undefined {
 
 export const choiceText = (choice: GrantChoice): string => (choice.kind === 'role' ? choice.role : choice.grant)
 
+/** One answer for all that is not live for this person, so that a stranger learns nothing from asking. */
+export const noGrantText = (target: string, under: GrantChoice | undefined): string =>
+  under?.kind === 'grant' ? `Grant ${under.grant} is not live, or not yours.` : `No live grant for ${target}.`
+
 /** The role that was named, for whoever asks for a grant: a number names none that could be asked for. */
 export const roleIn = (choice: GrantChoice | undefined): string | undefined =>
   choice?.kind === 'role' ? choice.role : undefined

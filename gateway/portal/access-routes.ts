@@ -108,7 +108,7 @@ export function accessRoutes(app: App, { desk, library, role, settings, webUrl }
     method: 'GET',
     url: '/requests/:id/past',
     schema: {
-      summary: 'The last sessions of the person who asks, on the target of the request',
+      summary: 'The last sessions of the person who asks, on the target of the request, before they asked',
       description: 'For whoever may decide: which ones there were, not what was done in them.',
       tags: ['access'],
       params: grantParams,
@@ -116,7 +116,8 @@ export function accessRoutes(app: App, { desk, library, role, settings, webUrl }
     },
     handler: async (request) => {
       const grant = await desk.grant(visitorOf(request).identity, request.params.id)
-      const rows = await library.sessions({ username: grant.username, target: grant.target, limit: PAST_SESSIONS })
+      const { username, target, requestedAt } = grant
+      const rows = await library.sessions({ username, target, until: requestedAt, limit: PAST_SESSIONS })
       // A user name can be given to somebody else; what that person did is not this one's past.
       return { sessions: rows.filter(({ subject }) => subject === grant.subject).map(pastView) }
     },

@@ -137,7 +137,7 @@ export class Connection {
         })
       } catch (why) {
         noteRefused(parts.edge.audit, parts.open.clock.now(), wish, why)
-        throw withNext(why, waiting, wish)
+        throw await withNext(why, waiting, wish)
       }
     }
     const admission = await admit(first).catch((why: unknown) => {

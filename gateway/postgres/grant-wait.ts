@@ -2,7 +2,8 @@
 import type { Grant } from '../model/grant.ts'
 import { after, minutesToMs } from '../model/moment.ts'
 import { Refusal } from '../model/refusal.ts'
-import { roleIn } from '../model/target-name.ts'
+import { covers, type Role } from '../model/role.ts'
+import { noGrantText, roleIn } from '../model/target-name.ts'
 import { type AccessDesk, type Admission, type AdmitParts, admit, type Wish } from '../session/session.ts'
 import { askCommand, type SshAddress } from './deny.ts'
 import { REPEAT_MS, type Say } from './sign-in.ts'
@@ -10,7 +11,7 @@ import type { DatabaseName } from './database-name.ts'
 
 export type GrantWaitParts = {
   readonly admit: AdmitParts
-  readonly desk: Pick<AccessDesk, 'onChange' | 'requests'>
+  readonly desk: Pick<AccessDesk, 'onChange' | 'requests' | 'roles'>
   readonly sshAddress: SshAddress
   readonly portalUrl: string
   readonly approvalMinutes: number
@@ -22,7 +23,7 @@ const LOOK_AGAIN_MS = 3_000
 /** @throws {Refusal} NO_GRANT also for a database that the role does not name: one answer for all that is not theirs. */
 export async function admitTo(parts: AdmitParts, wish: Wish, name: DatabaseName): Promise<Admission> {
   const admission = await admit(parts, wish)
-  if (!mayUse(admission, name.database)) throw new Refusal('NO_GRANT', `No live grant for ${wish.target}.`)
+  if (!mayUse(admission, name.database)) throw new Refusal('NO_GRANT', noGrantText(wish.target, wish.under))
   return admission
 }
 
@@ -34,9 +35,9 @@ function mayUse({ role, target }: Admission, database: string | undefined): bool
 }
 
 /** Adds to a NO_GRANT what the person can do now. */
-export function withNext(why: unknown, parts: GrantWaitParts, wish: Wish): unknown {
+export async function withNext(why: unknown, parts: GrantWaitParts, wish: Wish): Promise<unknown> {
   if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || why.next !== undefined) return why
-  const command = askCommand(wish.identity.username, parts.sshAddress, wish.target, roleIn(wish.under))
+  const command = await commandFor(parts, wish)
   return new Refusal('NO_GRANT', why.message, { cause: why, next: `Ask for one: ${command}` })
 }
 
@@ -58,7 +59,7 @@ export async function waitForGrant(
       return await admitTo(parts.admit, wish, name)
     } catch (why) {
       const isOver = !mayCome || clock.now() >= until
-      if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || isOver) throw withNext(why, parts, wish)
+      if (!(why instanceof Refusal) || why.code !== 'NO_GRANT' || isOver) throw await withNext(why, parts, wish)
     }
     if (clock.now() - toldAt >= REPEAT_MS) {
       toldAt = clock.now()
@@ -81,11 +82,23 @@ async function ownRequests({ desk }: GrantWaitParts, { identity, target }: Wish)
     .filter((grant) => grant.subject === identity.subject && grant.target === target && grant.held === undefined)
 }
 
+/** As it can be typed: where several roles are possible, one has to be named. */
+async function commandFor(
+  { admit: { target: targetNamed }, desk, sshAddress }: GrantWaitParts,
+  wish: Wish,
+): Promise<string> {
+  const { identity, target, under } = wish
+  const at = targetNamed(target)
+  const possible = (role: Role) => at?.postgres !== undefined && role.endpoints.includes('postgres') && covers(role, at)
+  const role = roleIn(under) ?? (await desk.roles(identity)).find(possible)?.name
+  return askCommand(identity.username, sshAddress, target, role)
+}
+
 async function howToAsk(parts: GrantWaitParts, wish: Wish): Promise<[string, string]> {
   const [own] = await ownRequests(parts, wish)
   if (own !== undefined)
     return [`Request ${own.id} for ${wish.target} waits for approval.`, 'This connection goes on once it is approved.']
-  const command = askCommand(wish.identity.username, parts.sshAddress, wish.target, roleIn(wish.under))
+  const command = await commandFor(parts, wish)
   return [
     `There is no live grant for ${wish.target}. Ask for one in another terminal: ${command}`,
     `Or in the browser: ${parts.portalUrl}. This connection goes on once it is approved, and waits ${parts.approvalMinutes} minutes.`,

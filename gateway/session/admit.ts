@@ -6,7 +6,7 @@ import type { PasskeyProof } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import { covers, opensTheSame, type Role, readOnly } from '../model/role.ts'
 import type { Protocol, Target } from '../model/target.ts'
-import type { GrantChoice } from '../model/target-name.ts'
+import { type GrantChoice, noGrantText } from '../model/target-name.ts'
 
 /** What a person is told while a grant runs. `minutes` is what is left. */
 export type GrantNotice =
@@ -137,7 +137,7 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
     role.endpoints.includes(protocol) &&
     tenure.grant().endpoints.includes(protocol) &&
     covers(role, target)
-  if (!open) throw new Refusal('NO_GRANT', `No live grant for ${name}.`)
+  if (!open) throw new Refusal('NO_GRANT', noGrantText(name, wish.under))
   const age = parts.clock.now() - identity.proof.authTime
   if (age > minutesToMs(role.mfaWithinMinutes))
     throw new Refusal(

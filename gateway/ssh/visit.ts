@@ -78,12 +78,12 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
         passkey = await touchPasskey(parts, visit, failure as Refusal)
       else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
         asked = true
-        const grant = await askForAccess({ ...context, identity: person.identity }, target, role)
+        const grant = await askForAccess({ ...context, identity: person.identity }, { target, under })
         // The one that was named by its number is over, and comes to life no more.
         if (role === undefined) under = { kind: 'grant', grant: grant.id }
         // An approval can be long in coming.
         await stillSignedIn(person)
-      } else if (code === 'NO_GRANT') throw await noGrant(context, target, role)
+      } else if (code === 'NO_GRANT') throw await noGrant(context, { target, under })
       else throw failure
     }
   }

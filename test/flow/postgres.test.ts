@@ -111,7 +111,11 @@ else {
     const run = await psql(alice, 'select 1', 'prod-db', AT_ONCE)
     t.equal(run.code, 2)
     t.match(run.stderr, /Sign in at https:.*\/approve\/[\s\S]*FATAL:\s+No live grant for prod-db/)
-    t.match(run.stderr, /ssh -p \d+ alice@localhost request prod-db .*--reason/)
+    const hint = /ssh -p \d+ alice@localhost request (prod-db --role \w+) --reason "\.\.\."/.exec(run.stderr)?.[1] ?? ''
+    const asked = await alice.ssh(['@', 'request', ...hint.split(' '), '--reason', 'as the hint says', '--json'])
+    t.equal(asked.code, 0, `it works as typed: ${hint} ${asked.stderr}`)
+    const { id, state } = JSON.parse(said(asked)) as { id: string; state: string }
+    t.equal((await alice.ssh(['@', state === 'live' ? 'release' : 'withdraw', id])).code, 0)
     const again = await psql(alice, 'select 1', 'prod-xy', AT_ONCE)
     t.match(again.stderr, /FATAL:\s+No live grant for prod-xy/, 'an unknown target gets the same answer')
   })
@@ -202,7 +206,7 @@ else {
     t.equal((await alice.ssh(['@', 'release', other])).code, 0)
     // As a person at a terminal, who would wait for what can still come: this one cannot.
     const over = await start(alice, ['-d', `prod-db%${other}`, '-c', 'select 1']).ended
-    t.match(over, { code: 2, stderr: /No live grant for prod-db[\s\S]*Ask for one: / })
+    t.match(over, { code: 2, stderr: /Grant \d+ is not live, or not yours[\s\S]*Ask for one: / })
     t.equal(await under(`prod-db%${writeGrant}`), writeGrant)
   })
 

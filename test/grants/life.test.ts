@@ -116,12 +116,12 @@ t.test('an unknown target, an unknown role and a forbidden one get one answer', 
   const { desk } = await house(t)
   const { grants } = await desk()
   const asks: [Identity, string, string | undefined][] = [
-    [alice, 'prod-xx', 'logs'],
-    [alice, 'prod-xx', undefined],
+    [alice, 'elsewhere', 'logs'],
+    [alice, 'elsewhere', undefined],
     [alice, 'prod-db', 'nothing'],
     [mallory, 'prod-db', 'logs'],
     [mallory, 'prod-db', undefined],
-    [mallory, 'prod-xx', undefined],
+    [mallory, 'elsewhere', undefined],
     [bob, 'prod-db', 'operator'],
   ]
   const shapes = new Set<string>()

@@ -1,6 +1,7 @@
 /** The portal's API: from a request to the replay, over real TLS, with real grants behind it. */
 import { connect } from 'node:tls'
 import t from 'tap'
+import type { Moment } from '../../gateway/model/moment.ts'
 import { Fault } from '../../gateway/model/refusal.ts'
 import * as accessWords from '../../gateway/portal/schema/access.ts'
 import * as signInWords from '../../gateway/portal/schema/sign-ins.ts'
@@ -84,14 +85,15 @@ t.test('an approver sees what a person did there before, and may allow less', as
   const [engineer, lead, other] = [await portal.as(alice), await portal.as(bob), await portal.as(erin)]
   const ask = { target: 'prod-db', role: 'operator', reason: 'Disk is full', ticket: 'INC-42' }
   const { id } = accessWords.grant.parse((await engineer.api(origin, 'POST', '/requests', ask)).json())
-  const before = portal.library.add(sessionOf(alice, { command: 'cat /etc/shadow' }))
-  portal.library.add({ ...sessionOf(alice), subject: erin.subject })
-  portal.library.add(sessionOf(alice, { target: 'prod-web' }))
+  const before = portal.library.add(sessionOf(alice, { command: 'cat /etc/shadow', startedAt: 0 as Moment }))
+  portal.library.add({ ...sessionOf(alice, { startedAt: 0 as Moment }), subject: erin.subject })
+  portal.library.add(sessionOf(alice, { target: 'prod-web', startedAt: 0 as Moment }))
+  portal.library.add(sessionOf(alice, { startedAt: (Date.now() + 86_400_000 * 3650) as Moment }))
   const past = await lead.api(origin, 'GET', `/requests/${id}/past`)
   t.strictSame(
     accessWords.pastList.parse(past.json()).sessions.map((session) => session.id),
     [before.id],
-    'of this person, on this target',
+    'of this person, on this target, before they asked',
   )
   t.notMatch(past.text, /shadow/, 'that there were some, not what was done')
   t.equal((await other.api(origin, 'GET', `/requests/${id}/past`)).status, 404, 'not for anybody else')

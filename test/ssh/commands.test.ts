@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Moment } from '../../gateway/model/moment.ts'
 import type { GrantId } from '../../gateway/model/grant.ts'
 import type { Subject } from '../../gateway/model/identity.ts'
 import { Entrance, sourceOf } from '../../gateway/ssh/auth-limits.ts'
@@ -286,6 +287,11 @@ await t.test('a person asks, somebody else says yes, and both read what to do ne
   for (const line of all.out.split('\n').slice(0, -3)) t.ok(width(line) <= 80, line)
   const dark = commandLine(desk, bob, { ...shelf(), sessions: () => Promise.reject(new Error('no ClickHouse')) })
   t.match((await dark.type('requests 1')).out, /before +the recordings cannot be read just now\n[^]*Allow it/)
+  const earlier = recorded('alice', [])
+  const later = recorded('alice', [], { startedAt: (Date.now() + 3_600_000) as Moment, role: 'logs' })
+  const looked = (await commandLine(desk, bob, shelf(earlier, later)).type('requests 1')).out
+  t.match(looked, /^before +.*operator, ssh/m)
+  t.notMatch(looked, /logs, ssh/, 'what came after the request is not before it')
   t.notMatch((await hers.type('requests 1')).out, 'Allow it', 'who asks reads the same, and decides nothing')
   t.match((await his.type('requests 1 --json')).json, [
     { id: '1', mayApprove: true, allows: [/^ssh: A shell/], terms: [/30 min/], past: [] },
@@ -334,6 +340,15 @@ await t.test('an unknown target and a forbidden one get one answer', async (t) =
   t.equal(unknown.code, 1)
   t.equal(forbidden.code, 1)
   t.equal(unknown.errors.replaceAll('nosuch', 'X'), forbidden.errors.replaceAll('secret', 'X'))
+  t.notMatch(unknown.errors, /Did you mean/)
+})
+
+await t.test('a target or a role that was mistyped is guessed out of those that are open to the person', async (t) => {
+  const desk = await openDesk(t)
+  const { type } = commandLine(desk, people().alice)
+  t.match(await type('request prod-bd --role logs --reason why not'), { code: 1, errors: /Did you mean prod-db\?/ })
+  t.match(await type('request prod-db --role opertor --reason why not'), { code: 1, errors: /Did you mean operator\?/ })
+  t.notMatch((await type('request secrt --reason why not')).errors, /secret|Did you mean/)
 })
 
 await t.test('wrong usage is one clear line, the usage of that command, and exit code 2', async (t) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Subject, Username } from '../../gateway/model/identity.ts'
 import { openDoor, doorMissing } from '../fixtures/ssh-door.ts'
 import { people } from '../fixtures/ssh-front.ts'
 import type { GrantId } from '../../gateway/model/grant.ts'
@@ -53,9 +54,24 @@ await t.test(
     await desk.grants.release(alice, newer.id)
     t.match(
       await ssh(`alice%prod-db%${newer.id}@127.0.0.1`, 'exit 5').done,
-      { code: 1, errors: /No live grant for prod-db\./ },
+      { code: 1, errors: /Grant \d+ is not live, or not yours\.\nSee yours: ssh .* grants\n/ },
       'one that is over opens nothing, whatever else is live',
     )
+    const numbered = async (target: string, number: string) =>
+      (await ssh('alice@127.0.0.1', `${target}%${number}`, 'exit 5').done).errors.replace(
+        `Grant ${number} `,
+        'Grant N ',
+      )
+    const erin = { ...alice, subject: 'https://idp.test|erin' as Subject, username: 'erin' as Username }
+    const others = await desk.grants.request(erin, { target: 'prod-db', role: 'logs', reason: 'INC-44' })
+    const over = await numbered('prod-db', newer.id)
+    for (const [target, number] of [
+      ['prod-db', '99'],
+      ['prod-db', others.id],
+      ['nosuch', '99'],
+      ['secret', '99'],
+    ] as const)
+      t.equal(await numbered(target, number), over, `${target}%${number}: over, unknown, another person's: one answer`)
 
     const piped = ssh('alice@127.0.0.1', 'prod-db')
     piped.child.stdin.end('echo from-$((40+2))-stdin\nexit 5\n')

@@ -44,7 +44,7 @@ else {
 
   await t.test('an approver shortens and approves with one thumb, or denies with a reason', async (t) => {
     const { page, close } = await open('/requests/44', { width: 390 })
-    await page.getByText('Last sessions of erin there').waitFor()
+    await page.getByText('Sessions of erin there before').waitFor()
     await page.getByText('30 min', { exact: true }).click()
     await page.getByLabel('For looking only').check()
     await page.getByText('A shell as deploy for looking').waitFor()

@@ -3,6 +3,7 @@ import type { Grant } from '../../model/grant.ts'
 import { Refusal } from '../../model/refusal.ts'
 import { nearest } from '../../model/nearest.ts'
 import type { Role } from '../../model/role.ts'
+import { noGrantText, roleIn, type TargetName } from '../../model/target-name.ts'
 import type { TargetView } from '../../session/session.ts'
 import { choose } from '../screen/menu.ts'
 import { askLine } from '../screen/prompt.ts'
@@ -14,7 +15,9 @@ import { minutesOf, spanOf } from './spans.ts'
 import { saidOf, untilDecided } from './waiting.ts'
 
 /** What to say where nothing can be asked for: exact, and the same for an unknown and for a forbidden target. */
-export async function noGrant(context: Context, target: string, role?: string): Promise<Refusal> {
+export async function noGrant(context: Context, { target, under }: TargetName): Promise<Refusal> {
+  if (under?.kind === 'grant')
+    return new Refusal('NO_GRANT', noGrantText(target, under), { next: `See yours: ${typed(context, 'grants')}` })
   const views = await context.desk.targets(context.identity)
   const view = views.find((one) => one.target.name === target)
   const name = plain(target, 64)
@@ -27,7 +30,7 @@ export async function noGrant(context: Context, target: string, role?: string): 
           : `Did you mean ${meant}? See what you may ask for: ${typed(context, 'targets')}`,
     })
   }
-  const wanted = role ?? sshRoles(view)[0]?.name ?? view.roles[0]?.name ?? 'ROLE'
+  const wanted = roleIn(under) ?? sshRoles(view)[0]?.name ?? view.roles[0]?.name ?? 'ROLE'
   return new Refusal('NO_GRANT', `No live grant for ${name}.`, {
     next: `Ask for one: ${typed(context, `request ${name} --role ${wanted} --for 30m --reason "why"`)}`,
   })
@@ -38,11 +41,13 @@ export async function noGrant(context: Context, target: string, role?: string): 
  *
  * @throws {Refusal} when the person leaves, is refused, or there is nothing to ask for.
  */
-export async function askForAccess(context: Context, target: string, named: string | undefined): Promise<Grant> {
+export async function askForAccess(context: Context, place: TargetName): Promise<Grant> {
+  const { target, under } = place
+  const named = roleIn(under)
   const { console, desk, identity } = context
   const view = await viewOf(context, target)
   const roles = view === undefined ? [] : sshRoles(view).filter(({ name }) => named === undefined || name === named)
-  if (view === undefined || roles.length === 0) throw await noGrant(context, target, named)
+  if (view === undefined || roles.length === 0) throw await noGrant(context, place)
   const waiting = view.grants.find(
     (grant) =>
       grant.extends === undefined &&
@@ -51,7 +56,7 @@ export async function askForAccess(context: Context, target: string, named: stri
       (named === undefined || grant.role === named),
   )
   if (waiting !== undefined) return announced(context, await untilDecided(context, waiting))
-  await console.note(`No live grant for ${target}. Ask for one (Ctrl-C leaves):\n`)
+  await console.note(`${noGrantText(target, under)} Ask for one (Ctrl-C leaves):\n`)
   const role = await whichRole(context, roles)
   const minutes = await howLong(context, role)
   for (;;) {

@@ -63,8 +63,8 @@ const MOST_PAST = 5
 
 /** Undefined where the recordings cannot be read just now: who decides need not wait for them. */
 async function pastOf({ library }: Context, grant: Grant): Promise<readonly SessionRow[] | undefined> {
-  const { subject, target, username } = grant
-  const rows = await library.sessions({ username, target, limit: MOST_PAST }).catch(() => undefined)
+  const { subject, target, username, requestedAt } = grant
+  const rows = await library.sessions({ username, target, until: requestedAt, limit: MOST_PAST }).catch(() => undefined)
   // A user name can be given to somebody else; what that person did is not this one's past.
   return rows?.filter((row) => row.subject === subject)
 }

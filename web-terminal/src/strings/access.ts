@@ -87,7 +87,7 @@ export const access = {
     for: (span: string) => `for ${span}`,
     why: 'Why',
     ticket: 'Ticket',
-    past: (who: string) => `Last sessions of ${who} there`,
+    past: (who: string) => `Sessions of ${who} there before`,
     noPast: 'None: this would be the first.',
     statements: (count: number) => many(count, 'statement', 'statements'),
     narrow: 'How much',
