@@ -4,6 +4,7 @@ import type { Channel, ChannelEvents } from './channel.ts'
 
 export class ChannelStream extends Duplex {
   #channel: Channel | undefined
+  #onRead: ((bytes: Buffer) => void) | undefined
   readonly #held: (() => void)[] = []
   #isFull = false
   #hasEnded = false
@@ -13,13 +14,21 @@ export class ChannelStream extends Duplex {
   }
 
   readonly events: ChannelEvents = {
+    borrows: true,
     data: (bytes, stream) => {
-      const give = () => this.#channel?.credit(bytes.length)
+      const { length } = bytes
+      const give = () => this.#channel?.credit(length)
       if (stream === 1) {
         give()
         return
       }
-      const hasRoom = this.push(bytes)
+      // What came before is read first.
+      if (this.#onRead !== undefined && this.readableLength === 0) {
+        this.#onRead(bytes)
+        give()
+        return
+      }
+      const hasRoom = this.push(Buffer.from(bytes))
       if (hasRoom && !this.#isFull) give()
       else {
         this.#isFull = true
@@ -45,6 +54,11 @@ export class ChannelStream extends Duplex {
 
   attach(channel: Channel): void {
     this.#channel = channel
+  }
+
+  /** From now on `onRead` gets what arrives, lent until it returns; what had arrived before still comes as `data`. For who takes all at once: nothing pauses it. */
+  lend(onRead: (bytes: Buffer) => void): void {
+    this.#onRead = onRead
   }
 
   override _read(): void {

@@ -3,6 +3,7 @@
 import type { Duplex } from 'node:stream'
 import { MalformedMessage } from '../../model/refusal.ts'
 import { isChaCha, keepFast, takesFast } from './bulk-cipher.ts'
+import { ChannelStream } from './duplex.ts'
 import { arm } from './fixes/post-quantum.ts'
 import { CompiledDecipher } from './fixes/compiled-ciphers.ts'
 import type { Ssh2 } from './ssh2.ts'
@@ -185,11 +186,13 @@ export class Transport {
     if (this.#closed) return
     this.#protocol.start()
     this.#stream.on('data', (chunk: Buffer) => this.#read(chunk))
-    this.#parts.ssh2.reads.take(this.#stream, (view) => {
+    const readLent = (view: Buffer) => {
       const isLent =
         this.#ready && this.#protocol._kexinit === undefined && this.#protocol._decipher instanceof CompiledDecipher
       this.#read(isLent ? view : Buffer.from(view))
-    })
+    }
+    if (this.#stream instanceof ChannelStream) this.#stream.lend(readLent)
+    else this.#parts.ssh2.reads.take(this.#stream, readLent)
     this.#every(REKEY_MS, () => this.rekey())
   }
 
