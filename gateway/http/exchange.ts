@@ -51,7 +51,7 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
   #fields: readonly Field[] = []
   /** What the target says its answer has. */
   #length = Number.NaN
-  /** All of the answer. It waits for the end of the message, which the parser reports within the same turn. */
+  /** All of the answer, kept until the target has ended it. */
   #whole: Buffer | undefined
   /** The browser reads more slowly than the target writes. */
   #isWaiting = false
@@ -84,7 +84,6 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
 
   /** The grant is over, the session was killed, or the door closes. */
   cut(why: Refusal): void {
-    if (this.#isOver) return
     const { answer, deny } = this.#parts
     // A road that was cut says so itself where nothing was sent.
     if (this.#n > 0) this.#end('error', `cut: ${why.message}`)
@@ -162,7 +161,7 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
     this.#awake()
     this.#tape?.('answer', chunk)
     if (chunk.length === this.#length && chunk.length <= MOST_AT_ONCE) {
-      this.#whole = chunk
+      this.#whole = session.upstream.ownsReads ? chunk : Buffer.from(chunk)
       return
     }
     if (answer.write(chunk, session.upstream.ownsReads ? () => giveBack(chunk) : undefined) || this.#isWaiting) return
@@ -175,9 +174,15 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
     })
   }
 
+  /** The last bytes leave after the outcome is in the journal, those of all requests of a turn together: so a peer is woken once. */
   onResponseEnd(_: Dispatcher.DispatchController, trailers: TargetFields): void {
-    this.#parts.answer.end(this.#whole, fieldsOf(trailers).filter(isTrailer))
-    this.#end('done')
+    if (this.#isOver) return
+    const { answer, session } = this.#parts
+    this.#note('done')
+    session.pass(() => {
+      answer.end(this.#whole, fieldsOf(trailers).filter(isTrailer))
+      session.leave(this)
+    })
   }
 
   onResponseError(_: Dispatcher.DispatchController, failure: Error): void {
@@ -216,7 +221,12 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
     else deny(tooSlow())
   }
 
-  #end(result: OutcomeRecord['result'], error?: string): void {
+  #end(result: OutcomeRecord['result'], error: string): void {
+    this.#note(result, error)
+    this.#parts.session.leave(this)
+  }
+
+  #note(result: OutcomeRecord['result'], error?: string): void {
     if (this.#isOver) return
     this.#isOver = true
     const { session } = this.#parts
@@ -230,7 +240,6 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
       headers: recordedFields(this.#fields),
       ...(error === undefined ? {} : { error }),
     })
-    session.leave(this)
   }
 }
 

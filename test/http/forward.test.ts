@@ -79,6 +79,9 @@ const app = createServer((request, response) => {
   } else if (url === '/early') {
     response.writeHead(401, { 'content-type': 'text/plain' })
     response.end('not even reading')
+  } else if (url === '/unrecorded') {
+    world.recorder.broken = true
+    response.end('what nobody may have')
   } else if (url === '/moved') {
     response.writeHead(302, { location: `http://127.0.0.1:${(app.address() as AddressInfo).port}/there?x=1` })
     response.end()
@@ -529,6 +532,10 @@ else {
     t.match(no.out.toString(), /^HTTP\/1\.1 503 [\s\S]*NOT_RECORDED/)
     t.notOk(world.recorder.order.includes('forward'))
     t.equal(seen.length, before)
+    const unrecorded = await curl([`${there}/unrecorded`], 'order-web')
+    world.recorder.broken = false
+    t.equal(unrecorded.out.length, 0, 'what became of a request is in the journal before its answer leaves')
+    t.not(unrecorded.code, 0)
   })
 
   await t.test('the end of the grant cuts downloads, event streams and WebSockets within a second', async (t) => {
