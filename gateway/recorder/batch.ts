@@ -38,14 +38,17 @@ export class Tables {
     this.#scratch = scratch
   }
 
-  /** In this order: a session's end is never seen before its events. Valid until the next batch. */
-  of(root: string, slices: readonly Slice[]): readonly TableRows[] {
+  /**
+   * In this order: a session's end is never seen before its events. Valid until the next batch.
+   * `isChecked`: the slices were found sound a moment ago.
+   */
+  of(root: string, slices: readonly Slice[], isChecked: boolean): readonly TableRows[] {
     const [events, checkpoints, audit, sessions] = [this.#events, this.#checkpoints, this.#audit, this.#sessions]
     for (const rows of [events, checkpoints, audit, sessions]) rows.clear()
     const latest = new Map<string, Kept>()
     for (const { journal, segment, from, to } of slices) {
       const bytes = this.#scratch.read(path.join(root, journal, segment), from, to - from)
-      for (const record of records(bytes, 0)) {
+      for (const record of records(bytes, 0, isChecked)) {
         const { id, seq, at, kind, data } = record
         if (isEventKind(kind)) {
           events.begin(id, seq, at, data.length + 8)
@@ -77,15 +80,22 @@ export class Tables {
   }
 }
 
-/** Reads pieces of files into the same memory, one after the other. */
+/** Reads pieces of journals into the same memory, one after the other. */
 export class Scratch {
   #bytes: Buffer = Buffer.alloc(0)
+  #last = { file: '', from: 0, length: 0 }
 
   /** Fewer bytes where the file ends. Valid until the next read. */
   read(file: string, from: number, length: number): Buffer {
+    const last = this.#last
+    // What a journal has written does not change.
+    if (file === last.file && from === last.from && length <= last.length) return this.#bytes.subarray(0, length)
     if (this.#bytes.length < length)
       this.#bytes = Buffer.allocUnsafeSlow(Math.max(length, this.#bytes.length * 2, 64 * 1024))
-    return readInto(this.#bytes, file, from, length)
+    this.#last = { file, from, length: 0 }
+    const bytes = readInto(this.#bytes, file, from, length)
+    this.#last.length = bytes.length
+    return bytes
   }
 }
 

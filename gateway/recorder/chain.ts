@@ -14,8 +14,8 @@ import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'n
 import path from 'node:path'
 
 /**
- * One chain: `head(0) = SHA-256("sallyport-chain-1" · id)`, `head(n) = SHA-256(head(n-1) · the records since, as the journal's format writes them)`.
- * A record's bytes follow from what ClickHouse stores (id, seq, ms, kind, data), so an auditor can compute the chain from there.
+ * One chain: `head(0) = SHA-256("sallyport-chain-2" · id)`, `head(n) = SHA-256(head(n-1) · the links of the records since)`, where the link
+ * of a record is what the journal's format (segment.ts) writes of it, or, of a large one, its length and the SHA-256 of its body. A record's bytes follow from what ClickHouse stores (id, seq, ms, kind, data), so an auditor can compute the chain from there.
  */
 export class Chain {
   readonly id: Buffer
@@ -26,15 +26,15 @@ export class Chain {
 
   constructor(id: Buffer, resume?: { readonly seq: number; readonly head: Buffer }) {
     this.id = id
-    this.#head = resume?.head ?? createHash('sha256').update('sallyport-chain-1').update(id).digest()
+    this.#head = resume?.head ?? createHash('sha256').update('sallyport-chain-2').update(id).digest()
     this.#seq = resume?.seq ?? 0
     this.#sealedSeq = this.#seq
     this.#hash = createHash('sha256').update(this.#head)
   }
 
-  /** `records` are one or more whole records of this chain in order; `seq` is the last one's. */
-  add(records: Uint8Array, seq: number): void {
-    this.#hash.update(records)
+  /** `links` are those of one or more records of this chain in order; `seq` is the last one's. */
+  add(links: Uint8Array, seq: number): void {
+    this.#hash.update(links)
     this.#seq = seq
   }
 

@@ -15,7 +15,7 @@ import { keyId, type SigningKey } from './chain.ts'
 import { type AuditNote, checkpointsOf, eventRecords, rows } from './evidence-rows.ts'
 import type { SessionEntry } from './segment.ts'
 
-export const EVIDENCE_FORMAT = 'sallyport-evidence-1'
+export const EVIDENCE_FORMAT = 'sallyport-evidence-2'
 
 /** What the file is about, and who asked for it. */
 export type EvidenceAsk = {

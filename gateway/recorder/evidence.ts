@@ -3,7 +3,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Chain, type Checkpoint, isSignedBy, keyId } from './chain.ts'
-import { type RecordKind, sizeOf, writeRecord } from './segment.ts'
+import { linkOf, type RecordKind, sizeOf, writeRecord } from './segment.ts'
 
 /** The first damage of one chain. `from` to `to`: it is among these records; one record alone when that is known. */
 export type Damage = {
@@ -90,16 +90,16 @@ export class ChainCheck {
 
   record(record: ChainedRecord): void {
     const { seq } = record
-    const bytes = encoded(this.#id, record)
+    const link = linkFor(this.#id, record)
     if (seq === this.seq && this.records > 0) {
-      if (!bytes.equals(this.#last)) this.#report(seq, seq, 'is there twice, and not the same')
+      if (!link.equals(this.#last)) this.#report(seq, seq, 'is there twice, and not the same')
       return
     }
-    this.#last = bytes
+    this.#last = link
     this.records += 1
     if (this.#isLost) return
     if (seq !== this.seq + 1) this.#report(this.seq + 1, seq - 1, 'are missing')
-    this.#chain.add(bytes, seq)
+    this.#chain.add(link, seq)
   }
 
   checkpoint(checkpoint: Checkpoint): void {
@@ -140,8 +140,8 @@ export class ChainCheck {
   }
 }
 
-function encoded(id: Buffer, record: ChainedRecord): Buffer {
+function linkFor(id: Buffer, record: ChainedRecord): Buffer {
   const bytes = Buffer.alloc(sizeOf(record.data))
   writeRecord(bytes, 0, { ...record, id })
-  return bytes
+  return Buffer.from(linkOf(bytes))
 }

@@ -13,6 +13,7 @@ import {
   idBytes,
   isSegment,
   type JournalRecord,
+  linkOf,
   MAGIC,
   type RecordingNote,
   type RecordKind,
@@ -64,16 +65,15 @@ async function read(dir: string) {
     if (!isSegment(bytes)) continue
     for (const record of records(bytes, MAGIC.length)) {
       lastAt = Math.max(lastAt, record.at)
-      const whole = bytes.subarray(record.start, record.next)
-      if (record.kind === 'A') audit?.add(whole, record.seq)
+      if (record.kind === 'A') audit?.add(record.link, record.seq)
       else if (record.kind === 'C' && audit?.id.equals(record.id) === true) audit = sealed(audit, record)
-      else take(sessions, record, whole)
+      else take(sessions, record)
     }
   }
   return { sessions, audit, lastAt, lastSegment: segmentNumber(segments.at(-1) ?? '0') }
 }
 
-function take(sessions: Map<string, Unfinished>, record: JournalRecord, whole: Buffer): void {
+function take(sessions: Map<string, Unfinished>, record: JournalRecord): void {
   const id = uuidOf(record.id)
   const session = sessions.get(id)
   if (record.kind === 'S') {
@@ -92,7 +92,7 @@ function take(sessions: Map<string, Unfinished>, record: JournalRecord, whole: B
   else if (record.kind === 'C') sessions.set(id, { ...session, chain: sealed(session.chain, record) })
   else if (isEventKind(record.kind)) {
     // After a gap (older segments are gone) only a checkpoint can tell where the chain stands.
-    if (record.seq === session.chain.seq + 1) session.chain.add(whole, record.seq)
+    if (record.seq === session.chain.seq + 1) session.chain.add(record.link, record.seq)
     session.seq = Math.max(session.seq, record.seq)
     if (record.seq > session.entry.events) session.entry = counted(session.entry, record)
   }
@@ -167,6 +167,7 @@ class Closing {
     this.#write({ ...checkpoint, kind: 'C', data: signCheckpoint(this.#key, checkpoint) })
   }
 
+  /** Returns what its chain takes of it. */
   #write(record: {
     readonly id: Buffer
     readonly seq: number
@@ -177,6 +178,6 @@ class Closing {
     const bytes = Buffer.alloc(sizeOf(record.data))
     writeRecord(bytes, 0, record)
     this.bytes = Buffer.concat([this.bytes, bytes])
-    return bytes
+    return linkOf(bytes)
   }
 }

@@ -2,20 +2,30 @@
  * The journal's file format: segments of records with a length and a checksum. Sans-IO.
  *
  *   segment = MAGIC record*
- *   record  = u32 length of the rest after the checksum · u32 CRC-32 of it · 16 bytes id · u32 seq · u48 ms · u8 kind · data
+ *   record  = u32 length of the body · check · body
+ *   body    = 16 bytes id · u32 seq · u48 ms · u8 kind · data
+ *   check   = CRC-32 of the body (u32), or its SHA-256 (32 bytes) where the length is {@link LARGE} or more
  *
  * All integers little endian. Kinds in lower case are events of sessions (model/event.ts), the upper case ones are the journal's own:
  * `S` a row of the list of sessions (seq: its version, data: JSON {@link SessionEntry}), `A` an audit event or a {@link RecordingNote} as JSON (id: the journal's own chain),
  * `C` a checkpoint of a chain (seq: the last one it covers, data: head, signature, key id). A length of zero ends a segment that was written beforehand.
  */
+import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { EventKind, SessionEnd, SessionId, SessionStart } from '../model/event.ts'
 import type { GrantId } from '../model/grant.ts'
 import type { Moment } from '../model/moment.ts'
 
-export const MAGIC: Buffer = Buffer.from('SALLYJ01')
-/** Bytes of a record that are not data. */
-export const OVERHEAD = 8 + 27
+export const MAGIC: Buffer = Buffer.from('SALLYJ02')
+/** Of a body: one digest of so many bytes costs less than a checksum and a place in the chain's own digest. */
+export const LARGE: number = 8 * 1024
+/** Bytes of a body that are not data. */
+const FIELDS = 27
+const LENGTH = 4
+const CHECKSUM = 4
+const DIGEST = 32
+/** Bytes of a record that are not data, at most. */
+export const OVERHEAD: number = LENGTH + DIGEST + FIELDS
 /** Longer data never comes from a journal: a length beyond it is damage. */
 export const MAX_DATA: number = 8 * 1024 * 1024
 
@@ -56,13 +66,34 @@ export type JournalRecord = {
   readonly seq: number
   readonly at: number
   readonly kind: RecordKind
-  /** A view into the segment. */
+  /** A view into the segment, as the next one. */
   readonly data: Buffer
+  /** What a chain takes of it. */
+  readonly link: Buffer
 }
 
 /** How many bytes {@link writeRecord} will need. */
-export const sizeOf = (data: Uint8Array | string): number =>
-  OVERHEAD + (typeof data === 'string' ? Buffer.byteLength(data) : data.length)
+export const sizeOf = (data: Uint8Array | string): number => sizeWith(bodyOf(data))
+
+const bodyOf = (data: Uint8Array | string): number =>
+  FIELDS + (typeof data === 'string' ? Buffer.byteLength(data) : data.length)
+
+const sizeWith = (body: number): number => headOf(body) + body
+
+/** Bytes of a record before its body. */
+const headOf = (body: number): number => LENGTH + (body < LARGE ? CHECKSUM : DIGEST)
+
+/**
+ * Where ends what a chain takes of the record at `start`: all of a small one, length and digest of a large one.
+ * The length says which, so links that stand one after the other can be told apart in one way only.
+ */
+export function linkEnd(bytes: Buffer, start: number): number {
+  const body = bytes.readUInt32LE(start)
+  return start + (body < LARGE ? sizeWith(body) : headOf(body))
+}
+
+/** Of one whole record. A view. */
+export const linkOf = (record: Buffer): Buffer => record.subarray(0, linkEnd(record, 0))
 
 /** Writes one record at `offset`; there must be room for it. Returns the offset after it. */
 export function writeRecord(
@@ -76,20 +107,19 @@ export function writeRecord(
     readonly data: Uint8Array | string
   },
 ): number {
-  const body = offset + 8
+  const { data } = record
+  const length = bodyOf(data)
+  const body = offset + headOf(length)
+  const end = body + length
   into.set(record.id, body)
   into.writeUInt32LE(record.seq, body + 16)
   into.writeUIntLE(record.at, body + 20, 6)
   into[body + 26] = record.kind.charCodeAt(0)
-  const { data } = record
-  let end = body + 27
-  if (typeof data === 'string') end += into.write(data, end)
-  else {
-    into.set(data, end)
-    end += data.length
-  }
-  into.writeUInt32LE(end - body, offset)
-  into.writeUInt32LE(crc32(into.subarray(body, end)), offset + 4)
+  if (typeof data === 'string') into.write(data, body + FIELDS)
+  else into.set(data, body + FIELDS)
+  into.writeUInt32LE(length, offset)
+  if (length < LARGE) into.writeUInt32LE(crc32(into.subarray(body, end)), offset + LENGTH)
+  else into.set(hash('sha256', into.subarray(body, end), 'buffer'), offset + LENGTH)
   return end
 }
 
@@ -103,13 +133,14 @@ export const isSegment = (bytes: Buffer): boolean => bytes.subarray(0, MAGIC.len
 export function* records(segment: Buffer, from: number, isChecked = false): Generator<JournalRecord, 'end' | 'torn'> {
   let start = from
   while (start < segment.length) {
-    if (start + 8 > segment.length) return 'torn'
+    if (start + LENGTH > segment.length) return 'torn'
     const length = segment.readUInt32LE(start)
     if (length === 0) return 'end'
-    const next = start + 8 + length
-    if (length < 27 || length > MAX_DATA + 27 || next > segment.length) return 'torn'
-    const body = segment.subarray(start + 8, next)
-    if (!isChecked && crc32(body) !== segment.readUInt32LE(start + 4)) return 'torn'
+    const next = start + sizeWith(length)
+    if (length < FIELDS || length > MAX_DATA + FIELDS || next > segment.length) return 'torn'
+    const whole = segment.subarray(start, next)
+    const body = whole.subarray(headOf(length))
+    if (!isChecked && !isSound(whole, body)) return 'torn'
     yield {
       start,
       next,
@@ -117,12 +148,18 @@ export function* records(segment: Buffer, from: number, isChecked = false): Gene
       seq: body.readUInt32LE(16),
       at: body.readUIntLE(20, 6),
       kind: String.fromCharCode(body[26] ?? 0) as RecordKind,
-      data: body.subarray(27),
+      data: body.subarray(FIELDS),
+      link: linkOf(whole),
     }
     start = next
   }
   return 'end'
 }
+
+const isSound = (record: Buffer, body: Buffer): boolean =>
+  body.length < LARGE
+    ? crc32(body) === record.readUInt32LE(LENGTH)
+    : hash('sha256', body, 'buffer').equals(record.subarray(LENGTH, LENGTH + DIGEST))
 
 export const segmentName = (n: number): string => `${String(n).padStart(8, '0')}.seg`
 export const isSegmentName = (name: string): boolean => /^\d{8}\.seg$/.test(name)

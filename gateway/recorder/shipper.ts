@@ -117,7 +117,7 @@ class JournalShipper implements Shipper {
   async #step(): Promise<'more' | 'some' | 'nothing'> {
     const again = this.#shelf.intent
     if (again !== undefined) {
-      await this.#send(again)
+      await this.#send(again, false)
       return 'more'
     }
     await this.#recoverDead()
@@ -130,16 +130,16 @@ class JournalShipper implements Shipper {
     }
     this.#state = 'shipping'
     this.#shelf.begin(plan.slices)
-    await this.#send(plan.slices)
+    await this.#send(plan.slices, true)
     this.#shippedRows += plan.rows
     this.#oldestAt = undefined
     this.#tidy()
     return plan.isFull ? 'more' : 'some'
   }
 
-  async #send(slices: readonly Slice[]): Promise<void> {
+  async #send(slices: readonly Slice[], isChecked: boolean): Promise<void> {
     const token = tokenOf(this.#shelf.gateway, slices)
-    for (const { into, rows } of this.#tables.of(this.#parts.dir, slices))
+    for (const { into, rows } of this.#tables.of(this.#parts.dir, slices, isChecked))
       await insertRows(this.#client, into, rows, token, this.#cut.signal)
     await this.#sendLines(slices, token)
     this.#shelf.finish(slices)

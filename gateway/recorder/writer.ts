@@ -5,7 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { Refusal } from '../model/refusal.ts'
 import type { Chain } from './chain.ts'
-import { MAGIC, OVERHEAD, type RecordKind, segmentName, sizeOf, writeRecord } from './segment.ts'
+import { linkEnd, MAGIC, OVERHEAD, type RecordKind, segmentName, sizeOf, writeRecord } from './segment.ts'
 
 export type WriterParts = {
   /** Exists, belongs to this process alone. */
@@ -37,7 +37,7 @@ export class Writer {
   #buffer: Buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   #spare: Buffer | undefined = Buffer.allocUnsafe(BUFFER_BYTES)
   #length = 0
-  /** Stretches of the buffer that belong to one chain each, as chain, start, end, last seq. */
+  /** Stretches of the buffer that one chain each takes, as chain, start, end, last seq. */
   #runs: { readonly chain: Chain; readonly start: number; end: number; seq: number }[] = []
   #waiting: Then[] = []
   #turn: NodeJS.Immediate | undefined
@@ -98,10 +98,11 @@ export class Writer {
     this.#taken += need
     if (chain !== undefined) {
       const last = this.#runs.at(-1)
+      const end = linkEnd(this.#buffer, start)
       if (last !== undefined && last.chain === chain && last.end === start) {
-        last.end = this.#length
+        last.end = end
         last.seq = record.seq
-      } else this.#runs.push({ chain, start, end: this.#length, seq: record.seq })
+      } else this.#runs.push({ chain, start, end, seq: record.seq })
     }
     this.#turn ??= setImmediate(this.#endTurn)
   }

@@ -17,7 +17,7 @@ import t from 'tap'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import { openJournal, readPublicKeys, verifyJournals } from '../../gateway/recorder/recorder.ts'
-import { records, writeRecord } from '../../gateway/recorder/segment.ts'
+import { LARGE, linkEnd, linkOf, records, sizeOf, writeRecord } from '../../gateway/recorder/segment.ts'
 import { temporaryDir } from '../fixtures/clickhouse.ts'
 import {
   allRecords,
@@ -76,12 +76,14 @@ t.test('the bytes are copied when they are taken', async (t) => {
 })
 
 t.test('of a segment that is cut or damaged anywhere, nothing false is read', async (t) => {
-  const bytes = Buffer.alloc(64 * 1024)
+  const bytes = Buffer.alloc(256 * 1024)
   const id = randomBytes(16)
   let end = 0
   const ends: number[] = []
   for (let seq = 1; seq <= 200; seq++) {
-    end = writeRecord(bytes, end, { id, seq, at: 1.7e12 + seq, kind: 'o', data: randomBytes(seq) })
+    // Every twentieth is large.
+    const data = randomBytes(seq % 20 === 0 ? 8_000 + seq * 2 : seq)
+    end = writeRecord(bytes, end, { id, seq, at: 1.7e12 + seq, kind: 'o', data })
     ends.push(end)
   }
   const whole = bytes.subarray(0, end)
@@ -96,6 +98,31 @@ t.test('of a segment that is cut or damaged anywhere, nothing false is read', as
     if (found.length !== sound || found.some((record, i) => record.seq !== i + 1)) wrong += 1
   }
   t.equal(wrong, 0)
+})
+
+t.test('what a chain takes of records, small and large, can be told apart again', async (t) => {
+  const bytes = Buffer.alloc(64 * 1024)
+  const sizes = [0, 1, LARGE - 28, LARGE - 27, LARGE - 26, 20_000, 5]
+  let end = 0
+  const links: Buffer[] = []
+  for (const [i, size] of sizes.entries()) {
+    const start = end
+    end = writeRecord(bytes, start, { id: randomBytes(16), seq: i, at: 1.7e12, kind: 'o', data: randomBytes(size) })
+    t.equal(end - start, sizeOf(Buffer.alloc(size)))
+    links.push(linkOf(bytes.subarray(start, end)))
+  }
+  t.same(
+    links.map((link) => link.length),
+    [35, 36, LARGE + 7, 36, 36, 36, 40],
+  )
+  const stream = Buffer.concat(links)
+  const found: Buffer[] = []
+  for (let at = 0; at < stream.length; at = linkEnd(stream, at)) found.push(stream.subarray(at, linkEnd(stream, at)))
+  t.same(found, links)
+  t.same(
+    [...records(bytes.subarray(0, end), 0)].map(({ link }) => link),
+    links,
+  )
 })
 
 t.test('a journal goes on in new segments, each of which knows who is in', async (t) => {

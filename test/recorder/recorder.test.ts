@@ -1,5 +1,5 @@
 /** From the journal to the auditor, with a real ClickHouse: read in order, found in lists, not changed unseen. */
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
@@ -95,10 +95,12 @@ else {
   t.test('what somebody changes in the store is found out: a byte, a row, a tail, a session', async (t) => {
     const dir = temporaryDir(t, 'journal')
     const journal = journalAt(dir)
-    const changes = ['nothing', 'a byte', 'a row', 'a tail', 'everything', 'one too many'] as const
+    const changes = ['nothing', 'a byte', 'a byte of many', 'a row', 'a tail', 'everything', 'one too many'] as const
+    const many = randomBytes(100_000)
+    const flippedIn: Readonly<Record<string, number>> = { 'a byte': 9, 'a byte of many': 12 }
     const sessions = changes.map((change) => {
       const recording = journal.open(sessionStart())
-      for (let i = 1; i <= 20; i++) recording.take('o', `event ${i}`)
+      for (let i = 1; i <= 20; i++) recording.take('o', i === 12 ? many : `event ${i}`)
       recording.end(sessionEnd())
       return { change, id: recording.id }
     })
@@ -114,8 +116,10 @@ else {
       if (change === 'everything') continue
       if (change === 'a row' && record.kind === 'o' && record.seq === 7) continue
       if (change === 'a tail' && ((record.kind === 'o' && record.seq > 15) || record.kind === 'C')) continue
-      const isFlipped = change === 'a byte' && record.kind === 'o' && record.seq === 9
-      end = writeRecord(forged, end, isFlipped ? { ...record, data: Buffer.from('event 8') } : record)
+      const data = Buffer.from(record.data)
+      const isFlipped = record.kind === 'o' && record.seq === flippedIn[change ?? 'nothing']
+      if (isFlipped) data[data.length - 1] = 1 ^ (data.at(-1) ?? 0)
+      end = writeRecord(forged, end, { ...record, data })
       if (change === 'one too many' && record.kind === 'o' && record.seq === 20)
         end = writeRecord(forged, end, { ...record, seq: 21 })
     }
@@ -127,6 +131,7 @@ else {
       damages.find((damage) => damage.id === sessions.find((one) => one.change === change)?.id)
     t.equal(damageOf('nothing'), undefined)
     t.match(damageOf('a byte'), { from: 1, to: 20, message: /changed/ })
+    t.match(damageOf('a byte of many'), { from: 1, to: 20, message: /changed/ })
     t.match(damageOf('a row'), { from: 7, to: 7, message: /missing/ })
     t.match(damageOf('a tail'), { from: 16, to: 20, message: /missing/ })
     t.match(damageOf('everything'), { from: 1, to: 20, message: /missing/ })
