@@ -67,7 +67,13 @@ export class EchoGate {
   /** Call before the output itself is recorded. */
   output(bytes: Buffer, at: Moment): void {
     const newline = this.#screen.show(bytes)
-    if (this.#queue.length === 0) return
+    const [first, second] = this.#queue
+    if (first === undefined) return
+    // One key and its echo: what follows would find the same, later, and somebody waits.
+    if (second === undefined && !first.secret && first.bytes.equals(bytes)) {
+      this.#reveal(bytes.length)
+      return
+    }
     const { lines, redrawn } = visibleLines(bytes)
     const isFlood = lines.length > 2 * MAX_LINES
     const edges = isFlood ? [...lines.slice(0, MAX_LINES), ...lines.slice(-MAX_LINES)] : lines
@@ -173,8 +179,10 @@ export class EchoGate {
 
 /** How many bytes of the run this line shows. */
 function shownBytes(run: readonly Item[], line: Buffer, redrawn: boolean): number {
-  const typed = Buffer.concat(run.map((item) => item.bytes))
-  const secret = run.some((item) => item.secret)
+  const [first, second] = run
+  if (first === undefined) return 0
+  const typed = second === undefined ? first.bytes : Buffer.concat(run.map((item) => item.bytes))
+  const { secret } = first
   if (typed.equals(line)) return secret && typed.every((byte) => byte === 0x2a) ? 0 : typed.length
   if (secret) return 0
   if (typed.length >= 3 || redrawn) {

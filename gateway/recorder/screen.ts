@@ -2,6 +2,8 @@
 
 /** How much of the last line is kept. */
 const MAX_LINE = 256
+/** So many bytes at once are a key's echo. */
+const FEW = 16
 /** Only the edges of a large chunk are compared with input. */
 const MAX_COMPARED = 4_096
 
@@ -11,7 +13,9 @@ const PRIVATE_MODE = Buffer.from('\u001b[?')
 export class Screen {
   #paste = false
   #alternate = false
-  #line: Buffer = Buffer.alloc(0)
+  /** The last line, and what was before it as far as there is room. */
+  readonly #bytes = Buffer.allocUnsafe(2 * MAX_LINE)
+  #length = 0
   #carry: Buffer = Buffer.alloc(0)
   #asked = false
 
@@ -27,18 +31,49 @@ export class Screen {
 
   /** The last line, as text without escape sequences. */
   get line(): string {
-    return visible(this.#line).toString('utf8')
+    return visible(this.#last()).toString('utf8')
   }
 
   /** Returns whether the chunk has a newline. */
   show(chunk: Buffer): boolean {
+    // The echo of a key: somebody waits for it.
+    if (chunk.length <= FEW && this.#carry.length === 0 && chunk.every(isPlain)) {
+      this.#append(chunk)
+      return false
+    }
+    const drew = this.drawsItself
     this.#modes(chunk)
     const newline = chunk.lastIndexOf(0x0a)
     const rest = chunk.subarray(Math.max(newline + 1, chunk.length - MAX_LINE))
-    this.#line = Buffer.concat(newline >= 0 ? [rest] : [this.#line, rest]).subarray(-MAX_LINE)
-    if (newline >= 0) this.#asked = false
-    this.#asked ||= !this.drawsItself && QUESTION.test(this.line)
+    if (newline >= 0) {
+      this.#asked = false
+      this.#length = 0
+    }
+    this.#append(rest)
+    // Without what can end a question there is no new one.
+    if (!this.#asked && !this.drawsItself && (drew || rest.some(endsQuestion))) this.#asked = QUESTION.test(this.line)
     return newline >= 0
+  }
+
+  /** At most MAX_LINE bytes. */
+  #append(rest: Buffer): void {
+    if (this.#length + rest.length > this.#bytes.length) {
+      this.#bytes.copyWithin(0, this.#length - MAX_LINE, this.#length)
+      this.#length = MAX_LINE
+    }
+    this.#bytes.set(rest, this.#length)
+    this.#length += rest.length
+  }
+
+  #last(): Buffer {
+    return this.#bytes.subarray(Math.max(0, this.#length - MAX_LINE), this.#length)
+  }
+
+  /** The last line may end as a question; false is certain. */
+  get mayEndAsQuestion(): boolean {
+    let last = this.#length - 1
+    while (last >= 0 && isBlank(this.#bytes[last] ?? 0)) last -= 1
+    return last >= 0 && (endsQuestion(this.#bytes[last] ?? 0) || this.#last().includes(ESC))
   }
 
   #modes(chunk: Buffer): void {
@@ -70,7 +105,18 @@ const QUESTION = new RegExp(`(?:${SECRETS})[^\\n]{0,80}[:：?>]`, 'iu')
 const QUESTION_AT_END = new RegExp(`(?:${SECRETS})[^\\n]{0,80}[:：?>][ \\t]*$`, 'iu')
 
 /** Whether what is typed now may be a secret. Where a line editor draws, only a line that ends as a question counts: prompts of shells have names in them. */
-export const asksForSecret = (screen: Screen): boolean => screen.asked || QUESTION_AT_END.test(screen.line)
+export const asksForSecret = (screen: Screen): boolean =>
+  screen.asked || (screen.mayEndAsQuestion && QUESTION_AT_END.test(screen.line))
+
+/** Of one byte: the end of `:`, `：`, `?` or `>`, or the begin of what may hide it. */
+const endsQuestion = (byte: number): boolean =>
+  byte === 0x3a || byte === 0x3f || byte === 0x3e || byte === 0x9a || byte === ESC
+
+/** Of one byte: not seen, or a space. */
+const isBlank = (byte: number): boolean => byte <= 0x20 || byte === 0x7f
+
+/** Of one byte: moves nothing, hides nothing, asks nothing. */
+const isPlain = (byte: number): boolean => byte >= 0x20 && !endsQuestion(byte)
 
 /** The printable bytes of a chunk, line by line; `redrawn`: the program moved the cursor about, so more than the new character may be shown. */
 export function visibleLines(chunk: Buffer): { readonly lines: readonly Buffer[]; readonly redrawn: boolean } {
