@@ -8,19 +8,22 @@ const PATHS: ReadonlySet<string> = new Set(['certificate', 'key', 'known_hosts',
 
 /**
  * One line each, `file:line:column: what`. They are no mistakes of the file: it may be checked elsewhere than where it is used.
- * The configuration must be a good one.
+ * Also of a configuration that is not a good one; a file that cannot be read has none.
  */
 export function absentHere(file: string, env: NodeJS.ProcessEnv): readonly string[] {
+  if (!isReadable(file)) return []
   const lines = new LineCounter()
   const document = parseDocument(readFileSync(file, 'utf8'), { lineCounter: lines, prettyErrors: false })
   const found: string[] = []
   visit(document, {
     Scalar(key, node, ancestors) {
       if (key === 'key' || typeof node.value !== 'string') return
-      const text = String(withEnvironment(node.value, env).value)
+      const { value: text, missing } = withEnvironment(node.value, env)
+      // The configuration is refused for those, each at its place.
+      if (missing.length > 0) return
       const holder = ancestors.findLast((one) => typeof one === 'object' && 'key' in one)
       const name = holder !== undefined && 'key' in holder && isScalar(holder.key) ? String(holder.key.value) : ''
-      const what = absence(text, PATHS.has(name), env)
+      const what = absence(String(text), PATHS.has(name), env)
       if (what === undefined || node.range === undefined || node.range === null) return
       const { col, line } = lines.linePos(node.range[0])
       found.push(`${file}:${line}:${col}: ${name}: ${what}`)

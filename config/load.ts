@@ -59,25 +59,28 @@ export function parseConfig(text: string, file: string, reserved: readonly strin
   }
   const fail = (complaints: readonly Complaint[]): never => {
     throw new ConfigError(
-      complaints
-        .map(
-          (c) =>
-            `${place(c)}: ${[...c.path, ...(c.unknownKey === undefined ? [] : [c.unknownKey])].join('.') || '(top)'}: ${c.message}`,
-        )
-        .join('\n'),
+      complaints.map((c) => `${place(c)}: ${wholePath(c).join('.') || '(top)'}: ${c.message}`).join('\n'),
     )
   }
 
   const plain: unknown = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 20 }) ?? {}))
   const { value: expanded, missing } = withEnvironment(plain, env)
-  if (missing.length > 0) fail(missing)
-
   const result = schema.safeParse(expanded)
-  if (!result.success) return fail(complaintsOf(schema, result.error.issues, expanded))
+  const wrong = result.success ? [] : complaintsOf(schema, result.error.issues, expanded)
+  // What a text without its variable is like says nothing about the text.
+  const certain = wrong.filter((one) => !missing.some(({ path }) => isOneWay(wholePath(one), path)))
+  if (!result.success || missing.length > 0) return fail([...missing, ...certain])
   const complaints = [...crossChecks(result.data, reserved)]
   if (complaints.length > 0) fail(complaints)
   return freeze(complete(result.data))
 }
+
+const wholePath = ({ path, unknownKey }: Complaint): readonly PropertyKey[] =>
+  unknownKey === undefined ? path : [...path, unknownKey]
+
+/** One of the two leads to the other. */
+const isOneWay = (one: readonly PropertyKey[], other: readonly PropertyKey[]): boolean =>
+  one.slice(0, other.length).every((key, at) => key === other[at])
 
 /** What a schema cannot see: names that point at each other. */
 function* crossChecks(raw: RawConfig, reserved: readonly string[]): Generator<Complaint> {

@@ -39,6 +39,19 @@ function read(file: string): Config {
   return loadConfig(file, reservedWords)
 }
 
+/** All that is wrong or absent at once, each at its place. */
+function checkConfig(file: string): number {
+  const absent = () => absentHere(file, process.env).map((line) => `WARNING: ${line}\n`)
+  try {
+    process.stdout.write(`${explainConfig(read(file))}\n${absent().join('')}${file}: good\n`)
+    return 0
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`${error.message}\n${absent().join('')}`)
+    return 2
+  }
+}
+
 async function main(): Promise<number> {
   let values: { config?: string; 'check-config'?: boolean; version?: boolean; help?: boolean }
   try {
@@ -60,13 +73,8 @@ async function main(): Promise<number> {
     return 0
   }
   const file = values.config ?? DEFAULT_CONFIG
+  if (values['check-config'] === true) return checkConfig(file)
   const config = read(file)
-  if (values['check-config'] === true) {
-    const absent = absentHere(file, process.env).map((line) => `WARNING: ${line}\n`)
-    process.stdout.write(`${explainConfig(config)}\n${absent.join('')}${file}: good\n`)
-    return 0
-  }
-
   const log = jsonLog()
   for (const line of absentHere(file, process.env)) log({ level: 'warn', room: 'main', message: line })
   const supervisor = await startSupervisor({ config, clock: wallClock, log, environment: process.env })

@@ -182,6 +182,20 @@ await t.test('a file that is not there is a sentence, not a stack', async (t) =>
   t.throws(() => loadConfig(join(dir, 'empty.yaml')), { name: 'ConfigError' })
 })
 
+await t.test('what is not set is said at once, with what else is wrong, each at its place', async (t) => {
+  const text = example
+    .replace('SALLYPORT_DATA', 'NO_DATA')
+    .replace('issuer: http://keycloak', 'issuer: http://${NO_HOST}')
+    .replace('max: 2h', 'max: soon')
+  const lines = complaint(text).split('\n')
+  t.match(lines, [
+    /^gate\.yaml:5:7: data: environment variable not set: NO_DATA$/,
+    /^gate\.yaml:\d+:7: identity\.providers\.keycloak\.issuer: environment variable not set: NO_HOST$/,
+    /^gate\.yaml:\d+:\d+: roles\.operator\.max: "soon" is not a duration/,
+  ])
+  t.equal(lines.length, 3)
+})
+
 await t.test('files and variables that are not there are named with their place, and are no mistake', async (t) => {
   const lines = absentHere('config/example.yaml', { ...env, OIDC_CLIENT_SECRET: 'x' })
   t.match(lines[0], /^config\/example\.yaml:13:16: certificate: \/etc\/sallyport\/tls\/cert\.pem is not there/)

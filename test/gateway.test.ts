@@ -87,6 +87,12 @@ await t.test('--check-config says what each role opens, or where the file is wro
   const lines = run2.err.trim().split('\n')
   t.equal(lines.length, 2)
   for (const line of lines) t.match(line, /bad\.yaml:\d+:\d+: (listen\.ssh|workers): /)
+
+  const unset = await run(['--config', 'config/example.yaml', '--check-config'])
+  t.equal(unset.code, 2)
+  t.match(unset.err, /^config\/example\.yaml:5:7: data: environment variable not set: SALLYPORT_DATA\n/)
+  t.match(unset.err, /yaml:21:13: password: the environment variable CLICKHOUSE_PASSWORD is not set here\n/)
+  t.match(unset.err, /yaml:32:22: client_secret: the environment variable OIDC_CLIENT_SECRET is not set here\n/)
 })
 
 await t.test('a running gateway: health, metrics, reload, one per directory, an orderly end', async (t) => {

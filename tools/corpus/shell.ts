@@ -202,6 +202,13 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write('npm run corpus -- shell FILE.jsonl [--json] [--judge]\n')
     return 2
   }
+  if (existsSync(CORPUS_DIRECTORY)) {
+    process.stderr.write(
+      `${CORPUS_DIRECTORY} is there already: the corpus needs that folder for itself and removes it at the end.\n` +
+        `Move away what you need of it, then: rm -r ${CORPUS_DIRECTORY}\n`,
+    )
+    return 2
+  }
   const rows = readRows(file)
   const scratch = new Scratch()
   let runner: Runner | undefined
