@@ -15,24 +15,26 @@ export const enterCookie = (value: string): string =>
   `${ENTER_COOKIE}=${value}; Max-Age=${ENTER_SECONDS}; ${ATTRIBUTES}`
 export const goneCookie = (name: string): string => `${name}=; Max-Age=0; ${ATTRIBUTES}`
 
-const pairsOf = (header: string): readonly string[] => header.split(';').map((pair) => pair.trim())
-
-/** The value of one cookie; a name that comes twice is an attack or an accident, and neither counts. */
-export function cookieOf(headers: readonly string[], name: string): string | undefined {
+/** The value of one of our cookies among `pairs`; a name that comes twice is an attack or an accident, and neither counts. */
+export function cookieOf(pairs: readonly string[], name: string): string | undefined {
   let found: string | undefined
-  for (const header of headers)
-    for (const pair of pairsOf(header)) {
-      if (!pair.startsWith(name) || pair[name.length] !== '=') continue
-      if (found !== undefined) return undefined
-      found = pair.slice(name.length + 1)
-    }
+  for (const pair of pairs) {
+    if (!pair.startsWith(name) || pair[name.length] !== '=') continue
+    if (found !== undefined) return undefined
+    found = pair.slice(name.length + 1)
+  }
   return found === '' ? undefined : found
 }
 
-/** A `Cookie` header without ours; undefined when nothing is left. */
-export function forTarget(header: string): string | undefined {
-  const kept = pairsOf(header).filter((pair) => pair !== '' && !OURS.test(pair))
-  return kept.length === 0 ? undefined : kept.join('; ')
+/** A `Cookie` header without ours, whose pairs go into `ours`; empty when nothing is left. */
+export function forTarget(header: string, ours: string[]): string {
+  let kept = ''
+  for (const part of header.split(';')) {
+    const pair = part.trim()
+    if (OURS.test(pair)) ours.push(pair)
+    else if (pair !== '') kept += kept === '' ? pair : `; ${pair}`
+  }
+  return kept
 }
 
 /** A `Set-Cookie` of a target for the browser: its own host only, TLS only. Undefined: it wants to be one of ours. */
@@ -46,7 +48,9 @@ export function fromTarget(header: string): string | undefined {
 
 /** For the recording: names, never values. */
 export const cookieNames = (header: string): string =>
-  pairsOf(header)
+  header
+    .split(';')
+    .map((pair) => pair.trim())
     .filter((pair) => pair !== '')
     .map((pair) => `${pair.slice(0, Math.max(0, pair.indexOf('=')))}=***`)
     .join('; ')

@@ -145,12 +145,14 @@ export class Door implements HttpDoor {
     const { verdict, refusal } = judge(scope, asked, way.kind)
     const underWay = this.#underWay(way, what, deny)
     session.enter(underWay)
+    const headers = recordedFields(asked.fields)
+    headers.push(['sallyport-assertion-id', vouched.assertion.id])
     const text = recordedText(asked, scope?.record.query ?? 'none')
     session.statement(
       {
         statement: { kind: 'http', text },
         verdict,
-        record: { headers: [...recordedFields(asked.fields), ['sallyport-assertion-id', vouched.assertion.id]] },
+        record: { headers },
       },
       (n) => underWay.start(n, fields),
       () => {

@@ -155,12 +155,14 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return
     const { answer, session } = this.#parts
-    const over = session.over()
+    const isWhole = chunk.length === this.#length && chunk.length <= MOST_AT_ONCE
+    // The grant is looked at again before a whole answer leaves.
+    const over = isWhole ? undefined : session.over()
     if (over !== undefined) return this.cut(over)
     this.#bytesOut += chunk.length
     this.#awake()
     this.#tape?.('answer', chunk)
-    if (chunk.length === this.#length && chunk.length <= MOST_AT_ONCE) {
+    if (isWhole) {
       this.#whole = session.upstream.ownsReads ? chunk : Buffer.from(chunk)
       return
     }

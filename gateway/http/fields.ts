@@ -2,15 +2,16 @@
 import type { Identity } from '../model/identity.ts'
 import type { HttpEndpoint } from '../model/target.ts'
 import type { Asked, Field } from './asked.ts'
-import { forTarget, fromTarget } from './cookies.ts'
+import { fromTarget } from './cookies.ts'
 import type { Place } from './place.ts'
 
 /** Everything that browsers and plain API clients say end to end, and nothing that could name a person, a network or another method. */
-const ALLOWED = new Set(
+export const ALLOWED: ReadonlySet<string> = new Set(
   `accept accept-charset accept-encoding accept-language access-control-request-headers access-control-request-method
-   cache-control content-disposition content-encoding content-language content-location content-range content-type date depth destination
+   cache-control content-disposition content-encoding content-language content-location content-range content-type cookie date depth destination
    dnt etag if if-match if-modified-since if-none-match if-range if-unmodified-since last-event-id lock-token
-   max-forwards origin overwrite pragma priority purpose range referer save-data sec-purpose service-worker timeout
+   max-forwards origin overwrite pragma priority purpose range referer save-data sec-ch-ua sec-ch-ua-mobile
+   sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-purpose service-worker timeout
    traceparent tracestate upgrade-insecure-requests user-agent want-content-digest content-digest
    x-requested-with x-csrf-token x-csrftoken x-xsrf-token x-request-id x-correlation-id
    hx-request hx-target hx-trigger hx-trigger-name hx-current-url hx-boosted hx-prompt turbo-frame`.split(/\s+/),
@@ -72,19 +73,17 @@ export function towardsTarget(
   const named = namedByConnection(asked.fields)
   for (const [name, value] of asked.fields) {
     if (named.has(name)) continue
-    if (name === 'cookie') {
-      const kept = forTarget(value)
-      if (kept !== undefined) out.push('cookie', kept)
-    } else if (name === 'accept-encoding' && how.plainBodies) out.push(name, 'identity')
+    if (name === 'accept-encoding' && how.plainBodies) out.push(name, 'identity')
     else if (isAllowed(name, endpoint) && !(name === 'authorization' && vouched.isAuthorized)) out.push(name, value)
   }
   return out
 }
 
 function isAllowed(name: string, { requestHeaders = [] }: HttpEndpoint): boolean {
+  if (ALLOWED.has(name)) return true
   if (name.includes('_') || OURS.test(name) || NEIGHBOURS.has(name)) return false
   if (name === 'host' || name === 'content-length' || name === 'expect' || name === 'trailer') return false
-  if (ALLOWED.has(name) || ALLOWED_BEGINNINGS.some((beginning) => name.startsWith(beginning))) return true
+  if (ALLOWED_BEGINNINGS.some((beginning) => name.startsWith(beginning))) return true
   return requestHeaders.some((rule) => (rule.endsWith('*') ? name.startsWith(rule.slice(0, -1)) : name === rule))
 }
 

@@ -1,6 +1,6 @@
 /** How a browser that is signed in at the portal becomes known on a target's own host name: a one-time code, good only in the browser that asked. */
 import { createHash, randomBytes } from 'node:crypto'
-import { type Asked, valuesOf } from './asked.ts'
+import type { Asked } from './asked.ts'
 import type { Answer } from './call.ts'
 import { cookieOf, ENTER_COOKIE, enterCookie, goneCookie, WEB_COOKIE, webCookie } from './cookies.ts'
 import { HttpRefusal } from './deny.ts'
@@ -71,14 +71,14 @@ export async function finishHandOver(
 
 const isSecret = (text: string): boolean => /^[A-Za-z0-9_-]{43}$/.test(text)
 
-function nonceOf({ fields }: Asked): string | undefined {
-  const nonce = cookieOf(valuesOf(fields, 'cookie'), ENTER_COOKIE)
+function nonceOf({ ownCookies }: Asked): string | undefined {
+  const nonce = cookieOf(ownCookies, ENTER_COOKIE)
   return nonce !== undefined && isSecret(nonce) ? nonce : undefined
 }
 
 /** The secret of a browser on this target. */
-export function webSecretOf({ fields }: Asked): string | undefined {
-  const secret = cookieOf(valuesOf(fields, 'cookie'), WEB_COOKIE)
+export function webSecretOf({ ownCookies }: Asked): string | undefined {
+  const secret = cookieOf(ownCookies, WEB_COOKIE)
   return secret !== undefined && isSecret(secret) ? secret : undefined
 }
 

@@ -92,8 +92,8 @@ export class LiveSession {
 
   /** From here until {@link leave} it is told when the session is cut. @throws {Refusal} when there is too much under way, or it is over. */
   enter(what: UnderWay): void {
-    const over = this.over() ?? (this.isOpen ? undefined : new Refusal('UNAVAILABLE', 'This session has just ended.'))
-    if (over !== undefined) throw over
+    // Whether the grant still holds is the road's affair, for each thing that goes on.
+    if (!this.isOpen) throw this.over() ?? new Refusal('UNAVAILABLE', 'This session has just ended.')
     if (this.#underWay.size >= MOST_UNDER_WAY)
       throw new HttpRefusal(429, 'TOO_MANY', 'There is too much under way at once.', { next: 'Close something.' })
     this.#underWay.add(what)

@@ -1,33 +1,39 @@
 /** What of a request and its answer is recorded: an aid for auditors. Secrets never are. */
 import type { HttpScope } from '../model/role.ts'
 import type { Asked, Field } from './asked.ts'
-import { cookieNames, forTarget } from './cookies.ts'
+import { cookieNames } from './cookies.ts'
 
 const MASK = '***'
-const KEPT = new Set(
+const CREDENTIALS = ['authorization', 'proxy-authorization', 'x-csrf-token', 'x-csrftoken', 'x-xsrf-token']
+const KEPT =
   `accept content-disposition content-encoding content-length content-range content-type etag host last-event-id
-   location origin range referer retry-after server upgrade user-agent x-http-method x-http-method-override x-method-override x-request-id`.split(
+   origin range retry-after server upgrade user-agent x-http-method x-http-method-override x-method-override x-request-id`.split(
     /\s+/,
-  ),
-)
-const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'x-csrf-token', 'x-csrftoken', 'x-xsrf-token'])
+  )
 const SECRET_PARAMETER =
   /(pass(word|wd|phrase)?|secret|token|api_?key|access_?key|auth(orization)?|credential|signature|^sig$|^code$|^key$|^jwt$|^otp$|^session(id)?$|^x-amz-)/i
 const LONGEST = 512
 
-export function recordedFields(fields: readonly Field[]): readonly Field[] {
+const withoutQuery = (address: string): string => (address.split(/[?#]/, 1)[0] ?? '').slice(0, LONGEST)
+
+/** What is written of a header's value; of all others nothing is. */
+const RECORDED: ReadonlyMap<string, (value: string) => string> = new Map([
+  ...KEPT.map((name) => [name, (value: string) => value.slice(0, LONGEST)] as const),
+  ...CREDENTIALS.map((name) => [name, () => MASK] as const),
+  ['cookie', cookieNames],
+  ['set-cookie', (value) => cookieNames(value.split(';', 1)[0] ?? '')],
+  ['referer', withoutQuery],
+  ['location', withoutQuery],
+])
+
+export function recordedFields(fields: readonly Field[]): Field[] {
   const kept: Field[] = []
   for (const [name, value] of fields) {
-    if (CREDENTIALS.has(name)) kept.push([name, MASK])
-    else if (name === 'cookie') kept.push([name, cookieNames(forTarget(value) ?? '')])
-    else if (name === 'set-cookie') kept.push([name, cookieNames(value.split(';', 1)[0] ?? '')])
-    else if (name === 'referer' || name === 'location') kept.push([name, withoutQuery(value)])
-    else if (KEPT.has(name)) kept.push([name, value.slice(0, LONGEST)])
+    const recorded = RECORDED.get(name)
+    if (recorded !== undefined) kept.push([name, recorded(value)])
   }
   return kept
 }
-
-const withoutQuery = (address: string): string => (address.split(/[?#]/, 1)[0] ?? '').slice(0, LONGEST)
 
 /** `GET /path?query`, the query by policy. */
 export function recordedText({ method, path, query }: Asked, policy: HttpScope['record']['query']): string {

@@ -161,7 +161,7 @@ export class Verdicts {
     const bytes = announced || (outcome?.bytesIn ?? 0)
     const isChunked = / with a body is refused/.test(refused)
     const body = bytes > 0 ? ({ kind: 'length', bytes } as const) : ({ kind: isChunked ? 'chunked' : 'none' } as const)
-    const asked = { method, url, path, query, fields, body }
+    const asked = { method, url, path, query, fields, ownCookies: [], body }
     const isUpgrade = fields.some(([name, value]) => name === 'upgrade' && /websocket/i.test(value))
     const isSocket = isUpgrade || outcome?.frames !== undefined || /may not open WebSockets/.test(refused)
     return answer(judgeHttp(this.#role.http, asked, isSocket ? 'websocket' : 'request').verdict)
