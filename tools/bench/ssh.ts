@@ -81,6 +81,8 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
     directBulk: [] as number[],
     gatewayBulk: [] as number[],
   }
+  // Both workers are to have met somebody who types, as they had a copy above.
+  for (const road of [direct, gate, gate, gate, gate]) await echoes(road, 300)
   for (let i = 0; i < (quick ? 1 : 3); i++) {
     echo.direct.push(...(await echoes(direct, keys)))
     echo.gateway.push(...(await echoes(gate, keys)))
