@@ -18,7 +18,7 @@ const doors: Record<string, readonly string[]> = {
   'gateway/http': ['gateway/model', 'gateway/session'],
   'gateway/portal': ['gateway/model', 'gateway/session'],
   config: ['gateway/model'],
-  agents: ['gateway/model'],
+  agents: ['gateway/model', 'gateway/ssh'], // decision 0011: both ends of a line
 }
 /** The only files that see everybody. */
 const hall = [

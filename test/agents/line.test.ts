@@ -19,6 +19,7 @@ import { createEngine } from '../../gateway/ssh/engine/engine.ts'
 import { openState } from '../../gateway/state/state.ts'
 import { createTunnels } from '../../gateway/tunnels/tunnels.ts'
 import { createUpstreams } from '../../gateway/upstreams/upstreams.ts'
+import { until } from '../fixtures/until.ts'
 
 const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 const never = new AbortController().signal
@@ -112,6 +113,27 @@ await t.test('a database behind an agent', async (t) => {
       said,
       streams.map((_, n) => `stream ${n}`),
     )
+  })
+
+  await t.test('who does not read stops the other side, and nobody else', async (t) => {
+    const stalled = await reach('prod-db')
+    const piece = randomBytes(2 ** 20)
+    let written = 0
+    for (let i = 0; i < 64; i++) stalled.write(piece, () => (written += piece.length))
+    stalled.end()
+    for (let i = 0; i < 20; i++) {
+      const other = await reach('prod-db')
+      const back = buffer(other)
+      other.end('hello')
+      t.equal((await back).toString(), 'hello')
+    }
+    let seen = -1
+    const isStill = (): boolean => seen === (seen = written)
+    await until(isStill, 'it stops')
+    t.ok(written < 48 * 2 ** 20, `${written} bytes: windows and the sockets of both sides`)
+    const all = createHash('sha256')
+    for (let i = 0; i < 64; i++) all.update(piece)
+    t.equal(sha(await buffer(stalled)), all.digest('hex'))
   })
 
   await t.test('where nothing listens the answer is a sentence, and other targets are not there', async (t) => {

@@ -5,6 +5,8 @@ import { byte, message, type Reader, string, uint32 } from './wire.ts'
 
 export const WINDOW = 2 * 1024 * 1024
 export const MAX_PACKET = 32 * 1024
+/** A little more is taken from peers who count otherwise. */
+export const MAX_MESSAGE = MAX_PACKET + 1024
 /** A peer whose packets hold less could make us send one byte each, or none for ever. */
 export const MIN_PACKET = 256
 /** Window is given back in steps of this size. */
@@ -174,7 +176,7 @@ export class Channel {
 
   receiveData(bytes: Buffer, stream: Stream): void {
     if (this.#receivedEof || this.#receivedClose) throw new MalformedMessage('Data after the end of data.')
-    if (bytes.length > MAX_PACKET + 1024) throw new MalformedMessage('A data message that is too long.')
+    if (bytes.length > MAX_MESSAGE) throw new MalformedMessage('A data message that is too long.')
     this.#receiveWindow -= bytes.length
     if (this.#receiveWindow < 0) throw new MalformedMessage('More data than the window allowed.')
     if (this.#over || this.#sentClose) return

@@ -2,7 +2,7 @@
 import { MalformedMessage } from '../../model/refusal.ts'
 import { Channel, type ChannelEvents, MAX_PACKET, MIN_PACKET, type Stream, WINDOW } from './channel.ts'
 import type { Transport } from './transport.ts'
-import { message, Reader, string, uint32 } from './wire.ts'
+import { byte, message, Reader, string, uint32 } from './wire.ts'
 
 /** What a peer wants to open. Answer once, now or later. */
 export type OpenRequest = {
@@ -30,6 +30,7 @@ export class Channels {
   readonly #onForwardIn: ((name: string, port: number) => boolean) | undefined
   readonly #channels = new Map<number, Channel>()
   readonly #opening = new Map<number, Opening>()
+  readonly #answers: ((isTaken: boolean) => void)[] = []
   #next = 0
   #deciding = 0
 
@@ -65,6 +66,12 @@ export class Channels {
     })
   }
 
+  /** A wish about the whole connection (RFC 4254 §4). Answers have no names: ask before the first keepalive. */
+  ask(type: string, answered: (isTaken: boolean) => void, ...body: readonly Uint8Array[]): void {
+    this.#answers.push(answered)
+    this.#transport.send(message(80, string(type), byte(1), ...body))
+  }
+
   pump(): void {
     for (const channel of this.#channels.values()) channel.pump()
   }
@@ -84,10 +91,10 @@ export class Channels {
     switch (type) {
       case 80:
         return this.#global(reader)
-      // REQUEST_SUCCESS and REQUEST_FAILURE: answers to keepalives.
+      // REQUEST_SUCCESS and REQUEST_FAILURE; where nothing was asked they answer keepalives.
       case 81:
       case 82:
-        return undefined
+        return this.#answers.shift()?.(type === 81)
       case 90:
         return this.#open(reader)
       case 91:

@@ -1,7 +1,7 @@
-/** Logging in on a target (RFC 4252, client side) with one key or one certificate of minutes. No passwords, nothing interactive. */
+/** Logging in (RFC 4252, client side) with one key or one certificate of minutes. No passwords; nothing interactive on targets. */
 import type { Ssh2 } from './ssh2.ts'
 import type { Transport } from './transport.ts'
-import { message, Reader, string } from './wire.ts'
+import { message, Reader, string, uint32 } from './wire.ts'
 import { keyRequest } from './proof.ts'
 import { type CriticalOption, issueCertificate, newSigningKey, type SigningKey } from './authority.ts'
 import { CERTIFICATE_SUFFIX } from './certificate.ts'
@@ -68,6 +68,9 @@ export class Login {
   readonly #account: string
   readonly #credential: Credential
   readonly #done: (failure: Error | undefined) => void
+  readonly #banner: ((text: string) => void) | undefined
+  #answer: ((said: string) => readonly string[]) | undefined
+  #isAsked = false
   #over = false
 
   constructor(parts: {
@@ -75,11 +78,16 @@ export class Login {
     readonly account: string
     readonly credential: Credential
     readonly done: (failure: Error | undefined) => void
+    readonly banner?: (text: string) => void
+    /** For one question of a peer who wants more than the key (RFC 4256). Left out, that is a failure. */
+    readonly answer?: ((said: string) => readonly string[]) | undefined
   }) {
     this.#transport = parts.transport
     this.#account = parts.account
     this.#credential = parts.credential
     this.#done = parts.done
+    this.#banner = parts.banner
+    this.#answer = parts.answer
   }
 
   begin(): void {
@@ -91,14 +99,17 @@ export class Login {
     switch (reader.byte()) {
       case 6:
         return this.#ask()
-      // Banners of targets are for people who log in there by hand; extension info is not needed.
+      // Extension info is not needed; banners of targets are for people who log in there by hand.
       case 7:
-      case 53:
         return undefined
+      case 53:
+        return this.#banner?.(reader.text(1024))
       case 52:
         return this.#end(undefined)
       case 51:
-        return this.#end(new Error(`It does not let ${this.#account} in; it would take ${reader.text(1024)}.`))
+        return this.#refused(reader.text(1024), reader.boolean())
+      case 60:
+        return this.#reply(reader)
       default:
         return this.#end(new Error('It asked for something that is not a login by key.'))
     }
@@ -109,6 +120,24 @@ export class Login {
     const request = keyRequest({ username: this.#account, algorithm, blob })
     const signature = this.#credential.sign(Buffer.concat([string(this.#transport.sessionId), request]))
     this.#transport.send(Buffer.concat([request, string(signature)]))
+  }
+
+  #refused(methods: string, isPartial: boolean): void {
+    if (this.#answer === undefined || this.#isAsked || !isPartial)
+      return this.#end(new Error(`It does not let ${this.#account} in; it would take ${methods}.`))
+    this.#isAsked = true
+    const fields = [this.#account, 'ssh-connection', 'keyboard-interactive', '', '']
+    return this.#transport.send(message(50, ...fields.map((field) => string(field))))
+  }
+
+  #reply(reader: Reader): void {
+    const answer = this.#answer
+    if (answer === undefined || !this.#isAsked)
+      return this.#end(new Error('It asked for something that is not a login by key.'))
+    this.#answer = undefined
+    reader.text(1024)
+    const answers = answer(reader.text())
+    return this.#transport.send(message(61, uint32(answers.length), ...answers.map((text) => string(text))))
   }
 
   #end(failure: Error | undefined): void {

@@ -32,6 +32,8 @@ export type TransportParts = {
 const MAX_BACKLOG = 1024 * 1024
 /** Answers are owed whether there is room or not; a peer that collects so many of them unread is not served any more. */
 const MAX_OWED = 8 * 1024 * 1024
+/** Copied into pooled memory for next to nothing. */
+const SMALL = 4096
 const MAX_QUEUED = 10_000
 const REKEY_BYTES = 1024 ** 3
 /** Who sends or gets this much pays for a cheaper cipher. */
@@ -332,9 +334,9 @@ export class Transport {
 
   #hand(out: Buffer, length: number): void {
     const { blocks } = this.#parts.ssh2
-    // What waits for a slow peer must not hold much more memory than it is long.
+    // What waits for a slow peer must not hold much more memory than it is long; what nothing waits before leaves at once.
     if (!this.#stream.writable) blocks.release(out)
-    else if (length > out.length / 4)
+    else if (length > out.length / 4 || (length > SMALL && this.#stream.writableLength === 0))
       this.#stream.write(out.subarray(0, length), (failure) => {
         if (!failure) blocks.release(out)
       })

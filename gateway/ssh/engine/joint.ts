@@ -1,0 +1,69 @@
+/** A channel and a socket, joined: each side may send as much as the other has taken, and what moves between them moves in memory that is used again. */
+import type { Socket } from 'node:net'
+import type { SharedReads } from '../../session/session.ts'
+import { Blocks } from './blocks.ts'
+import { type Channel, type ChannelEvents, MAX_MESSAGE } from './channel.ts'
+
+/** Less than this is copied into pooled memory for next to nothing. */
+const SMALL = 4096
+const MOST_BLOCKS = 64
+/** Who has closed a channel waits no longer for a socket that takes nothing. */
+const LAST_MS = 1_000
+
+/** What the joints of one connection share. */
+export class Joints {
+  /** Not lent: what waits for a window is kept. */
+  readonly #reads: SharedReads
+  readonly #blocks = new Blocks(MAX_MESSAGE, MOST_BLOCKS)
+
+  constructor(reads: SharedReads) {
+    this.#reads = reads
+  }
+
+  /** @param socket connected, and half open when one side is done. `accept` opens the channel. */
+  join(socket: Socket, accept: (events: ChannelEvents) => Channel): void {
+    // It is over already when the connection went while the socket was being connected.
+    let channel: Channel | undefined
+    const opened = accept({
+      borrows: true,
+      data: (bytes) => this.#write(socket, bytes, () => channel?.credit(bytes.length)),
+      eof: () => socket.end(),
+      request: () => false,
+      closed: () => {
+        channel?.closeNow()
+        socket.destroySoon()
+        const late = setTimeout(() => socket.destroy(), LAST_MS)
+        socket.once('close', () => clearTimeout(late))
+      },
+    })
+    channel = opened
+    const pass = (bytes: Buffer, done?: () => void): void => {
+      let isSent = false
+      opened.send(bytes, 0, () => {
+        isSent = true
+        done?.()
+        if (socket.isPaused()) socket.resume()
+      })
+      if (!isSent) socket.pause()
+    }
+    socket.on('error', () => undefined)
+    socket.on('end', () => opened.eof())
+    socket.on('close', () => opened.close())
+    socket.on('data', (bytes: Buffer) => pass(bytes))
+    this.#reads.take(socket, pass)
+  }
+
+  /** What comes in one tick leaves in one system call. */
+  #write(socket: Socket, lent: Buffer, written: () => void): void {
+    const block = lent.length < SMALL ? undefined : this.#blocks.take()
+    block?.set(lent)
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      process.nextTick(() => socket.uncork())
+    }
+    socket.write(block?.subarray(0, lent.length) ?? Buffer.from(lent), (failure) => {
+      if (block !== undefined && !failure) this.#blocks.release(block)
+      written()
+    })
+  }
+}
