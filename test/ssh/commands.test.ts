@@ -205,6 +205,25 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
     /^SESSION 01a1f99b-385c\nWHO +alice\nTARGET +prod-db\nROLE +operator\n/,
     'a phone shows what can be typed',
   )
+  const usual = ['01a1f99b-385c', 'mallory', 'prod-web', 'rehearse', 'postgres query', '18:37', together('12m, live')]
+  const listed = table(
+    ['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'BEGAN', 'LASTED', 'COMMAND OR REASON'],
+    [
+      [...usual.with(4, 'ssh exec'), `tail ${'/var/log/unattended-upgrades'.repeat(2)}`],
+      [...usual, 'INC-42'],
+    ],
+    80,
+  )
+  for (const line of listed.split('\n')) t.ok(width(line) <= 80, line)
+  t.match(listed, /^01a1f99b-385c {2}mallory .* postgres .*12m, live/m, 'a usual terminal shows columns')
+  t.equal(
+    listed
+      .match(/[/a-z-]+$/gm)
+      ?.join('')
+      .includes('unattended-upgrades'),
+    true,
+  t.match(listed, /\/unatten\n +ded-upgr\n/, 'a long path goes on below')
+  )
   const wrapped = table(['NO', 'REASON'], [['1', 'the disk is full '.repeat(9)]], undefined)
   t.equal(
     wrapped.split('\n').every((line) => width(line) <= 80),
@@ -400,7 +419,9 @@ await t.test('help lists every command, and tells more about each', async (t) =>
     t.match(help.out, new RegExp(`^${word}[^]*\nExample:\n  ssh (-t )?-p 2222 alice@gateway.test ${word}`))
     t.match(await type(`${word} --help`), { code: 0, out: help.out, errors: '' })
   }
-  for (const line of (await type('help', { ...TERMINAL, columns: 60 })).out.split('\r\n'))
+  const narrow = (await type('help', { ...TERMINAL, columns: 60 })).out
+  t.match(narrow, /\r\n {2}ssh -p 2222 alice@gateway\.test help COMMAND\r\n {4}more about one of these:\r\n/)
+  for (const line of narrow.split('\r\n'))
     t.ok(line.startsWith('  ssh') || width(plain(line.replaceAll(COLOUR, ''))) <= 60, line)
 })
 

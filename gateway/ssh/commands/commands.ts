@@ -3,7 +3,7 @@ import type { Log } from '../../model/log.ts'
 import { nearest } from '../../model/nearest.ts'
 import { BROKEN, DONE, denial, denialText, WRONG_USAGE } from '../deny.ts'
 import { table } from '../screen/table.ts'
-import { plain } from '../screen/text.ts'
+import { pad, plain, width } from '../screen/text.ts'
 import { agentRevoke, agents, agentToken } from './agents.ts'
 import { apply, changes, discard } from './apply.ts'
 import { argumentsOf, type Command, type Context, typed, WrongUsage } from './command.ts'
@@ -95,10 +95,18 @@ function helpFor(context: Context, command: Command): string {
 const INDENT = '  '
 
 function overview(context: Context): string {
+  const ways = [
+    [typed(context, ''), 'a menu'],
+    [typed(context, 'TARGET', ' -t'), 'a shell'],
+    [typed(context, 'TARGET COMMAND'), 'one command'],
+    [typed(context, 'help COMMAND'), 'more about one of these:'],
+  ] as const
+  // One column of names for all groups.
+  const names = ' '.repeat(Math.max(...[...commands.keys()].map(width)))
   const parts = groups.map(
     ([heading, those]) =>
       `\n${context.console.paint('bold', heading)}\n${table(
-        ['', ''],
+        [names, ''],
         those.map((command) => [command.name, command.summary]),
         context.console.width - INDENT.length,
       )
@@ -109,10 +117,16 @@ function overview(context: Context): string {
   )
   return [
     'Sallyport: temporary access to production, through ssh.\n\n',
-    `  ${typed(context, '')}                 a menu\n`,
-    `  ${typed(context, 'TARGET', ' -t')}       a shell\n`,
-    `  ${typed(context, 'TARGET COMMAND')}  one command\n`,
-    `  ${typed(context, 'help COMMAND')}    more about one of these:\n`,
+    ...waysText(ways, context.console.width),
     ...parts,
   ].join('')
+}
+
+/** What is typed stays on one line, so that it can be pasted; what it does stands beside it, or below where there is no room. */
+function waysText(ways: readonly (readonly [typed: string, does: string])[], columns: number): readonly string[] {
+  const widest = Math.max(...ways.map(([line]) => width(line)))
+  const fits = ways.every(([, does]) => INDENT.length * 2 + widest + width(does) <= columns)
+  return ways.map(([line, does]) =>
+    fits ? `${INDENT}${pad(line, widest)}${INDENT}${does}\n` : `${INDENT}${line}\n${INDENT}${INDENT}${does}\n`,
+  )
 }

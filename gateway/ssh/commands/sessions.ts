@@ -45,7 +45,7 @@ export const sessions: Command = {
       session.role,
       `${session.protocol} ${session.channel}`,
       clockTime(session.startedAt, now),
-      together(lasted(session, now)),
+      lasted(session, now),
       session.command === '' || session.protocol === 'postgres' ? session.reason : session.command,
     ])
     const heading = ['SESSION', 'WHO', 'TARGET', 'ROLE', 'WHAT', 'BEGAN', 'LASTED', 'COMMAND OR REASON']
@@ -144,5 +144,5 @@ function lasted(session: Found, now: Moment): string {
   const span = spanOf((end?.endedAt ?? now) - session.startedAt)
   const rang = alerts === 0 ? [] : [alerts === 1 ? '1 alert' : `${alerts} alerts`]
   const state = end === undefined ? ['live'] : end.cause === 'cut' ? ['cut'] : []
-  return [span, ...state, ...rang].join(', ')
+  return [together([span, ...state].join(', ')), ...rang.map(together)].join(', ')
 }

@@ -16,6 +16,8 @@ const MOST = 1000
 const MOST_LINES = 6
 /** More columns than these are not squeezed until their words are cut. */
 const MOST_SQUEEZED = 2
+/** The last column is read, not typed: its words may be broken before columns become cards. */
+const LEAST_LAST = 8
 
 /** Lines with a heading, each ending in a newline. `columns` undefined: about {@link USUAL_COLUMNS}, with every word whole, for scripts and pipes. */
 export function table(heading: Row, rows: readonly Row[], columns: number | undefined): string {
@@ -23,7 +25,14 @@ export function table(heading: Row, rows: readonly Row[], columns: number | unde
   const across = (measure: (cell: string) => number) =>
     heading.map((_, at) => Math.max(...lines.map((line) => measure(line[at] ?? ''))))
   const widths = across(width)
-  shrink(widths, columns ?? USUAL_COLUMNS, across(longestWord))
+  const whole = across(longestWord)
+  shrink(widths, columns ?? USUAL_COLUMNS, whole)
+  if (columns !== undefined)
+    shrink(
+      widths,
+      columns,
+      whole.map((most, at) => (at === heading.length - 1 ? Math.min(most, LEAST_LAST) : most)),
+    )
   const isTooNarrow = columns !== undefined && totalOf(widths) > columns
   if (isTooNarrow && heading.length > MOST_SQUEEZED)
     return lines

@@ -54,12 +54,27 @@ export const pad = (text: string, columns: number): string => text + ' '.repeat(
 export function wrapped(text: string, columns: number): readonly string[] {
   const lines: string[] = []
   let line = ''
-  for (const word of text.split(' ')) {
+  for (const word of text.split(' ').flatMap((word) => pieces(word, columns))) {
     const longer = line === '' ? word : `${line} ${word}`
     if (line !== '' && width(longer) > columns) {
       lines.push(line)
-      line = fit(word, columns)
-    } else line = fit(longer, columns)
+      line = word
+    } else line = longer
   }
   return [...lines, line]
+}
+
+/** A word in parts that each fit; the first ones fill a line. */
+function pieces(word: string, columns: number): readonly string[] {
+  if (width(word) <= columns) return [word]
+  const found: string[] = []
+  let piece = ''
+  for (const character of word) {
+    if (piece !== '' && width(piece + character) > columns) {
+      found.push(piece)
+      piece = ''
+    }
+    piece += character
+  }
+  return [...found, piece]
 }
