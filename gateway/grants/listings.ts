@@ -1,6 +1,7 @@
 /** What each person may see: targets, roles, requests, grants. */
 import type { Grant, GrantId } from '../model/grant.ts'
 import type { Identity } from '../model/identity.ts'
+import { byPower } from '../model/power.ts'
 import type { Role } from '../model/role.ts'
 import type { GrantFilter, TargetView } from '../session/session.ts'
 import type { Value } from '../state/state.ts'
@@ -36,9 +37,9 @@ export class Listings {
     return policy.targets
       .map((target) => {
         const grants = open.filter((grant) => grant.target === target.name)
-        const roles = policy.roles.filter(
-          (role) => mayAsk(identity, role, target) || grants.some((grant) => grant.role === role.name),
-        )
+        const roles = policy.roles
+          .filter((role) => mayAsk(identity, role, target) || grants.some((grant) => grant.role === role.name))
+          .toSorted(byPower)
         return { target, roles, grants }
       })
       .filter(({ roles, grants }) => roles.length > 0 || grants.length > 0)
@@ -47,9 +48,9 @@ export class Listings {
   async roles(identity: Identity): Promise<readonly Role[]> {
     const policy = this.#parts.policy()
     const held = new Set((await this.#open(identity)).map(({ role }) => role))
-    return policy.roles.filter(
-      (role) => held.has(role.name) || policy.targets.some((target) => mayAsk(identity, role, target)),
-    )
+    return policy.roles
+      .filter((role) => held.has(role.name) || policy.targets.some((target) => mayAsk(identity, role, target)))
+      .toSorted(byPower)
   }
 
   async requests(identity: Identity): Promise<readonly { readonly grant: Grant; readonly mayApprove: boolean }[]> {

@@ -38,6 +38,7 @@ export type RevokeScope = { readonly grant: GrantId } | { readonly person: strin
 
 /** Every function asks whether this identity may; the answer is one of the Refusals of model/refusal.ts. */
 export type AccessDesk = {
+  /** Each with its roles; those with the least power come first, here and in {@link roles}. */
   targets(identity: Identity): Promise<readonly TargetView[]>
   roles(identity: Identity): Promise<readonly Role[]>
   /** Live at once when the role's rule is `auto`. @throws {Refusal} NO_GRANT for an unknown or forbidden target or role, BAD_INPUT, TOO_MANY. */

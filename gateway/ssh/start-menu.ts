@@ -10,6 +10,7 @@ import { heldLine } from './commands/held.ts'
 import { standingHere } from './commands/listings.ts'
 import { spanOf } from './commands/spans.ts'
 import { BROKEN, DONE, denial, denialText } from './deny.ts'
+import { whileSignedIn } from './lookout.ts'
 import type { SshParts } from './parts.ts'
 import { type Choice, choose } from './screen/menu.ts'
 import { type Guest, visitTarget } from './visit.ts'
@@ -26,7 +27,8 @@ export async function atMenu(parts: SshParts, guest: Guest, context: Context): P
     return channel.end(code)
   }
   try {
-    const target = await chosenTarget(context)
+    const target = await whileSignedIn(parts, { ...guest, console }, () => chosenTarget(context))
+    if (channel.closed.aborted) return await channel.end(BROKEN)
     if (target === undefined) return await channel.end(DONE)
     // A menu can stand open for hours.
     await stillSignedIn(guest.person)

@@ -74,9 +74,11 @@ async function enter(parts: SshParts, visit: Visit): Promise<Admission> {
       if (code === 'MFA_MISSING' && !signedIn) {
         signedIn = true
         await signInAgain(parts, visit, failure as Refusal)
-      } else if (code === 'PASSKEY_MISSING' && passkey === undefined)
+      } else if (code === 'PASSKEY_MISSING' && passkey === undefined) {
         passkey = await touchPasskey(parts, visit, failure as Refusal)
-      else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
+        // Whoever signed out meanwhile touched it for nothing.
+        await stillSignedIn(person)
+      } else if (code === 'NO_GRANT' && !asked && context.console.hasTerminal) {
         asked = true
         const grant = await askForAccess({ ...context, identity: person.identity }, { target, under })
         // The one that was named by its number is over, and comes to life no more.

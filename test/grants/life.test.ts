@@ -405,6 +405,43 @@ t.test('each sees what is theirs; approvers, admins and auditors see more', asyn
   t.equal(grants.maySeeSession(bob, alice.username), false)
 })
 
+t.test('whoever asks is offered the role with the least power first, whatever the order of the config', async (t) => {
+  const { desk } = await house(t)
+  const rule = { kind: 'auto' } as const
+  const look = { shell: 'read-only', forward: [] } as const
+  const writes = { ...role('', rule).postgres, mode: 'read-write' } as const
+  const roles = [
+    role('operator', rule, { postgres: writes }),
+    role('shell', rule),
+    role('tunnel', rule, { ssh: { ...look, forward: ['127.0.0.1:*'] } }),
+    role('tryout', rule, { endpoints: ['postgres'], postgres: { ...writes, workspace: 'rollback' } }),
+    role('careful', rule, { ssh: look, hold: policy.roles[1]?.hold }),
+    role('readonly', rule, { ssh: look }),
+    role('support', rule, { endpoints: ['postgres'] }),
+    role('logs', rule, {
+      endpoints: ['ssh'],
+      ssh: {
+        shell: 'none',
+        forward: [],
+        commands: [
+          { name: 'logs', description: '', template: '', argv: [], parameters: [], timeoutMs: 1, maxBytes: 1 },
+        ],
+      },
+    }),
+  ]
+  const { grants } = await desk({ policy: () => ({ ...policy, roles }) })
+  const least = ['logs', 'support', 'readonly', 'tryout', 'careful', 'shell', 'tunnel', 'operator']
+  t.strictSame(
+    (await grants.roles(alice)).map(({ name }) => name),
+    least,
+  )
+  const [prod] = await grants.targets(alice)
+  t.strictSame(
+    prod?.roles.map(({ name }) => name),
+    least,
+  )
+})
+
 t.test('a reload of the config counts at once', async (t) => {
   const { desk } = await house(t)
   let now = policy

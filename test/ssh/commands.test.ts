@@ -216,14 +216,7 @@ await t.test('words from outside cannot act on a terminal, and tables fit it', a
   )
   for (const line of listed.split('\n')) t.ok(width(line) <= 80, line)
   t.match(listed, /^01a1f99b-385c {2}mallory .* postgres .*12m, live/m, 'a usual terminal shows columns')
-  t.equal(
-    listed
-      .match(/[/a-z-]+$/gm)
-      ?.join('')
-      .includes('unattended-upgrades'),
-    true,
   t.match(listed, /\/unatten\n +ded-upgr\n/, 'a long path goes on below')
-  )
   const wrapped = table(['NO', 'REASON'], [['1', 'the disk is full '.repeat(9)]], undefined)
   t.equal(
     wrapped.split('\n').every((line) => width(line) <= 80),

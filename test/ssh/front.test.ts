@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import { openDoor, doorMissing } from '../fixtures/ssh-door.ts'
-import { people } from '../fixtures/ssh-front.ts'
+import { people, role } from '../fixtures/ssh-front.ts'
 import type { Moment } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import { until } from '../fixtures/until.ts'
@@ -206,6 +206,37 @@ await t.test('who is locked or signed out while watching sees no more', { skip }
   signIns.keys.clear()
   await desk.grants.lock(admin, 'erin', 'any change is a look')
   t.match(await waiting.done, { code: 1, errors: /Your sign-in has ended/ })
+})
+
+await t.test('the menu of somebody who is locked ends with a sentence, without a key', { skip }, async (t) => {
+  const { sshOnTerminal, signIns, fingerprintOf, desk } = await openDoor(t)
+  const { alice, admin } = people()
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  const menu = sshOnTerminal('alice@127.0.0.1')
+  await menu.shows('where to?')
+  signIns.keys.clear()
+  await desk.grants.lock(admin, 'alice', 'left the company')
+  t.match(await menu.done, { code: 1, out: /Your sign-in has ended[^]*connect again/ })
+})
+
+await t.test('who signs out while a touch of the passkey is awaited opens nothing', { skip }, async (t) => {
+  const { ssh, signIns, fingerprintOf, desk, recorder } = await openDoor(t)
+  const { alice } = people()
+  desk.rules.roles.push(role('sensitive', { approval: { kind: 'auto' }, stepUp: 'passkey', account: undefined }))
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  await desk.grants.request(alice, { target: 'prod-db', role: 'sensitive', reason: 'INC-42' })
+  const out = ssh('alice@127.0.0.1', 'prod-db', 'echo in')
+  await out.shows('https://gateway.test/ssh/2')
+  signIns.keys.clear()
+  signIns.touch()
+  t.match(await out.done, { code: 1, out: '', errors: /Your sign-in has ended/ })
+  t.equal(recorder.kept.length, 0)
+
+  signIns.keys.set(fingerprintOf('alice'), alice)
+  const staying = ssh('alice@127.0.0.1', 'prod-db', 'echo in')
+  await staying.shows('https://gateway.test/ssh/2')
+  signIns.touch()
+  t.match(await staying.done, { code: 0, out: 'in\n' })
 })
 
 await t.test('a connection has so many channels, so many tries, and so much time to sign in', { skip }, async (t) => {

@@ -20,12 +20,12 @@ export function Doors(props: {
       {grant.endpoints.map((endpoint) => {
         const lines = target.commands.filter((command) => command.endpoint === endpoint)
         const line = lines.find((command) => command.grant === grant.id) ?? lines[0]
-        const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows[0] ?? ''
+        const allows = scopes.find((scope) => scope.endpoint === endpoint)?.allows ?? []
         return (
           <li key={endpoint}>
             <div className="door-head">
               <Text size="xs" c="var(--quiet)" className="grow">
-                <b>{words.protocol[endpoint]}</b> {allows}
+                <b>{words.protocol[endpoint]}</b> {allows.join(' ')}
               </Text>
               {endpoint === 'ssh' && <TerminalLink place={place} />}
               {endpoint === 'postgres' && (
