@@ -15,7 +15,12 @@ const BEAT_MS = 1000
 const SHORTEST_BEAT_MS = 20
 
 /** A request or a WebSocket. `cut` must write its outcome before it returns; `look` is called at each {@link LiveSession.beat}. */
-export type UnderWay = { cut(why: Refusal): void; look?(): void }
+export type UnderWay = {
+  /** Where it stands among the others: the session's affair. */
+  place?: number | undefined
+  cut(why: Refusal): void
+  look?(): void
+}
 
 type Parts = Pick<HttpParts, 'road' | 'upstream' | 'settings'>
 
@@ -25,7 +30,11 @@ export class LiveSession {
   readonly upstream: Upstream
   readonly #session: Session
   readonly #idleMs: number
-  readonly #underWay = new Set<UnderWay>()
+  /**
+   * No Set: whenever one is filled up anew, its old table points to the new one. Once an old table has outlived a full collection of garbage,
+   * everything that was ever under way since then is kept until the next.
+   */
+  #underWay: UnderWay[] = []
   readonly #onClosed: (session: LiveSession) => void
   readonly #beatMs: number
   readonly #beats: NodeJS.Timeout
@@ -94,13 +103,21 @@ export class LiveSession {
   enter(what: UnderWay): void {
     // Whether the grant still holds is the road's affair, for each thing that goes on.
     if (!this.isOpen) throw this.over() ?? new Refusal('UNAVAILABLE', 'This session has just ended.')
-    if (this.#underWay.size >= MOST_UNDER_WAY)
+    if (this.#underWay.length >= MOST_UNDER_WAY)
       throw new HttpRefusal(429, 'TOO_MANY', 'There is too much under way at once.', { next: 'Close something.' })
-    this.#underWay.add(what)
+    what.place = this.#underWay.push(what) - 1
   }
 
   leave(what: UnderWay): void {
-    if (this.#underWay.delete(what) && this.#underWay.size === 0) this.#restsSince = this.#beat
+    const { place } = what
+    if (place === undefined || this.#underWay[place] !== what) return
+    what.place = undefined
+    const last = this.#underWay.pop()
+    if (last !== undefined && last !== what) {
+      this.#underWay[place] = last
+      last.place = place
+    }
+    if (this.#underWay.length === 0) this.#restsSince = this.#beat
   }
 
   /** A clock that costs nothing to read; see {@link isLongerThan}. */
@@ -143,16 +160,17 @@ export class LiveSession {
 
   #look(): void {
     this.#beat += 1
-    for (const what of this.#underWay) what.look?.()
-    if (this.#underWay.size === 0 && this.isLongerThan(this.#idleMs, this.#restsSince)) void this.#close('closed')
+    // From the end: whoever leaves gives its place to one that was asked already.
+    for (let i = this.#underWay.length - 1; i >= 0; i--) this.#underWay[i]?.look?.()
+    if (this.#underWay.length === 0 && this.isLongerThan(this.#idleMs, this.#restsSince)) void this.#close('closed')
   }
 
   #close(cause: 'cut' | 'closed', reason?: Refusal): Promise<void> {
     this.#closed ??= (async () => {
       clearInterval(this.#beats)
       this.#onClosed(this)
-      const underWay = [...this.#underWay]
-      this.#underWay.clear()
+      const underWay = this.#underWay
+      this.#underWay = []
       if (reason !== undefined) for (const what of underWay) what.cut(reason)
       this.upstream.destroy()
       await this.#session.close({ cause, detail: reason?.message ?? '', exitCode: undefined })
