@@ -79,6 +79,11 @@ export class Channel {
     return this.#receivedEof
   }
 
+  /** Whether so many bytes would leave at once. */
+  takes(length: number): boolean {
+    return this.#waiting.length === 0 && length <= this.#sendWindow && this.#transport.hasRoom
+  }
+
   /** Bytes queue in order; `sent` runs when the last of them has left for the peer: until then they must hold. */
   send(bytes: Buffer, stream: Stream, sent?: () => void): void {
     if (!this.isOpen || this.#sentEof) return

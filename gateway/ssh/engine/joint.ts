@@ -1,8 +1,8 @@
 /** A channel and a socket, joined: each side may send as much as the other has taken, and what moves between them moves in memory that is used again. */
 import type { Socket } from 'node:net'
-import type { SharedReads } from '../../session/session.ts'
 import { Blocks } from './blocks.ts'
 import { type Channel, type ChannelEvents, MAX_MESSAGE } from './channel.ts'
+import type { Ssh2 } from './ssh2.ts'
 
 /** Less than this is copied into pooled memory for next to nothing. */
 const SMALL = 4096
@@ -12,12 +12,11 @@ const LAST_MS = 1_000
 
 /** What the joints of one connection share. */
 export class Joints {
-  /** Not lent: what waits for a window is kept. */
-  readonly #reads: SharedReads
+  readonly #ssh2: Pick<Ssh2, 'reads' | 'blocks'>
   readonly #blocks = new Blocks(MAX_MESSAGE, MOST_BLOCKS)
 
-  constructor(reads: SharedReads) {
-    this.#reads = reads
+  constructor(ssh2: Pick<Ssh2, 'reads' | 'blocks'>) {
+    this.#ssh2 = ssh2
   }
 
   /** @param socket connected, and half open when one side is done. `accept` opens the channel. */
@@ -37,20 +36,23 @@ export class Joints {
       },
     })
     channel = opened
-    const pass = (bytes: Buffer, done?: () => void): void => {
-      let isSent = false
-      opened.send(bytes, 0, () => {
-        isSent = true
-        done?.()
-        if (socket.isPaused()) socket.resume()
+    const { blocks, reads } = this.#ssh2
+    const pass = (lent: Buffer): void => {
+      if (opened.takes(lent.length)) return opened.send(lent, 0)
+      // It waits for its window; so does the socket.
+      const block = blocks.take()
+      block.set(lent)
+      socket.pause()
+      return opened.send(block.subarray(0, lent.length), 0, () => {
+        blocks.release(block)
+        socket.resume()
       })
-      if (!isSent) socket.pause()
     }
     socket.on('error', () => undefined)
     socket.on('end', () => opened.eof())
     socket.on('close', () => opened.close())
-    socket.on('data', (bytes: Buffer) => pass(bytes))
-    this.#reads.take(socket, pass)
+    socket.on('data', pass)
+    reads.take(socket, pass)
   }
 
   /** What comes in one tick leaves in one system call. */

@@ -1,7 +1,6 @@
 /** The other end of an agent's line: dials a gateway whose key is pinned, logs in with one key, and serves the streams that the gateway opens. */
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { SharedReads } from '../../session/session.ts'
 import { clientOffer } from './algorithms.ts'
 import { Channels, CONNECT_FAILED, type OpenRequest, PROHIBITED } from './channels.ts'
 import { ChannelStream } from './duplex.ts'
@@ -16,7 +15,6 @@ const KEEPALIVE_MS = 8_000
 /** SSH_DISCONNECT_BY_APPLICATION */
 const BY_APPLICATION = 11
 const MAX_STREAMS = 1_000
-const READ = 256 * 1024
 
 /** A stream that the gateway wants to what was offered under this name and port. Answer once. */
 export type StreamRequest = {
@@ -54,7 +52,7 @@ export function dialLine(parts: DialParts): Promise<DialledLine> {
   const { gateway, username } = parts
   const ssh2 = loadSsh2()
   const [, pinned = ''] = gateway.hostKey.split(' ')
-  const joints = new Joints(new SharedReads({ bytes: READ, lends: false }))
+  const joints = new Joints(ssh2)
   const { promise: gone, resolve: end } = Promise.withResolvers<string>()
   return new Promise((resolve, reject) => {
     let greeting = ''
