@@ -20,6 +20,11 @@ const MAX_CHARACTERS = 16 * 1024 * 1024
 export class Names {
   readonly #statements = new Map<string, Prepared>()
   readonly #portals = new Map<string, Portal>()
+  /**
+   * Not in the Map: drivers define and forget it with each statement, and whenever a Map is filled up anew its old table points to the new one.
+   * Once an old table has outlived a full collection of garbage, all portals since then would be kept until the next.
+   */
+  #unnamed: Portal | undefined
   #characters = 0
 
   statement(name: string): Prepared | undefined {
@@ -27,7 +32,7 @@ export class Names {
   }
 
   portal(name: string): Portal | undefined {
-    return this.#portals.get(name)
+    return name === '' ? this.#unnamed : this.#portals.get(name)
   }
 
   /** @returns what takes it back, should the server refuse. */
@@ -50,22 +55,20 @@ export class Names {
   }
 
   bind(name: string, statement: string, bind: Whole): Undo {
-    const before = this.#portals.get(name)
+    const before = this.portal(name)
     const portal: Portal = { statement, prepared: this.#statements.get(statement), bind }
-    this.#portals.set(name, portal)
+    this.#putPortal(name, portal)
     return () => {
-      if (this.#portals.get(name) !== portal) return
-      if (before === undefined) this.#portals.delete(name)
-      else this.#portals.set(name, before)
+      if (this.portal(name) === portal) this.#putPortal(name, before)
     }
   }
 
   close(what: 'S' | 'P', name: string): Undo {
     if (what === 'P') {
-      const portal = this.#portals.get(name)
-      this.#portals.delete(name)
+      const portal = this.portal(name)
+      this.#putPortal(name, undefined)
       return () => {
-        if (portal !== undefined) this.#portals.set(name, portal)
+        if (portal !== undefined) this.#putPortal(name, portal)
       }
     }
     const prepared = this.#statements.get(name)
@@ -77,7 +80,14 @@ export class Names {
 
   /** Portals do not outlive their transaction. */
   forgetPortals(): void {
+    this.#unnamed = undefined
     if (this.#portals.size > 0) this.#portals.clear()
+  }
+
+  #putPortal(name: string, portal: Portal | undefined): void {
+    if (name === '') this.#unnamed = portal
+    else if (portal === undefined) this.#portals.delete(name)
+    else this.#portals.set(name, portal)
   }
 
   #put(name: string, prepared: Prepared | undefined): void {
