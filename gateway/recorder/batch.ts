@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
 import path from 'node:path'
 import { isEventKind, Rows } from './row-binary.ts'
-import { type JournalRecord, records } from './segment.ts'
+import { type JournalRecord, records, segmentNumber } from './segment.ts'
 
 /** `from` up to, not including, `to`: whole records of one segment of one journal. */
 export type Slice = {
@@ -47,8 +47,9 @@ export class Tables {
     for (const rows of [events, checkpoints, audit, sessions]) rows.clear()
     const latest = new Map<string, Kept>()
     for (const { journal, segment, from, to } of slices) {
-      const bytes = this.#scratch.read(path.join(root, journal, segment), from, to - from)
-      for (const record of records(bytes, 0, isChecked)) {
+      const file = path.join(root, journal, segment)
+      const bytes = isChecked ? this.#scratch.again(file, from, to - from) : this.#scratch.read(file, from, to - from)
+      for (const record of records(bytes, 0, segmentNumber(segment), isChecked)) {
         const { id, seq, at, kind, data } = record
         if (isEventKind(kind)) {
           events.begin(id, seq, at, data.length + 8)
@@ -87,15 +88,19 @@ export class Scratch {
 
   /** Fewer bytes where the file ends. Valid until the next read. */
   read(file: string, from: number, length: number): Buffer {
-    const last = this.#last
-    // What a journal has written does not change.
-    if (file === last.file && from === last.from && length <= last.length) return this.#bytes.subarray(0, length)
     if (this.#bytes.length < length)
       this.#bytes = Buffer.allocUnsafeSlow(Math.max(length, this.#bytes.length * 2, 64 * 1024))
     this.#last = { file, from, length: 0 }
     const bytes = readInto(this.#bytes, file, from, length)
     this.#last.length = bytes.length
     return bytes
+  }
+
+  /** Records that were read before: from memory, where they are the start of what was read last. */
+  again(file: string, from: number, length: number): Buffer {
+    const last = this.#last
+    const isThere = file === last.file && from === last.from && length <= last.length
+    return isThere ? this.#bytes.subarray(0, length) : this.read(file, from, length)
   }
 }
 

@@ -36,7 +36,7 @@ export function verifyJournals(root: string, keys: Keys): Evidence {
     }
     for (const segment of segments) {
       const bytes = readFileSync(path.join(dir, segment))
-      const damage = readSegment(bytes, take)
+      const damage = readSegment(bytes, segmentNumber(segment), take)
       if (damage !== undefined && segment !== segments.at(-1))
         damages.push({
           what: 'audit log',
@@ -53,9 +53,9 @@ export function verifyJournals(root: string, keys: Keys): Evidence {
 }
 
 /** Returns the offset of damage, or undefined. */
-function readSegment(bytes: Buffer, take: (record: JournalRecord) => void): number | undefined {
+function readSegment(bytes: Buffer, number: number, take: (record: JournalRecord) => void): number | undefined {
   if (!isSegment(bytes)) return 0
-  const reader = records(bytes, MAGIC.length)
+  const reader = records(bytes, MAGIC.length, number)
   let end = MAGIC.length
   for (;;) {
     const step = reader.next()

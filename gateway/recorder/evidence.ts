@@ -142,6 +142,6 @@ export class ChainCheck {
 
 function linkFor(id: Buffer, record: ChainedRecord): Buffer {
   const bytes = Buffer.alloc(sizeOf(record.data))
-  writeRecord(bytes, 0, { ...record, id })
+  writeRecord(bytes, 0, { ...record, id }, 0)
   return Buffer.from(linkOf(bytes))
 }

@@ -33,7 +33,7 @@ type Unfinished = { entry: SessionEntry; version: number; seq: number; readonly 
 /** May run again after it was interrupted. Returns how many sessions it ended. */
 export async function recover(dir: string, key: SigningKey): Promise<number> {
   const found = await read(dir)
-  const out = new Closing(key, found.lastAt as Moment)
+  const out = new Closing(key, found.lastAt as Moment, found.lastSegment + 1)
   for (const session of found.sessions.values()) {
     const hold = path.join(dir, `${session.entry.start.id}.hold`)
     out.session(session, existsSync(hold) ? readHold(hold) : [], found.audit)
@@ -63,7 +63,7 @@ async function read(dir: string) {
   for (const name of segments) {
     const bytes = await readFile(path.join(dir, name))
     if (!isSegment(bytes)) continue
-    for (const record of records(bytes, MAGIC.length)) {
+    for (const record of records(bytes, MAGIC.length, segmentNumber(name))) {
       lastAt = Math.max(lastAt, record.at)
       if (record.kind === 'A') audit?.add(record.link, record.seq)
       else if (record.kind === 'C' && audit?.id.equals(record.id) === true) audit = sealed(audit, record)
@@ -120,11 +120,13 @@ function counted(entry: SessionEntry, { seq, kind, data }: Pick<JournalRecord, '
 class Closing {
   readonly #key: SigningKey
   readonly #now: Moment
+  readonly #segment: number
   bytes: Buffer = Buffer.alloc(0)
 
-  constructor(key: SigningKey, now: Moment) {
+  constructor(key: SigningKey, now: Moment, segment: number) {
     this.#key = key
     this.#now = now
+    this.#segment = segment
   }
 
   session(session: Unfinished, held: ReturnType<typeof readHold>, audit: Chain | undefined): void {
@@ -176,7 +178,7 @@ class Closing {
     readonly data: Buffer | string
   }): Buffer {
     const bytes = Buffer.alloc(sizeOf(record.data))
-    writeRecord(bytes, 0, record)
+    writeRecord(bytes, 0, record, this.#segment)
     this.bytes = Buffer.concat([this.bytes, bytes])
     return linkOf(bytes)
   }

@@ -4,7 +4,7 @@ import type { StatementRecord } from '../model/event.ts'
 import type { Scratch, Slice } from './batch.ts'
 import { ShownLines, TypedLines } from './lines.ts'
 import { Rows } from './row-binary.ts'
-import { type JournalRecord, records, type SessionEntry } from './segment.ts'
+import { type JournalRecord, records, segmentNumber, type SessionEntry } from './segment.ts'
 
 type Source = 'shown' | 'typed' | 'statement'
 type Reader = { readonly shown: ShownLines; readonly typed: TypedLines; second: number; bytes: number }
@@ -31,9 +31,10 @@ export class SearchRows {
   /** RowBinary of (session_id, seq, ts, n, source, text) of slices that were found sound. Valid until the next ones. */
   of(root: string, slices: readonly Slice[]): { readonly rows: Buffer; readonly count: number } {
     this.#rows.clear()
-    for (const { journal, segment, from, to } of slices)
-      for (const record of records(this.#scratch.read(path.join(root, journal, segment), from, to - from), 0, true))
-        this.#take(record)
+    for (const { journal, segment, from, to } of slices) {
+      const bytes = this.#scratch.again(path.join(root, journal, segment), from, to - from)
+      for (const record of records(bytes, 0, segmentNumber(segment), true)) this.#take(record)
+    }
     this.#record = undefined
     return { rows: this.#rows.bytes, count: this.#rows.count }
   }

@@ -6,7 +6,17 @@ import type { Log } from '../model/log.ts'
 import type { Clock } from '../model/moment.ts'
 import { readBytes, type Scratch, type Slice } from './batch.ts'
 import { ownerState } from './owner.ts'
-import { isSegment, isSegmentName, MAGIC, MAX_DATA, OVERHEAD, records } from './segment.ts'
+import {
+  freeName,
+  isFreeName,
+  isSegment,
+  isSegmentName,
+  MAGIC,
+  MAX_DATA,
+  OVERHEAD,
+  records,
+  segmentNumber,
+} from './segment.ts'
 import { StateFile } from './state-file.ts'
 
 type Position = { readonly segment: string; readonly offset: number }
@@ -28,10 +38,10 @@ export type Plan = {
 const STATE = 'shipper.state'
 const MAX_ROWS = 20_000
 const MAX_BYTES = 8 * 1024 * 1024
-/** A store that does not sync may lose what it acknowledged a moment ago. */
+/** A store that does not sync may lose what it acknowledged a moment ago; and a worker can write over what is here, which is cheaper than a new file. */
 const KEEP_MS = 15 * 60_000
-/** At most this much is kept for that; nothing when the disk has less than `TIGHT_BYTES` left. */
-const KEEP_BYTES = 1024 * 1024 * 1024
+/** At most this much is kept for both; nothing when the disk has less than `TIGHT_BYTES` left. */
+const KEEP_BYTES = 512 * 1024 * 1024
 const TIGHT_BYTES = 512 * 1024 * 1024
 /** A segment with damage in it is kept, with its directory, until a person has looked at it. */
 const DAMAGED = '.damaged'
@@ -109,7 +119,7 @@ export class Shelf {
     this.#isSaved = false
   }
 
-  /** Writes down what is finished, and throws away what has been finished for long, or is too much to keep. */
+  /** Writes down what is finished, gives it to its worker to be written over, and throws away what has been finished for long, or is too much to keep. */
   tidy(): void {
     const now = this.#clock.now()
     if (!this.#isSaved) this.#save()
@@ -118,7 +128,10 @@ export class Shelf {
     let kept = bavail * bsize < TIGHT_BYTES ? 0 : KEEP_BYTES
     for (const { file, at, size } of shipped.toSorted((a, b) => b.at - a.at)) {
       kept -= size
-      if (kept < 0 || now - at > KEEP_MS) rmSync(file)
+      // Its worker may have taken it just now.
+      if (kept < 0 || now - at > KEEP_MS) rmSync(file, { force: true })
+      else if (isSegmentName(path.basename(file)) && ownerState(path.dirname(file)) === 'alive')
+        renameSync(file, freeName(file))
     }
     for (const journal of this.journals()) this.#clearAway(journal, now)
   }
@@ -196,14 +209,16 @@ export class Shelf {
     const window = Math.min(size - from, Math.max(maxBytes, MAX_DATA + OVERHEAD))
     if (window <= 0) return { from, to: from, rows: 0, oldestAt: 0, isCut: false, rest: 0 }
     const bytes = this.#scratch.read(file, from, window)
-    const reader = records(bytes, 0)
+    const reader = records(bytes, 0, segmentNumber(path.basename(file)))
     let rows = 0
     let to = from
     let oldestAt = Number.POSITIVE_INFINITY
     for (;;) {
       const step = reader.next()
-      if (step.done === true)
-        return { from, to, rows, oldestAt, isCut: from + window < size, rest: step.value === 'torn' ? size - to : 0 }
+      if (step.done === true) {
+        const isCut = from + window < size && (step.value === 'torn' || to === from + window)
+        return { from, to, rows, oldestAt, isCut, rest: step.value === 'torn' ? size - to : 0 }
+      }
       if (rows >= maxRows || (rows > 0 && step.value.next > maxBytes))
         return { from, to, rows, oldestAt, isCut: true, rest: 0 }
       rows += 1
@@ -212,16 +227,16 @@ export class Shelf {
     }
   }
 
-  /** Whole segments that the store has. */
+  /** Whole segments that the store has, free ones among them. */
   #shipped(): readonly { readonly file: string; readonly at: number; readonly size: number }[] {
     return [...this.#positions].flatMap(([journal, position]) => {
       const dir = path.join(this.#root, journal)
-      return segmentsOf(dir)
-        .filter((name) => name < position.segment)
-        .map((name) => {
+      return readdirSync(dir)
+        .filter((name) => isFreeName(name) || (isSegmentName(name) && name < position.segment))
+        .flatMap((name) => {
           const file = path.join(dir, name)
-          const { mtimeMs, size } = statSync(file)
-          return { file, at: mtimeMs, size }
+          const found = statSync(file, { throwIfNoEntry: false })
+          return found === undefined ? [] : [{ file, at: found.mtimeMs, size: found.size }]
         })
     })
   }

@@ -42,7 +42,7 @@ const PAUSE_MS = 300
 const MAX_REST_MS = 100
 const FIRST_RETRY_MS = 250
 const LONGEST_RETRY_MS = 5_000
-const TIDY_MS = 5_000
+const TIDY_MS = 1_000
 /** While the store is out of reach, somebody is told this often. */
 const ALARM_MS = 60_000
 

@@ -60,11 +60,12 @@ export class Space {
   }
 }
 
-/** Of all segments below the journals' root. */
+/** Of all segments below the journals' root, those that are free with them. */
 function journalBytes(root: string): number {
   let sum = 0
   for (const file of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-    if (file.endsWith('.seg')) sum += statSync(path.join(root, file), { throwIfNoEntry: false })?.size ?? 0
+    if (file.endsWith('.seg') || file.endsWith('.free'))
+      sum += statSync(path.join(root, file), { throwIfNoEntry: false })?.size ?? 0
   }
   return sum
 }

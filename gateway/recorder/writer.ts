@@ -1,11 +1,12 @@
 /** Appends records to segment files: one write per turn of the event loop, fdatasync in the background, and a reserve for the last words. */
-import { closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { Refusal } from '../model/refusal.ts'
 import type { Chain } from './chain.ts'
-import { linkEnd, MAGIC, OVERHEAD, type RecordKind, segmentName, sizeOf, writeRecord } from './segment.ts'
+import { END, linkOf, MAGIC, OVERHEAD, type RecordKind, segmentName, sizeOf, writeRecord } from './segment.ts'
+import { SegmentFile } from './segment-file.ts'
 
 export type WriterParts = {
   /** Exists, belongs to this process alone. */
@@ -37,15 +38,14 @@ export class Writer {
   #buffer: Buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   #spare: Buffer | undefined = Buffer.allocUnsafe(BUFFER_BYTES)
   #length = 0
-  /** Stretches of the buffer that one chain each takes, as chain, start, end, last seq. */
-  #runs: { readonly chain: Chain; readonly start: number; end: number; seq: number }[] = []
+  /** What chains take of the records in the buffer. */
+  #links: { readonly chain: Chain; readonly link: Buffer; readonly seq: number }[] = []
   #waiting: Then[] = []
   #turn: NodeJS.Immediate | undefined
   #isTicking = false
   #number = 0
-  #fd = -1
-  #position = 0
-  #retired: number[] = []
+  #segment: SegmentFile | undefined
+  #retired: SegmentFile[] = []
   #taken = 0
   #written = 0
   #synced = 0
@@ -92,18 +92,12 @@ export class Writer {
       this.#write()
       if (this.#failure !== undefined) throw this.#failure
     }
-    if (this.#length + need > this.#buffer.length) this.#grow(this.#length + need)
+    if (this.#length + need + END > this.#buffer.length) this.#grow(this.#length + need + END)
     const start = this.#length
-    this.#length = writeRecord(this.#buffer, start, record)
+    this.#length = writeRecord(this.#buffer, start, record, this.#number)
     this.#taken += need
-    if (chain !== undefined) {
-      const last = this.#runs.at(-1)
-      const end = linkEnd(this.#buffer, start)
-      if (last !== undefined && last.chain === chain && last.end === start) {
-        last.end = end
-        last.seq = record.seq
-      } else this.#runs.push({ chain, start, end, seq: record.seq })
-    }
+    if (chain !== undefined)
+      this.#links.push({ chain, link: linkOf(this.#buffer.subarray(start, this.#length)), seq: record.seq })
     this.#turn ??= setImmediate(this.#endTurn)
   }
 
@@ -151,14 +145,16 @@ export class Writer {
     const size = chunks.reduce((sum, chunk) => sum + sizeOf(chunk.data), 0)
     if (this.#reserveAt + size > RESERVE_BYTES - OVERHEAD) return false
     const bytes = Buffer.alloc(size)
+    const isFirst = this.#reserveAt === MAGIC.length
+    const number = isFirst ? this.#number + 1 : this.#number
     let end = 0
-    for (const chunk of chunks) end = writeRecord(bytes, end, chunk)
+    for (const chunk of chunks) end = writeRecord(bytes, end, chunk, number)
     try {
       writeSync(this.#reserve, bytes, 0, size, this.#reserveAt)
       fsyncSync(this.#reserve)
-      if (this.#reserveAt === MAGIC.length) {
-        this.#number += 1
-        renameSync(path.join(this.#parts.dir, RESERVE), path.join(this.#parts.dir, segmentName(this.#number)))
+      if (isFirst) {
+        this.#number = number
+        renameSync(path.join(this.#parts.dir, RESERVE), path.join(this.#parts.dir, segmentName(number)))
       }
     } catch {
       return false
@@ -172,17 +168,17 @@ export class Writer {
     if (this.#failure === undefined) return true
     if (this.#telling || this.#syncing !== undefined) return false
     // The old file is not asked again: its pages may be gone.
-    const old = [...this.#retired, this.#fd].filter((fd) => fd >= 0)
+    const old = this.#all()
     this.#retired = []
-    this.#fd = -1
+    this.#segment = undefined
     try {
-      for (const fd of old) closeSync(fd)
+      for (const segment of old) segment.close()
       this.#begin()
     } catch {
       return false
     }
     this.#length = 0
-    this.#runs = []
+    this.#links = []
     this.#taken = this.#written = this.#synced
     this.#failure = undefined
     this.#parts.onSegment()
@@ -197,9 +193,10 @@ export class Writer {
     await this.#syncing
     if (this.#failure === undefined) await this.#sync()
     clearTimeout(this.#syncTimer)
-    for (const fd of [...this.#retired, this.#fd]) if (fd >= 0) closeSync(fd)
+    this.#segment?.trim()
+    for (const segment of this.#all()) segment.close()
     this.#retired = []
-    this.#fd = -1
+    this.#segment = undefined
     this.#failure ??= new Refusal('NOT_RECORDED', 'The recorder has been closed.')
     this.#dropReserve()
   }
@@ -208,22 +205,23 @@ export class Writer {
   #begin(): void {
     const { dir } = this.#parts
     const number = this.#number + 1
-    const fd = openSync(path.join(dir, segmentName(number)), 'wx', 0o600)
+    const segment = new SegmentFile(dir, number)
     try {
-      writeAll(fd, MAGIC, MAGIC.length)
       if (this.#reserveAt !== MAGIC.length) this.#makeReserve()
       // A roll must not hold up what runs: its name is on disk before anything in it is called durable.
-      if (this.#fd < 0) syncDirectory(dir)
+      if (this.#segment === undefined) syncDirectory(dir)
       else this.#hasNewName = true
     } catch (error) {
-      closeSync(fd)
-      unlinkSync(path.join(dir, segmentName(number)))
+      segment.remove()
       throw error
     }
-    if (this.#fd >= 0) this.#retired.push(this.#fd)
+    if (this.#segment !== undefined) this.#retired.push(this.#segment)
     this.#number = number
-    this.#fd = fd
-    this.#position = MAGIC.length
+    this.#segment = segment
+  }
+
+  #all(): readonly SegmentFile[] {
+    return this.#segment === undefined ? this.#retired : [...this.#retired, this.#segment]
   }
 
   #makeReserve(): void {
@@ -275,29 +273,31 @@ export class Writer {
   #write(): void {
     const bytes = this.#buffer
     const length = this.#length
-    const runs = this.#runs
+    const links = this.#links
+    const segment = this.#segment
     this.#buffer = this.#spare ?? Buffer.allocUnsafe(BUFFER_BYTES)
     this.#spare = undefined
     this.#length = 0
-    this.#runs = []
+    this.#links = []
     try {
-      writeAll(this.#fd, bytes, length)
+      if (segment === undefined) throw new Error('No segment is open')
+      segment.write(bytes, length)
     } catch (error) {
       this.#break(error, 'write')
       return
     }
     this.writes += 1
-    this.#position += length
     this.#written += length
     // Only what the file has goes into a chain.
-    for (const run of runs) run.chain.add(bytes.subarray(run.start, run.end), run.seq)
+    for (const { chain, link, seq } of links) chain.add(link, seq)
     if (bytes.length <= MAX_PENDING) this.#spare = bytes
-    if (this.#position >= SEGMENT_BYTES) this.#roll()
+    if (segment !== undefined && segment.position >= SEGMENT_BYTES) this.#roll(segment)
     this.#scheduleSync()
     this.#parts.onWritten()
   }
 
-  #roll(): void {
+  #roll(full: SegmentFile): void {
+    full.trim()
     try {
       this.#begin()
     } catch (error) {
@@ -328,7 +328,7 @@ export class Writer {
     this.#retired = []
     this.#hasNewName = false
     try {
-      for (const fd of [...retired, this.#fd]) await sync(fd)
+      for (const { fd } of [...retired, ...(this.#segment === undefined ? [] : [this.#segment])]) await sync(fd)
       if (hasNewName) await syncNames(this.#parts.dir)
       this.syncs += 1
     } catch (error) {
@@ -336,7 +336,7 @@ export class Writer {
       this.#break(error, 'fdatasync')
       return
     } finally {
-      for (const fd of retired) closeSync(fd)
+      for (const segment of retired) segment.close()
     }
     this.#synced = Math.max(this.#synced, upTo)
     while ((this.#syncers[0]?.upTo ?? Number.POSITIVE_INFINITY) <= this.#synced) this.#syncers.shift()?.resolve()
@@ -353,13 +353,9 @@ export class Writer {
       { cause: new Error(`Journal: ${step} failed`, { cause }) },
     )
     this.#failure = failure
-    try {
-      if (step === 'write') ftruncateSync(this.#fd, this.#position)
-    } catch {
-      // The torn record stays; readers stop before it.
-    }
+    if (step === 'write') this.#segment?.trim()
     this.#length = 0
-    this.#runs = []
+    this.#links = []
     const syncers = this.#syncers
     this.#syncers = []
     for (const syncer of syncers) syncer.reject(failure)

@@ -3,11 +3,13 @@ import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -17,7 +19,9 @@ import t from 'tap'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { Refusal } from '../../gateway/model/refusal.ts'
 import { openJournal, readPublicKeys, verifyJournals } from '../../gateway/recorder/recorder.ts'
-import { LARGE, linkEnd, linkOf, records, sizeOf, writeRecord } from '../../gateway/recorder/segment.ts'
+import { openSigningKey } from '../../gateway/recorder/chain.ts'
+import { recover } from '../../gateway/recorder/recovery.ts'
+import { LARGE, linkOf, MAGIC, records, sizeOf, writeRecord } from '../../gateway/recorder/segment.ts'
 import { temporaryDir } from '../fixtures/clickhouse.ts'
 import {
   allRecords,
@@ -83,7 +87,7 @@ t.test('of a segment that is cut or damaged anywhere, nothing false is read', as
   for (let seq = 1; seq <= 200; seq++) {
     // Every twentieth is large.
     const data = randomBytes(seq % 20 === 0 ? 8_000 + seq * 2 : seq)
-    end = writeRecord(bytes, end, { id, seq, at: 1.7e12 + seq, kind: 'o', data })
+    end = writeRecord(bytes, end, { id, seq, at: 1.7e12 + seq, kind: 'o', data }, 7)
     ends.push(end)
   }
   const whole = bytes.subarray(0, end)
@@ -94,7 +98,7 @@ t.test('of a segment that is cut or damaged anywhere, nothing false is read', as
     const copy = Buffer.from(isCut ? whole.subarray(0, at) : whole)
     if (!isCut) copy[at] = (copy[at] ?? 0) ^ (1 << (round % 8))
     const sound = ends.filter((end) => end <= at).length
-    const found = [...records(copy, 0)]
+    const found = [...records(copy, 0, 7)]
     if (found.length !== sound || found.some((record, i) => record.seq !== i + 1)) wrong += 1
   }
   t.equal(wrong, 0)
@@ -107,22 +111,70 @@ t.test('what a chain takes of records, small and large, can be told apart again'
   const links: Buffer[] = []
   for (const [i, size] of sizes.entries()) {
     const start = end
-    end = writeRecord(bytes, start, { id: randomBytes(16), seq: i, at: 1.7e12, kind: 'o', data: randomBytes(size) })
+    const data = randomBytes(size)
+    end = writeRecord(bytes, start, { id: randomBytes(16), seq: i, at: 1.7e12, kind: 'o', data }, 7)
     t.equal(end - start, sizeOf(Buffer.alloc(size)))
     links.push(linkOf(bytes.subarray(start, end)))
   }
   t.same(
     links.map((link) => link.length),
-    [35, 36, LARGE + 7, 36, 36, 36, 40],
+    [31, 32, LARGE + 3, 36, 36, 36, 36],
   )
   const stream = Buffer.concat(links)
   const found: Buffer[] = []
-  for (let at = 0; at < stream.length; at = linkEnd(stream, at)) found.push(stream.subarray(at, linkEnd(stream, at)))
+  for (let rest = stream; rest.length > 0; rest = rest.subarray(found.at(-1)?.length)) {
+    const body = rest.readUInt32LE()
+    found.push(rest.subarray(0, body < LARGE ? 4 + body : 36))
+  }
   t.same(found, links)
   t.same(
-    [...records(bytes.subarray(0, end), 0)].map(({ link }) => link),
+    [...records(bytes.subarray(0, end), 0, 7)].map(({ link }) => link),
     links,
   )
+  for (const other of [0, 6, 8, 263]) t.same([...records(bytes.subarray(0, end), 0, other)], [], 'of another segment')
+})
+
+t.test('a shipped segment is written over, and nothing of what it held is read again', async (t) => {
+  const dir = temporaryDir(t, 'journal')
+  const journal = journalAt(dir)
+  const recording = journal.open(sessionStart())
+  const [own = ''] = journalDirs(dir)
+  const file = (name: string) => path.join(own, name)
+  const chunk = randomBytes(1_000_000)
+  const fill = async () => {
+    for (let i = 0; i < 17; i++) {
+      recording.take('o', chunk)
+      await written(recording)
+    }
+  }
+  await fill()
+  const { ino } = statSync(file('00000001.seg'))
+  renameSync(file('00000001.seg'), file('00000001.free'))
+  await fill()
+  t.equal(statSync(file('00000003.seg')).ino, ino)
+  recording.take('o', 'the last words')
+  await written(recording)
+  const bytes = readFileSync(file('00000003.seg'))
+  t.ok(bytes.length > 16_000_000, 'the older segment is still behind it')
+  const reader = records(bytes, MAGIC.length, 3)
+  const texts: string[] = []
+  let step = reader.next()
+  for (; step.done !== true; step = reader.next()) texts.push(`${step.value.kind} ${step.value.data.length}`)
+  t.equal(step.value, 'end')
+  t.match(texts, [/^S/, /^C|^o 14$/], 'who is in, and what was written since')
+  t.ok(texts.length < 5)
+
+  const dead = path.join(temporaryDir(t, 'journal'), 'journal')
+  cpSync(dir, dead, { recursive: true })
+  t.equal(await recover(journalDirs(dead)[0] ?? '', openSigningKey(dead)), 1, 'killed here, it is closed as any other')
+  t.same(verifyJournals(dead, readPublicKeys(dead)).damages, [])
+
+  await until(() => (statSync(file('00000003.seg')).size < 10_000 ? true : undefined), 'it to be cut off')
+  recording.take('o', 'later')
+  recording.end(sessionEnd())
+  await journal.close()
+  const { damages, unsigned } = verifyJournals(dir, readPublicKeys(dir))
+  t.same({ damages, unsigned }, { damages: [], unsigned: 0 })
 })
 
 t.test('a journal goes on in new segments, each of which knows who is in', async (t) => {
@@ -161,9 +213,9 @@ t.test('a journal that was changed is found out, with the place', async (t) => {
   const rewrite = (change: (record: { seq: number; data: Buffer }) => Buffer | undefined) => {
     const bytes = Buffer.alloc(sound.length * 2)
     let end = sound.copy(bytes, 0, 0, 8)
-    for (const record of records(sound, 8)) {
+    for (const record of records(sound, 8, 1)) {
       const data = record.kind === 'o' ? change(record) : record.data
-      if (data !== undefined) end = writeRecord(bytes, end, { ...record, data })
+      if (data !== undefined) end = writeRecord(bytes, end, { ...record, data }, 1)
     }
     writeFileSync(file, bytes.subarray(0, end))
     return verifyJournals(dir, keys).damages[0]

@@ -9,7 +9,7 @@ import type { Subject, Username } from '../../gateway/model/identity.ts'
 import { type Log, silent } from '../../gateway/model/log.ts'
 import { type Moment, wallClock } from '../../gateway/model/moment.ts'
 import { type Journal, openJournal } from '../../gateway/recorder/recorder.ts'
-import { isSegment, type JournalRecord, MAGIC, records } from '../../gateway/recorder/segment.ts'
+import { isSegment, type JournalRecord, MAGIC, records, segmentNumber } from '../../gateway/recorder/segment.ts'
 
 export const roomy = { maxJournalBytes: 8e9, minFreeBytes: 0 }
 
@@ -55,7 +55,7 @@ export function allRecords(root: string): readonly JournalRecord[] {
       .toSorted()
       .flatMap((name) => {
         const bytes = readFileSync(path.join(dir, name))
-        return isSegment(bytes) ? [...records(bytes, MAGIC.length)] : []
+        return isSegment(bytes) ? [...records(bytes, MAGIC.length, segmentNumber(name))] : []
       }),
   )
 }

@@ -111,7 +111,7 @@ else {
     const sound = readFileSync(file)
     const forged = Buffer.alloc(sound.length * 2)
     let end = MAGIC.copy(forged)
-    for (const record of records(sound, MAGIC.length)) {
+    for (const record of records(sound, MAGIC.length, 1)) {
       const change = changeOf.get(record.id.toString('hex'))
       if (change === 'everything') continue
       if (change === 'a row' && record.kind === 'o' && record.seq === 7) continue
@@ -119,9 +119,9 @@ else {
       const data = Buffer.from(record.data)
       const isFlipped = record.kind === 'o' && record.seq === flippedIn[change ?? 'nothing']
       if (isFlipped) data[data.length - 1] = 1 ^ (data.at(-1) ?? 0)
-      end = writeRecord(forged, end, { ...record, data })
+      end = writeRecord(forged, end, { ...record, data }, 1)
       if (change === 'one too many' && record.kind === 'o' && record.seq === 20)
-        end = writeRecord(forged, end, { ...record, seq: 21 })
+        end = writeRecord(forged, end, { ...record, seq: 21 }, 1)
     }
     writeFileSync(file, forged.subarray(0, end))
     const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })

@@ -1,6 +1,7 @@
 /** From the journal to a real ClickHouse while everything around it dies: nothing lost, nothing doubled. */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import type { SessionId } from '../../gateway/model/event.ts'
@@ -97,6 +98,42 @@ else {
     await until(() => (shipper.stats().backlogBytes === 0 ? true : undefined))
     t.match(shipper.stats(), { backlogBytes: 0, oldestMs: 0 })
     await journal.close()
+  })
+
+  t.test('a worker writes over what was shipped, and the store has all of both', async (t) => {
+    const dir = temporaryDir(t, 'journal')
+    const journal = journalAt(dir)
+    const shipper = startShipper({ dir, store: engine.shipper, clock: wallClock, log: silent })
+    t.teardown(() => shipper.stop())
+    const recording = journal.open(sessionStart())
+    const [own = ''] = journalDirs(dir)
+    const named = (end: string) => readdirSync(own).filter((name) => name.endsWith(end))
+    const inode = (name: string) => statSync(path.join(own, name)).ino
+    let taken = 0
+    const fill = async () => {
+      for (let i = 0; i < 36; i++) {
+        recording.take('o', randomBytes(1_000_000))
+        taken += 1
+        await written(recording)
+      }
+    }
+    await fill()
+    await until(() => (named('.free').length === 2 ? true : undefined), 'two segments to be free')
+    const free = named('.free').map(inode)
+    await fill()
+    recording.end(sessionEnd())
+    await until(async () => (await library.session(recording.id).catch(() => undefined))?.end)
+    t.same(await rowCount(recording.id), [taken, taken, taken])
+    const now = [...named('.seg'), ...named('.free')].map(inode)
+    t.ok(
+      free.every((one) => now.includes(one)),
+      'the same files',
+    )
+    t.equal(now.length, 3, 'five segments')
+    const { damages } = await verifyStore(engine.auditor, readPublicKeys(dir))
+    t.notOk(damages.some(({ id }) => id === recording.id))
+    await journal.close()
+    await shipper.stop()
   })
 
   t.test('a batch whose answer was lost is sent again as the same batch, and is there once', async (t) => {
