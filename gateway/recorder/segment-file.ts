@@ -2,7 +2,17 @@
  * The file of one segment while it is written: a new one, or one that was shipped, which is written over. Its pages and blocks are there already,
  * which in bulk is most of what a write costs. What it held before is cut off as soon as bulk ends.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { END, isFreeName, MAGIC, segmentName } from './segment.ts'
 
@@ -86,5 +96,10 @@ function takeFree(dir: string, file: string): number | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-  return openSync(file, 'r+')
+  const fd = openSync(file, constants.O_RDWR | constants.O_NOFOLLOW)
+  if (fstatSync(fd).nlink === 1) return fd
+  // Its other name is somebody's copy.
+  closeSync(fd)
+  unlinkSync(file)
+  return undefined
 }

@@ -5,6 +5,7 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -170,6 +171,14 @@ t.test('a shipped segment is written over, and nothing of what it held is read a
   t.same(verifyJournals(dead, readPublicKeys(dead)).damages, [])
 
   await until(() => (statSync(file('00000003.seg')).size < 10_000 ? true : undefined), 'it to be cut off')
+  linkSync(file('00000002.seg'), file('copy'))
+  renameSync(file('00000002.seg'), file('00000002.free'))
+  await fill()
+  t.same(
+    [existsSync(file('00000002.free')), statSync(file('00000004.seg')).ino === statSync(file('copy')).ino],
+    [false, false],
+    'what has another name is left to it',
+  )
   recording.take('o', 'later')
   recording.end(sessionEnd())
   await journal.close()
