@@ -156,13 +156,7 @@ const roleScope = z.strictObject({
   hold: holdScope.optional(),
 })
 
-const role = z.preprocess(
-  liftedIntoSsh,
-  roleScope.refine((r) => r.step_up === undefined || r.http === undefined, {
-    path: ['step_up'],
-    message: 'step_up is for ssh and postgres; give the web application a role of its own',
-  }),
-)
+const role = z.preprocess(liftedIntoSsh, roleScope)
 
 const provider = z.strictObject({
   issuer: z.url(),

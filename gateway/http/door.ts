@@ -4,6 +4,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Identity } from '../model/identity.ts'
 import { Refusal } from '../model/refusal.ts'
+import { PasskeyMissing } from '../session/session.ts'
 import { isAboutAccess, noAccess } from './access-words.ts'
 import { type Asked, readRequest, valueOf } from './asked.ts'
 import { Assertions } from './assertion.ts'
@@ -113,11 +114,8 @@ export class Door implements HttpDoor {
     known: Knowledge,
     deny: Deny,
   ): Promise<void> {
-    const session = secret === undefined ? undefined : await this.#session(way, { place, asked, secret }, known)
-    if (session === undefined) {
-      if (way.kind === 'websocket') throw notSignedIn()
-      return this.#stranger(asked, place, way.answer)
-    }
+    const session = secret === undefined ? notSignedIn() : await this.#session(way, { place, asked, secret }, known)
+    if (session instanceof Refusal) return this.#byPortal(way, { place, asked, why: session }, known)
     const vouched = await this.#vouching.about(session, place)
     this.#forward(way, { place, asked, session, vouched }, deny)
   }
@@ -189,14 +187,14 @@ export class Door implements HttpDoor {
     return { place, asked }
   }
 
-  /** Undefined for a stranger. */
+  /** A refusal where the way in leads over the portal. */
   async #session(
     way: Way,
     { place, asked, secret }: { readonly place: Place; readonly asked: Asked; readonly secret: string },
     known: Knowledge,
-  ): Promise<LiveSession | undefined> {
+  ): Promise<LiveSession | Refusal> {
     const visitor = await this.#visits.visitor(secret, place.target, { quiet: isQuiet(asked) })
-    if (visitor === undefined) return undefined
+    if (visitor === undefined) return notSignedIn()
     known.identity = visitor.identity
     try {
       return await visitor.session({
@@ -204,6 +202,7 @@ export class Door implements HttpDoor {
         version: (valueOf(asked.fields, 'user-agent') ?? '').slice(0, LONGEST_VERSION),
       })
     } catch (failure) {
+      if (failure instanceof PasskeyMissing) return failure
       this.#refused.note(visitor.identity, place.target, failure)
       throw failure
     }
@@ -233,11 +232,18 @@ export class Door implements HttpDoor {
     throw new Refusal('NOT_FOUND', 'There is nothing here.')
   }
 
-  /** A browser goes to the portal and comes back; everybody else is told. */
-  #stranger(asked: Asked, place: Place, answer: Answer): void {
-    if (!isPage(asked) || (asked.method !== 'GET' && asked.method !== 'HEAD')) throw notSignedIn()
-    const { location, cookie } = beginHandOver(asked, place, this.#parts.settings, asked.url)
-    answer.say(
+  /** A browser that shows a page goes to the portal (to sign in, to touch a passkey) and comes back; everybody else is told. */
+  #byPortal(
+    way: Way,
+    { place, asked, why }: { readonly place: Place; readonly asked: Asked; readonly why: Refusal },
+    known: Knowledge,
+  ): void {
+    if (way.kind === 'websocket' || !isPage(asked) || (asked.method !== 'GET' && asked.method !== 'HEAD')) {
+      if (known.identity !== undefined) this.#refused.note(known.identity, place.target, why)
+      throw why
+    }
+    const { location, cookie } = beginHandOver(asked, place, this.#parts.settings, { returnTo: asked.url, why })
+    way.answer.say(
       302,
       [
         ['location', location],
@@ -276,6 +282,11 @@ export class Door implements HttpDoor {
           // The page has a button for it.
           if (page && words.saying.links !== undefined) no = { ...no, next: undefined }
         }
+      } else if (why instanceof PasskeyMissing) {
+        const { location, cookie } = beginHandOver(asked, place, settings, { returnTo, why })
+        const links = [{ label: 'Use your passkey', href: location }]
+        saying = { ...saying, cookies: [cookie], links, signIn: place.origin, title: 'Your passkey is asked for' }
+        no = { ...no, next: page ? undefined : `Open ${place.origin} in a browser, and use your passkey there.` }
       } else if (why instanceof Refusal && (why.code === 'NOT_SIGNED_IN' || why.code === 'MFA_MISSING'))
         saying = { ...saying, ...this.#signInAgain(asked, place, returnTo, why) }
     }
@@ -285,7 +296,7 @@ export class Door implements HttpDoor {
 
   #signInAgain(asked: Asked, place: Place, returnTo: string, why: Refusal): Omit<Saying, 'isPage'> {
     const { settings } = this.#parts
-    const { location, cookie } = beginHandOver(asked, place, settings, returnTo)
+    const { location, cookie } = beginHandOver(asked, place, settings, { returnTo, why })
     const { pathname, search } = new URL(location)
     const fresh = new URLSearchParams({ fresh: '1', returnTo: `${pathname}${search}` })
     const href =

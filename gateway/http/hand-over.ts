@@ -1,5 +1,7 @@
 /** How a browser that is signed in at the portal becomes known on a target's own host name: a one-time code, good only in the browser that asked. */
 import { createHash, randomBytes } from 'node:crypto'
+import type { Refusal } from '../model/refusal.ts'
+import { PasskeyMissing } from '../session/session.ts'
 import type { Asked } from './asked.ts'
 import type { Answer } from './call.ts'
 import { cookieOf, ENTER_COOKIE, enterCookie, goneCookie, WEB_COOKIE, webCookie } from './cookies.ts'
@@ -21,16 +23,23 @@ export type HandOver = {
   readonly cookie: string
 }
 
-/** Several tabs may be on their way at once, so a nonce that is there is used again. */
-export function beginHandOver(asked: Asked, place: Place, settings: HttpParts['settings'], returnTo: string): HandOver {
+/** `why` says what the portal is asked for. Several tabs may be on their way at once, so a nonce that is there is used again. */
+export function beginHandOver(
+  asked: Asked,
+  place: Place,
+  settings: HttpParts['settings'],
+  { returnTo, why }: { readonly returnTo: string; readonly why: Refusal },
+): HandOver {
   const nonce = nonceOf(asked) ?? randomBytes(32).toString('base64url')
   const query = new URLSearchParams({
     target: place.target,
     returnTo: encodeURIComponent(returnTo).length > LONGEST_RETURN ? '/' : returnTo,
     state: createHash('sha256').update(nonce).digest('base64url'),
+    ...(why instanceof PasskeyMissing ? { grant: why.grant } : {}),
   })
+  const path = why instanceof PasskeyMissing ? settings.portalPaths.touch : settings.portalPaths.handOver
   return {
-    location: `${settings.publicUrl}${settings.portalPaths.handOver}?${query.toString()}`,
+    location: `${settings.publicUrl}${path}?${query.toString()}`,
     cookie: enterCookie(nonce),
   }
 }

@@ -6,6 +6,7 @@ import type { Audit } from '../model/event.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
+import type { PasskeyProof } from '../model/passkey.ts'
 import type { SecretRef } from '../model/target.ts'
 import type { AccessDesk, Admission, AdmitParts, OpenParts } from '../session/session.ts'
 import type { Draw } from './pages.ts'
@@ -15,6 +16,8 @@ export type WebVisit = {
   /** Names the visit; no secret. */
   readonly id: string
   readonly identity: Identity
+  /** A proof for one admission of the touch that the visit began with; undefined: there was none. */
+  readonly passkey: () => PasskeyProof | undefined
 }
 
 /** identity/ fits. Cookie values, codes and nonces are secrets; the store has their hashes. */
@@ -37,8 +40,13 @@ export type HttpSettings = {
   readonly publicUrl: string
   /** Targets are at `https://<target>.<domain>`, on the port of {@link publicUrl}. */
   readonly domain: string
-  /** Where the portal signs in, hands a browser over, and takes requests for access. */
-  readonly portalPaths: { readonly signIn: string; readonly handOver: string; readonly ask: string }
+  /** Where the portal signs in, hands a browser over (with the touch of a passkey, where a role asks for it), and takes requests for access. */
+  readonly portalPaths: {
+    readonly signIn: string
+    readonly handOver: string
+    readonly touch: string
+    readonly ask: string
+  }
   /** Our own pages, on a target's name. */
   readonly draw: Draw
   /** Milliseconds; defaults 10 s, 60 s, 5 min, 5 min. */

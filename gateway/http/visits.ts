@@ -14,7 +14,7 @@ export type Client = { readonly address: string; readonly version: string }
 /** A browser on one target. */
 export type Visitor = {
   readonly identity: Identity
-  /** The recorded session under the newest live grant. @throws {Refusal} NO_GRANT, MFA_MISSING, NOT_RECORDED… */
+  /** The recorded session under the newest live grant. @throws {Refusal} NO_GRANT, MFA_MISSING, PASSKEY_MISSING, NOT_RECORDED… */
   session(client: Client): Promise<LiveSession>
 }
 
@@ -131,14 +131,14 @@ export class Visits {
     }
   }
 
-  async #admission(known: Known, { identity }: WebVisit): Promise<Admission> {
+  async #admission(known: Known, { identity, passkey }: WebVisit): Promise<Admission> {
     if (known.admission !== undefined && performance.now() - known.admittedAt < FRESH_MS) {
       const kept = await known.admission.catch(() => undefined)
       // One that is over, or a no, is not remembered: another grant may have become live.
       if (kept !== undefined && kept.over() === undefined) return kept
     }
     const { target } = known
-    const asked = admit(this.#parts.road.admit, { identity, target, protocol: 'http' })
+    const asked = admit(this.#parts.road.admit, { identity, target, protocol: 'http', passkey: passkey() })
     known.admission = asked
     known.admittedAt = performance.now()
     return asked

@@ -11,13 +11,14 @@ import {
   type WebAuthnCredential,
 } from '@simplewebauthn/server'
 import type { Identity } from '../model/identity.ts'
-import { after, type Moment } from '../model/moment.ts'
+import type { Moment } from '../model/moment.ts'
 import { type PasskeyProof, provenBy } from '../model/passkey.ts'
 import { Refusal } from '../model/refusal.ts'
 import { refuseLocked } from './browser-sessions.ts'
-import { hashOf, isSecret, newSecret } from './cookie-secret.ts'
+import { hashOf } from './cookie-secret.ts'
 import type { News } from './news.ts'
 import type { IdentityParts } from './parts.ts'
+import { newConfirmation, takeConfirmation } from './passkey-confirmations.ts'
 import { CHALLENGE_MS, newChallenge, type Purpose, takeChallenge } from './passkey-challenges.ts'
 import { number, type Row, text } from './row.ts'
 
@@ -33,7 +34,6 @@ export type Passkey = {
 export type { AuthenticationResponseJSON as PasskeyAnswer, RegistrationResponseJSON as NewPasskey }
 
 const MOST_PASSKEYS = 10
-const CONFIRMED_MS = 60_000
 /** Ed25519, ES256, RS256 (COSE numbers). */
 const ALGORITHMS = [-8, -7, -257]
 
@@ -193,41 +193,22 @@ export class Passkeys {
     target: string,
     answer: AuthenticationResponseJSON,
   ): Promise<{ readonly confirmation: string; readonly expiresAt: Moment }> {
-    const { state, clock, news } = this.#parts
     const credential = await this.check(who, `target ${target}`, answer)
-    const confirmation = newSecret()
-    const now = clock.now()
-    const expiresAt = after(now, CONFIRMED_MS)
-    await state.run(
-      `insert into passkey_confirmations (id, subject, target, credential, proven_at, expires_at)
-       values ($1, $2, $3, $4, $5, $6)`,
-      [hashOf(confirmation), who.subject, target, credential, now, expiresAt],
-    )
-    news('identity.passkey-used', {
+    const confirmed = await newConfirmation(this.#parts, { subject: who.subject, target }, credential)
+    this.#parts.news('identity.passkey-used', {
       actor: who.username,
       text: `${who.username} confirmed a session with a passkey.`,
       target,
       details: { via: 'browser', passkey: credential },
     })
-    return { confirmation, expiresAt }
+    return confirmed
   }
 
   /** Undefined for a token that is not good here; it is used up all the same. */
   async redeem(who: Identity, target: string, confirmation: string): Promise<PasskeyProof | undefined> {
-    if (!isSecret(confirmation)) return undefined
-    const { state, clock } = this.#parts
-    const [row] = await state.all<Row>(
-      'delete from passkey_confirmations where id = $1 returning subject, target, credential, proven_at, expires_at',
-      [hashOf(confirmation)],
-    )
-    const isGood =
-      row !== undefined &&
-      number(row, 'expires_at') > clock.now() &&
-      text(row, 'subject') === who.subject &&
-      text(row, 'target') === target
-    if (!isGood) return undefined
-    const provenAt = number(row, 'proven_at') as Moment
-    return provenBy({ subject: who.subject, target, credential: text(row, 'credential'), provenAt })
+    const place = { subject: who.subject, target }
+    const taken = await takeConfirmation(this.#parts, place, confirmation)
+    return taken && provenBy({ ...place, ...taken })
   }
 
   /** Whoever stole a browser's cookie must not be able to add a key of their own. */

@@ -34,6 +34,7 @@ import { signInPages } from './sign-in-pages.ts'
 import { signInRoutes } from './sign-in-routes.ts'
 import { createGuard, nothingHere } from './visitor.ts'
 import { webOrigins, webRoutes } from './web-routes.ts'
+import { webVisitRoutes } from './web-visit-routes.ts'
 
 const BODY_BYTES = 64 * 1024
 const LONGEST_PARAMETER = 256
@@ -120,6 +121,7 @@ export function createApplication(parts: PortalParts): { readonly app: App; read
       recordingRoutes(api, { library, streams, openings })
       downloadRoutes(api, { desk, library, role, clock, log, openings })
       passkeyRoutes(api, { passkeys: parts.passkeys, clock })
+      if (parts.web !== undefined) webVisitRoutes(api, { desk, sessions: parts.web.sessions, publicUrl, webUrl })
       auditRoutes(api, { library })
       if (parts.kept !== undefined) keptRoutes(api, parts.kept)
       if (parts.room !== undefined) adminRoutes(api, { desk, room: parts.room })

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Audit } from '../model/event.ts'
+import type { GrantId } from '../model/grant.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Log } from '../model/log.ts'
 import type { Clock, Moment } from '../model/moment.ts'
@@ -97,12 +98,16 @@ export type Elsewhere = {
 
 /** What identity/ does for browsers on the host names of web targets. */
 export type WebHandOver = {
-  /** A code for the browser behind our cookie, worth one use on that target with the nonce behind `state`. @throws {Refusal} NOT_SIGNED_IN, TOO_MANY. */
+  /**
+   * A code for the browser behind our cookie, worth one use on that target with the nonce behind `state`. With `touch` what it
+   * begins has the touch of a passkey, for that grant alone. @throws {Refusal} NOT_SIGNED_IN, TOO_MANY, NOT_ALLOWED.
+   */
   mint(ask: {
     readonly portalCookie: string
     readonly target: string
     readonly returnTo: string
     readonly state: string
+    readonly touch?: { readonly confirmation: string; readonly grant: GrantId } | undefined
   }): Promise<string>
   /** Public keys of what web targets are told about people: JSON texts. */
   publicKeys(): Promise<readonly string[]>

@@ -50,6 +50,7 @@ const routes = {
   'POST /api/v1/kept-changes/:id/discard': 'desk',
   'PUT /api/v1/terminal/file': 'desk',
   'GET /api/v1/terminal/file': 'desk',
+  'POST /api/v1/web-visits': 'desk',
 
   'GET /api/v1/sessions/:id': 'session',
   'GET /api/v1/sessions/:id/asciicast': 'session',

@@ -8,6 +8,7 @@ import type { App } from './application.ts'
 import { formPolicy, pagePolicy } from './headers.ts'
 import { escape, html } from './pages.ts'
 import type { PortalParts } from './parts.ts'
+import { webTarget as target, WEB_TOUCH_PATH, wayBack } from './schema/web.ts'
 import { returnPath } from './return-to.ts'
 import { roleView } from './role-view.ts'
 import { SIGN_IN_PATH } from './schema/wire.ts'
@@ -17,21 +18,22 @@ export const WEB_PATHS = {
   signIn: SIGN_IN_PATH,
   /** `?target=&returnTo=&state=`: a page of the target sends its browser here. */
   handOver: '/web-sign-in',
+  /** The same with `grant=`, by a page of the application: the role asks for the touch of a passkey. */
+  touch: WEB_TOUCH_PATH,
   /** `?target=&returnTo=`: the form for access. */
   ask: '/web-ask',
   keys: '/.well-known/jwks.json',
 } as const
 
 /** Where a target takes a browser in; its half of the way is in http/. */
-const ENTER_PATH = '/.sallyport/enter'
+export const enterUrl = (origin: string, code: string): string => `${origin}/.sallyport/enter?code=${code}`
 
 type Parts = Pick<PortalParts, 'identity' | 'desk' | 'role' | 'settings'> & {
   readonly web: NonNullable<PortalParts['web']>
 }
 
-const target = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/)
-const returnTo = z.string().max(4096).optional()
-const handOverQuery = z.object({ target, returnTo, state: z.string().regex(/^[A-Za-z0-9_-]{43}$/) })
+const returnTo = wayBack.returnTo.optional()
+const handOverQuery = z.object({ target, returnTo, state: wayBack.state })
 const askQuery = z.object({ target, returnTo })
 const askBody = z.object({
   target,
@@ -69,7 +71,7 @@ export function webRoutes(app: App, { identity, desk, role, settings, web }: Par
         returnTo: returnPath(request.query.returnTo, publicUrl),
       })
       // A page that goes on, not a redirect: providers that allow their forms to lead to us alone would stop a redirect to a target.
-      const onward = `${originOf(target)}${ENTER_PATH}?code=${code}`
+      const onward = enterUrl(originOf(target), code)
       const nonce = randomBytes(16).toString('base64')
       return reply
         .header('content-security-policy', pagePolicy(nonce))

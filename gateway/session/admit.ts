@@ -1,5 +1,5 @@
 /** The only door into a session: no `Admission`, no upstream. */
-import type { LiveGrant } from '../model/grant.ts'
+import type { GrantId, LiveGrant } from '../model/grant.ts'
 import type { Identity, Subject } from '../model/identity.ts'
 import { type Clock, minutesToMs } from '../model/moment.ts'
 import type { PasskeyProof } from '../model/passkey.ts'
@@ -119,6 +119,18 @@ class Admission {
 export type { Admission }
 export const isAdmission = (x: object): x is Admission => Admission.made(x)
 
+/** Says under which grant, so that whoever can ask the person for a touch asks for that one. */
+export class PasskeyMissing extends Refusal {
+  readonly grant: GrantId
+
+  constructor({ id, role }: LiveGrant) {
+    super('PASSKEY_MISSING', `Role ${role} asks for a passkey for each session.`, {
+      next: 'Come by something that can wait while you touch it: ssh, sftp, scp, psql, or a page in a browser.',
+    })
+    this.grant = id
+  }
+}
+
 /**
  * Looks for a live grant. An unknown target, a target without that endpoint and a target without a grant give one answer:
  * a stranger learns nothing from asking.
@@ -151,9 +163,10 @@ export async function admit(parts: AdmitParts, wish: Wish): Promise<Admission> {
   const over = admission.over()
   if (over !== undefined) throw over
   // Last, since it is good only once.
-  if (role.stepUp === 'passkey' && wish.passkey?.spend(identity.subject, name, parts.clock.now()) !== true)
-    throw new Refusal('PASSKEY_MISSING', `Role ${role.name} asks for a passkey for each session.`, {
-      next: 'Come by something that can wait while you touch it: ssh, sftp, scp, psql, or a page of the gateway.',
-    })
+  if (role.stepUp === 'passkey') {
+    const { grant } = admission
+    const use = { subject: identity.subject, target: name, grant: grant.id }
+    if (wish.passkey?.spend(use, parts.clock.now()) !== true) throw new PasskeyMissing(grant)
+  }
   return admission
 }

@@ -7,6 +7,7 @@ export {
   type GrantBook,
   type GrantNotice,
   isAdmission,
+  PasskeyMissing,
   type Tenure,
   type Wish,
 } from './admit.ts'

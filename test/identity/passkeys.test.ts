@@ -1,11 +1,13 @@
 /** Passkeys: whose they are, what they sign, and that a session which asks for one gets nothing else. */
 import t from 'tap'
+import type { GrantId } from '../../gateway/model/grant.ts'
 import type { Identity, Username } from '../../gateway/model/identity.ts'
 import type { Moment } from '../../gateway/model/moment.ts'
 import { Authenticator, type Lie } from '../fixtures/authenticator.ts'
 import { demoIdp, people, providerAt } from '../fixtures/idp.ts'
 import { HERE, PUBLIC, refusalOf, signIn, sshQuestion, type World, world } from './world.ts'
 
+const GRANT = '1' as GrantId
 const now = () => Date.now() as Moment
 const never = new AbortController().signal
 
@@ -114,14 +116,14 @@ await t.test('a confirmation opens one session, of one person, on one target, wi
   await register(w, alice, key)
   const [, other] = w.rooms
   const proof = await other?.passkeys.redeem(alice, 'prod-db', await confirm(w, alice, key))
-  t.ok(proof?.spend(alice.subject, 'prod-db', now()), 'in any worker')
-  t.notOk(proof?.spend(alice.subject, 'prod-db', now()), 'once')
+  t.ok(proof?.spend({ subject: alice.subject, target: 'prod-db', grant: GRANT }, now()), 'in any worker')
+  t.notOk(proof?.spend({ subject: alice.subject, target: 'prod-db', grant: GRANT }, now()), 'once')
   const forBob = await confirm(w, alice, key)
   t.equal(await w.room.passkeys.redeem(bob, 'prod-db', forBob), undefined)
   t.equal(await w.room.passkeys.redeem(alice, 'prod-db', forBob), undefined, 'used up by the one who may not')
   t.equal(await w.room.passkeys.redeem(alice, 'prod-web', await confirm(w, alice, key)), undefined)
   const elsewhere = await w.room.passkeys.redeem(alice, 'prod-db', await confirm(w, alice, key))
-  t.notOk(elsewhere?.spend(alice.subject, 'prod-web', now()))
+  t.notOk(elsewhere?.spend({ subject: alice.subject, target: 'prod-web', grant: GRANT }, now()))
   const late = await confirm(w, alice, key)
   w.later(61_000)
   t.equal(await w.room.passkeys.redeem(alice, 'prod-db', late), undefined)
@@ -146,7 +148,7 @@ await t.test('a terminal that waits for a passkey goes on with code and touch, a
   t.equal(await refusalOf(w.room.passkey(waiting.id, far)), 'NOT_ALLOWED', 'from another address')
   const proof = waiting.wait(never)
   t.same(await w.room.answer(waiting.id, waiting.code, here, key.get(await options())), { right: true })
-  t.ok((await proof).spend(alice.subject, 'prod-db', Date.now() as Moment))
+  t.ok((await proof).spend({ subject: alice.subject, target: 'prod-db', grant: GRANT }, Date.now() as Moment))
   t.equal(await w.room.bound('alice' as Username, 'SHA256:alices-laptop'), undefined, 'it binds no key')
 })
 

@@ -105,13 +105,14 @@ export function demoConfig({ ports, issuer, dataDir, secretFile, hosts, database
       sensitive: {
         description: 'As operator, with a touch of a passkey at each session',
         requesters: ['engineers'],
-        targets: ['prod-db'],
+        targets: ['prod-db', 'prod-web'],
         approval: { groups: ['leads'], people: 1 },
         default: '30m',
         max: '1h',
         step_up: 'passkey',
         ssh: { shell: 'full' },
         postgres: { mode: 'read-write', template: 'app_readwrite' },
+        http: { mode: 'read-write', websocket: true },
       },
       careful: {
         description: 'Look; a change waits until somebody else has read it',

@@ -15,6 +15,7 @@ export const routes = {
   confirmOptions: '/passkeys/confirm/options',
   confirm: '/passkeys/confirm',
   passkeys: '/passkeys',
+  webVisits: '/web-visits',
   passkeyOptions: '/passkeys/options',
   passkey: (id: string) => `/passkeys/${encodeURIComponent(id)}`,
   key: (fingerprint: string) => `/keys/${encodeURIComponent(fingerprint)}`,

@@ -7,7 +7,7 @@ import { Refused } from './states.tsx'
 
 export function Touch(props: {
   readonly target: string
-  readonly onConfirmed: (confirmation: string) => void
+  readonly onConfirmed: (confirmation: string) => void | Promise<void>
 }): React.JSX.Element {
   const { api } = useDesk()
   const deed = useDeed()
@@ -18,6 +18,11 @@ export function Touch(props: {
         {words.passkeys.touch}
       </Button>
       <Refused failure={deed.failure} />
+      {deed.failure?.code === 'PASSKEY_MISSING' && (
+        <a href="/me" target="_blank" rel="noreferrer" className="link">
+          {words.passkeys.registerElsewhere}
+        </a>
+      )}
     </>
   )
 }

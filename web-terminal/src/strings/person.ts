@@ -64,6 +64,18 @@ export const person = {
     asked: 'This role asks for your passkey',
     askedText: 'Each session asks for a touch.',
     touch: 'Use my passkey',
+    registerElsewhere: 'Register a passkey (in a new window), then come back here',
+    webText: (target: string) =>
+      `You are on the way to ${target}. One touch opens it in this browser, until your access or your sign-in ends.`,
+    webTarget: 'Web application',
+    webRole: 'Role',
+    webReason: 'Reason',
+    webEnds: 'Access ends',
+    webOnWay: (target: string) => `On to ${target}…`,
+    webOver: 'This access has ended',
+    webOverText:
+      'What the touch was asked for is no longer live. Open the application again: it says what you can do now.',
+    webOpen: (target: string) => `Open ${target}`,
   },
   me: {
     title: 'You',
