@@ -283,7 +283,7 @@ else {
     t.notOk(existsSync(join(dir, 'never')), 'the connection that was there before has the new rules')
     t.match(await inside('uname'), { code: 0 })
 
-    await reload(({ operator }) => Object.assign(operator, { step_up: 'passkey', http: undefined }))
+    await reload(({ operator }) => Object.assign(operator, { step_up: 'passkey' }))
     const stepped = program(erin, 'ssh', ['-S', socket, there, 'uname'])
     t.ok(await asks(stepped), 'a role that asks for a passkey now asks on connections of before')
     stepped.kill('SIGTERM')
@@ -295,9 +295,34 @@ else {
     t.match(await inside('uname'), { code: 0 }, 'and all of it comes back with the old file')
   })
 
+  const home = `https://prod-web.apps.localhost:${new URL(https.url).port}`
+  const page = { headers: { accept: 'text/html' } }
+
+  await t.test('a web application: one touch, and both workers let that browser in', async (t) => {
+    const grant = await granted(alice, 'prod-web', 'sensitive')
+    await alice.visit('/me')
+    const { browser } = alice
+    const handedOver = await browser.open(`${home}/api/orders`, page)
+    const begun = /content="0; url=([^"]+)"/.exec(handedOver.text)?.[1]?.replaceAll('&#38;', '&')
+    const asking = new URL((await browser.open(begun ?? '', page)).url)
+    t.match(asking, { origin: https.url, pathname: '/web-touch' })
+    t.equal(asking.searchParams.get('grant'), grant)
+    const script = {
+      headers: { accept: '*/*', 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'same-origin' },
+      redirects: 0,
+    }
+    const often = () => Promise.all(Array.from({ length: 8 }, async () => browser.open(`${home}/api/orders`, script)))
+    for (const answer of await often()) t.match(answer.json().error, { code: 'PASSKEY_MISSING' })
+    const answer = key.get(await api('POST', '/passkeys/confirm/options', { target: 'prod-web' }))
+    const { confirmation } = await api('POST', '/passkeys/confirm', { target: 'prod-web', answer })
+    const asked = Object.fromEntries(asking.searchParams)
+    const { onward } = await api('POST', '/web-visits', { ...asked, confirmation })
+    t.match(await browser.open(onward, page), { status: 200, url: `${home}/api/orders` })
+    for (const { status } of await often()) t.equal(status, 200)
+    await bob.ssh(['@', 'revoke', '--person', 'alice'])
+  })
+
   await t.test('and for a WebSocket that stood open: the page goes on under the new rules', async (t) => {
-    const home = `https://prod-web.apps.localhost:${new URL(https.url).port}`
-    const page = { headers: { accept: 'text/html' } }
     await erin.visit()
     const handedOver = await erin.browser.open(`${home}/`, page)
     const onward = /content="0; url=([^"]+)"/.exec(handedOver.text)?.[1]?.replaceAll('&#38;', '&')
@@ -316,6 +341,11 @@ else {
     t.match(await erin.browser.open(`${home}/api/orders`, { headers }), { status: 200 })
     const changed = await erin.browser.open(`${home}/api/orders/1041`, { method: 'POST', headers, redirects: 0 })
     t.equal(changed.status, 403)
+
+    await reload(({ operator }) => Object.assign(operator, { step_up: 'passkey' }))
+    const script = { headers: { ...headers, accept: '*/*', 'sec-fetch-mode': 'cors' }, redirects: 0 }
+    const asked = await erin.browser.open(`${home}/api/orders`, script)
+    t.match(asked.json().error, { code: 'PASSKEY_MISSING' }, 'a role that asks for a passkey now asks open pages, too')
   })
   await demo.end()
 }

@@ -18,6 +18,8 @@ const pages: readonly (readonly [path: string, words: string, then?: (page: Page
   ['/approve/ssh', 'Code from your terminal'],
   ['/approve/reverse', 'show the code'],
   ['/approve/gone', 'This sign-in is over'],
+  ['/web-touch?target=prod-db&grant=41&state=x&returnTo=/', 'Use my passkey'],
+  ['/web-touch?target=prod-db&grant=1&state=x&returnTo=/', 'This access has ended'],
   ['/grants', 'erin'],
   ['/grants/41', 'Access is live for 30 minutes.'],
   ['/grants/37', 'Use readonly for this.'],

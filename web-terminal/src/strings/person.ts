@@ -67,7 +67,7 @@ export const person = {
     registerElsewhere: 'Register a passkey (in a new window), then come back here',
     webText: (target: string) =>
       `You are on the way to ${target}. One touch opens it in this browser, until your access or your sign-in ends.`,
-    webTarget: 'Web application',
+    webTarget: 'Application',
     webRole: 'Role',
     webReason: 'Reason',
     webEnds: 'Access ends',
