@@ -78,7 +78,7 @@ const shots: Readonly<Record<string, Shot>> = {
       await page.getByText(RIGHT_CODE).waitFor()
     },
   },
-  'web-touch': { path: '/web-touch?target=prod-web&grant=47&state=x&returnTo=/', words: 'Use my passkey' },
+  'web-touch': { path: '/web-touch?target=prod-web&grant=39&state=x&returnTo=/', words: 'Use my passkey' },
   'sign-in-over': { path: '/approve/gone', words: 'This sign-in is over' },
   me: { path: '/me', words: 'Keys that stand for you' },
   'admin-health': { path: '/admin', words: 'ClickHouse' },

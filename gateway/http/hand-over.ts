@@ -4,7 +4,7 @@ import type { Refusal } from '../model/refusal.ts'
 import { PasskeyMissing } from '../session/session.ts'
 import type { Asked } from './asked.ts'
 import type { Answer } from './call.ts'
-import { cookieOf, ENTER_COOKIE, enterCookie, goneCookie, WEB_COOKIE, webCookie } from './cookies.ts'
+import { cookieOf, ENTER_COOKIE, enterCookie, WEB_COOKIE, webCookie } from './cookies.ts'
 import { HttpRefusal } from './deny.ts'
 import type { HttpParts } from './parts.ts'
 import type { Place } from './place.ts'
@@ -23,7 +23,10 @@ export type HandOver = {
   readonly cookie: string
 }
 
-/** `why` says what the portal is asked for. Several tabs may be on their way at once, so a nonce that is there is used again. */
+/**
+ * `why` says what the portal is asked for. Several tabs may be on their way at once, so a nonce that is there is used again, and
+ * stays until it is too old.
+ */
 export function beginHandOver(
   asked: Asked,
   place: Place,
@@ -69,7 +72,6 @@ export async function finishHandOver(
     [
       ['location', ownPath(entered.returnTo)],
       ['set-cookie', webCookie(entered.cookie)],
-      ['set-cookie', goneCookie(ENTER_COOKIE)],
       ['cache-control', 'no-store'],
       ['referrer-policy', 'no-referrer'],
       ['content-length', '0'],

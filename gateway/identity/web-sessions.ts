@@ -40,7 +40,7 @@ export type WebSessionsRoom = {
     readonly target: string
     readonly nonce: string
   }): Promise<{ readonly cookie: string; readonly returnTo: string } | undefined>
-  /** Undefined when it is over. Counts as activity of the portal's session unless `quiet`. @throws {Refusal} LOCKED. */
+  /** Undefined when it is over, as it is once the passkey that was touched is removed. Counts as activity of the portal's session unless `quiet`. @throws {Refusal} LOCKED. */
   lookup(
     cookie: string,
     target: string,
@@ -49,7 +49,7 @@ export type WebSessionsRoom = {
     | {
         readonly id: string
         readonly identity: Identity
-        /** A proof for one admission within the minute; undefined: the visit began without a touch, or its passkey was removed. */
+        /** A proof for one admission within the minute; undefined: the visit began without a touch. */
         readonly passkey: () => PasskeyProof | undefined
       }
     | undefined
@@ -142,10 +142,10 @@ export function createWebSessions({ state, clock, settings, hooks }: Parts): Web
     const now = clock.now()
     const [row] = await state.all<Row>(
       `select s.id as browser, s.subject, s.provider, s.proof, s.seen_at, s.expires_at, p.username, p.member_of,
-         w.touched_for, k.id as touched_with
+         w.touched_for, w.touched_with
        from web_sessions w join browser_sessions s on s.id = w.browser join people p on p.subject = s.subject
-         left join passkeys k on k.id = w.touched_with and k.subject = s.subject
-       where w.id = $1 and w.target = $2 and s.seen_at > $3 and p.seen_at > $4`,
+       where w.id = $1 and w.target = $2 and s.seen_at > $3 and p.seen_at > $4
+         and (w.touched_with is null or w.touched_with in (select id from passkeys where subject = s.subject))`,
       [id, target, aliveSince(), groupsKnownSince({ clock, settings })],
     )
     if (row === undefined) return undefined
