@@ -259,7 +259,7 @@ else {
 
   await t.test('the end of the grant is felt, and its page of before asks for nothing any more', async (t) => {
     await revoke('erin')
-    await until(async () => /^closed: /.test((await page.locator('#echo').textContent()) ?? ''), 'closed')
+    await until(async () => (await page.locator('#echo').textContent())?.startsWith('closed: '), 'closed')
     const { id } = await world.live('touchy', 'prod-web', 'erin')
     await page.goto(`${home}/`)
     await page.getByRole('heading', { name: words.passkeys.asked }).waitFor()

@@ -1,7 +1,7 @@
 /** The portal's door: who gets in, what browsers are told, what a page of another site can do. */
 import t from 'tap'
 import { apiPolicies } from '../../gateway/portal/policy.ts'
-import type { PortalParts } from '../../gateway/portal/portal.ts'
+import type { PortalParts, WebHandOver } from '../../gateway/portal/portal.ts'
 import { returnPath } from '../../gateway/portal/return-to.ts'
 import { FINGERPRINT, sessionOf, testPortal } from '../fixtures/portal.ts'
 import { liveGrant, people } from '../fixtures/grants.ts'
@@ -101,6 +101,7 @@ t.test('a route that nobody gave a policy cannot exist, and every policy has its
     terminals: part as PortalParts['terminals'],
     room: part as PortalParts['room'],
     kept: part as PortalParts['kept'],
+    web: { sessions: part as WebHandOver, domain: 'apps.example' },
   }))
   const document = (await portal.browser().open(`${portal.origin}/api/v1/openapi.json`)).json()
   const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
