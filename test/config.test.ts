@@ -190,7 +190,7 @@ await t.test('what is not set is said at once, with what else is wrong, each at 
   const lines = complaint(text).split('\n')
   t.match(lines, [
     /^gate\.yaml:5:7: data: environment variable not set: NO_DATA$/,
-    /^gate\.yaml:\d+:7: identity\.providers\.keycloak\.issuer: environment variable not set: NO_HOST$/,
+    /^gate\.yaml:\d+:15: identity\.providers\.keycloak\.issuer: environment variable not set: NO_HOST$/,
     /^gate\.yaml:\d+:\d+: roles\.operator\.max: "soon" is not a duration/,
   ])
   t.equal(lines.length, 3)
