@@ -184,7 +184,8 @@ export class Channel {
     if (bytes.length > MAX_MESSAGE) throw new MalformedMessage('A data message that is too long.')
     this.#receiveWindow -= bytes.length
     if (this.#receiveWindow < 0) throw new MalformedMessage('More data than the window allowed.')
-    if (this.#over || this.#sentClose) return
+    // Nothing is nothing: no window would stop a peer who sends it without end.
+    if (bytes.length === 0 || this.#over || this.#sentClose) return
     this.#events.data(this.#events.borrows === true ? bytes : Buffer.from(bytes), stream)
   }
 

@@ -15,6 +15,9 @@ const KEEPALIVE_MS = 8_000
 /** SSH_DISCONNECT_BY_APPLICATION */
 const BY_APPLICATION = 11
 const MAX_STREAMS = 1_000
+/** Of what a gateway says while it lets an agent in. */
+const MOST_SAID = 4096
+const EXT_INFO = 7
 
 /** A stream that the gateway wants to what was offered under this name and port. Answer once. */
 export type StreamRequest = {
@@ -56,6 +59,7 @@ export function dialLine(parts: DialParts): Promise<DialledLine> {
   const { promise: gone, resolve: end } = Promise.withResolvers<string>()
   return new Promise((resolve, reject) => {
     let greeting = ''
+    let isIn = false
     let why: string | undefined
     const fail = (sentence: string): void => {
       why ??= sentence
@@ -77,7 +81,10 @@ export function dialLine(parts: DialParts): Promise<DialledLine> {
       },
       onReady: () => login.begin(),
       onMessage: (payload) => {
-        if ((payload[0] ?? 0) >= 80) channels.receive(payload)
+        const type = payload[0] ?? 0
+        if (type === EXT_INFO) return
+        if (type >= 80 !== isIn) fail('The gateway said something out of its turn.')
+        else if (isIn) channels.receive(payload)
         else login.receive(payload)
       },
       onDrain: () => channels.pump(),
@@ -95,12 +102,14 @@ export function dialLine(parts: DialParts): Promise<DialledLine> {
       credential: keyCredential(ssh2, Buffer.from(parts.key)),
       banner: (text) => {
         greeting += text
+        if (greeting.length > MOST_SAID) fail('The gateway has too much to say.')
       },
       answer: parts.answer,
       done: (failure) => {
         clearTimeout(timer)
         if (failure !== undefined)
           return fail('The gateway does not let this agent in: it was revoked, or its token is wrong, used or too old.')
+        isIn = true
         transport.keepAlive(KEEPALIVE_MS)
         return resolve({
           greeting,

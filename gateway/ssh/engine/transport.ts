@@ -72,6 +72,8 @@ export class Transport {
   #takesFast = false
   #isSlow = false
   #silence = 0
+  /** Bytes of answers since the socket had room last. */
+  #owed = 0
 
   constructor(parts: TransportParts) {
     const { role, ssh2, stream } = parts
@@ -136,6 +138,8 @@ export class Transport {
 
   send(payload: Buffer): void {
     if (this.#closed) return
+    // Data does not count: many channels that waited for the same thing may all go on at once.
+    this.#owed = this.#stream.writableLength < MAX_BACKLOG ? 0 : this.#owed + payload.length
     const { write } = this.#protocol._packetRW
     const at = write.allocStart
     const packet = write.alloc(payload.length)
@@ -290,8 +294,7 @@ export class Transport {
     // Queued by ssh2 while keys are being agreed.
     this.#parts.ssh2.sendPacket(this.#protocol, packet)
     const queued = this.#protocol._queue?.length ?? 0
-    if (queued > MAX_QUEUED || this.#stream.writableLength > MAX_OWED)
-      this.destroy(new Error('The peer does not read.'))
+    if (queued > MAX_QUEUED || this.#owed > MAX_OWED) this.destroy(new Error('The peer does not read.'))
   }
 
   #urgent(payload: Buffer): void {
