@@ -8,18 +8,21 @@ import { type Asked, type Field, valueOf, valuesOf } from './asked.ts'
 import { type BodyTape, tapeFor } from './body-tape.ts'
 import type { Answer, Body } from './call.ts'
 import { fieldsOf, flat, isTrailer, type TargetFields, towardsBrowser } from './fields.ts'
+import type { Carried, KeptLine } from './kept-line.ts'
 import { recordedFields } from './masking.ts'
 import type { HttpSettings } from './parts.ts'
 import type { Place } from './place.ts'
 import type { LiveSession, UnderWay } from './live-session.ts'
 import { tooLarge } from './scope.ts'
-import { tooSlow } from './upstream.ts'
+import { isBroken, tooSlow } from './upstream.ts'
 
 const IDLE_MS = 5 * 60_000
 const HEADERS_MS = 60_000
 /** An answer up to this many bytes that came in one piece leaves in one piece, with its headers. */
 const MOST_AT_ONCE = 16 * 1024
 const LARGE_READ = 16 * 1024
+/** They change nothing (RFC 9110 §9.2.1), so that a target may be asked twice. */
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 export type ExchangeParts = {
   readonly session: LiveSession
@@ -34,7 +37,8 @@ export type ExchangeParts = {
 }
 
 /** It hears of the answer itself: five functions less for each request. */
-export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
+export class Exchange implements UnderWay, Carried {
+  line: KeptLine | undefined = undefined
   readonly #parts: ExchangeParts
   readonly #startedAt = performance.now()
   #n = 0
@@ -56,6 +60,11 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
   /** The browser reads more slowly than the target writes. */
   #isWaiting = false
   #isOver = false
+  /** As long as it may be asked a second time. */
+  #question: Dispatcher.DispatchOptions | undefined
+  /** What the line had heard when it was asked; undefined: it was a fresh one. */
+  #heard: number | undefined
+  #isResent = false
 
   constructor(parts: ExchangeParts) {
     this.#parts = parts
@@ -71,15 +80,14 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
     this.#awake()
     const { method, url, body } = asked
     this.#isSent = body.kind === 'none'
-    session.upstream.pool.dispatch(
-      {
-        method,
-        path: url,
-        headers: body.kind === 'length' ? [...fields, 'content-length', String(body.bytes)] : fields,
-        body: body.kind === 'none' ? null : this.#upload(this.#parts.body),
-      },
-      this,
-    )
+    const question: Dispatcher.DispatchOptions = {
+      method,
+      path: url,
+      headers: body.kind === 'length' ? [...fields, 'content-length', String(body.bytes)] : fields,
+      body: body.kind === 'none' ? null : this.#upload(this.#parts.body),
+    }
+    if (body.kind === 'none' && SAFE.has(method)) this.#question = question
+    session.upstream.pool.dispatch(question, this)
   }
 
   /** The grant is over, the session was killed, or the door closes. */
@@ -126,12 +134,14 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
+    this.#heard = this.#isResent ? undefined : this.line?.use()
     this.#awake()
     if (this.#isOver) controller.abort(new Error('over'))
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, said: TargetFields): void {
     if (this.#isOver) return
+    this.#question = undefined
     const { answer, session, place } = this.#parts
     this.#awake()
     const all = towardsBrowser(said, session.endpoint, place)
@@ -188,7 +198,21 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController, failure: Error): void {
+    if (!this.#isOver && this.#asksAgain(failure)) return
     this.#fail(failure)
+  }
+
+  /** A target may close a connection that it has kept while the next question is on its way: then, once, over a fresh one. */
+  #asksAgain(failure: Error): boolean {
+    const { session } = this.#parts
+    const question = this.#question
+    this.#question = undefined
+    const isSilent = this.#heard !== undefined && this.line?.hasHeard(this.#heard) === false
+    if (question === undefined || !isSilent || !isBroken(failure) || session.over() !== undefined) return false
+    this.#isResent = true
+    this.#awake()
+    session.upstream.fresh.dispatch(question, this)
+    return true
   }
 
   #fail(failure: Error): void {
@@ -240,6 +264,7 @@ export class Exchange implements UnderWay, Dispatcher.DispatchHandler {
       bytes: this.#bytesOut,
       bytesIn: this.#bytesIn,
       headers: recordedFields(this.#fields),
+      ...(this.#isResent && { resent: true }),
       ...(error === undefined ? {} : { error }),
     })
   }

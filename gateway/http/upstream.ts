@@ -7,6 +7,7 @@ import { Refusal } from '../model/refusal.ts'
 import type { HttpEndpoint } from '../model/target.ts'
 import type { Admission } from '../session/session.ts'
 import { HttpRefusal } from './deny.ts'
+import { KeptLine } from './kept-line.ts'
 import type { HttpParts } from './parts.ts'
 
 const CONNECT_MS = 10_000
@@ -50,7 +51,11 @@ export class Upstream {
       // Whoever asks looks after silence: event streams may be silent, and a timer for each request is dear.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: (_, callback) => void this.#connect(callback),
+      ...(pipelining === 0
+        ? { connect: (_, callback) => void this.#connect(callback) }
+        : {
+            factory: (origin, options) => new KeptLine(origin, options, (callback) => void this.#connect(callback)),
+          }),
     })
   }
 
@@ -159,6 +164,10 @@ function secured(line: Duplex, options: ConnectionOptions, signal: AbortSignal):
     else signal.addEventListener('abort', abort, { once: true })
   })
 }
+
+/** Closed or reset, as the connection says it; not an answer that cannot be read. */
+export const isBroken = (failure: Error): boolean =>
+  'code' in failure && ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String(failure.code))
 
 export const tooSlow = (): Refusal =>
   new HttpRefusal(504, 'TARGET_UNREACHABLE', 'The application did not answer in time.', { next: 'Try again.' })

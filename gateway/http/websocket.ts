@@ -11,7 +11,7 @@ import { closeFrame, FrameReader, OPCODES } from './frames.ts'
 import type { LiveSession, UnderWay } from './live-session.ts'
 import type { HttpSettings } from './parts.ts'
 import type { Place } from './place.ts'
-import { tooSlow } from './upstream.ts'
+import { isBroken, tooSlow } from './upstream.ts'
 
 const HEADERS_MS = 60_000
 /** RFC 6455 §1.3. */
@@ -276,10 +276,6 @@ export class WebSocketRelay implements UnderWay, Dispatcher.DispatchHandler {
     if (wasOpen && !keepClient) client.end()
   }
 }
-
-/** Closed or reset, as the connection says it; not an answer that cannot be read. */
-const isBroken = (failure: Error): boolean =>
-  'code' in failure && ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String(failure.code))
 
 const brokeOff = (cause: unknown): Refusal =>
   new Refusal('TARGET_UNREACHABLE', 'The application broke off before it answered.', { cause, next: 'Try again.' })

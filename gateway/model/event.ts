@@ -81,6 +81,8 @@ export type OutcomeRecord = {
   readonly sample?: readonly (readonly (string | null)[])[]
   /** HTTP: what the person was answered, bytes of the request's body (`bytes` are the answer's), frames each way, selected headers. */
   readonly status?: number
+  /** HTTP: asked twice, for the target had just closed the connection that it was sent over first. */
+  readonly resent?: true
   readonly bytesIn?: number
   readonly frames?: { readonly in: number; readonly out: number }
   readonly headers?: readonly (readonly [string, string])[]

@@ -155,7 +155,8 @@ function wordsFor({ verdict }: StatementRecord, outcome: OutcomeRecord | undefin
   if (verdict.decision !== 'allow') return [`Refused by the gateway: ${verdict.reason}`]
   if (outcome === undefined) return ['What became of it was not recorded.']
   if (outcome.result === 'not-sent') return ['It was not sent.']
-  return outcome.error === undefined ? [] : [`It broke off: ${outcome.error}`]
+  const twice = outcome.resent === true ? ['It was sent twice: the target had just closed the first connection.'] : []
+  return outcome.error === undefined ? twice : [...twice, `It broke off: ${outcome.error}`]
 }
 
 /** Bytes that are no UTF-8 as base64, said under `mark`. */

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTls } from 'node:https'
 import { type AddressInfo, createServer as createTcp, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -29,8 +29,22 @@ const bigHash = (() => {
   return hash.digest('hex')
 })()
 
+/** Closes a connection that it has kept instead of answering. */
+function closes({ method, socket, url = '' }: IncomingMessage, response: ServerResponse): boolean {
+  const isKept = served.has(socket)
+  served.add(socket)
+  if (!url.startsWith('/closing/')) return false
+  tries.push(`${method} ${isKept ? 'kept' : 'fresh'}`)
+  if (!isKept && url !== '/closing/always') response.end('there')
+  else if (url === '/closing/half') socket.end('HTTP/1.1 20')
+  else if (url === '/closing/reset' && 'resetAndDestroy' in socket) socket.resetAndDestroy()
+  else socket.end()
+  return true
+}
+const tries: string[] = []
+
 const app = createServer((request, response) => {
-  served.add(request.socket)
+  if (closes(request, response)) return
   const { url = '', method = '' } = request
   const hash = createHash('sha256')
   let body = 0
@@ -136,6 +150,7 @@ const client = selfSignedCertificate({ names: ['gateway-client'], clock: wallClo
 const secure = createTls(
   { ...own, ca: client.cert, requestCert: true, rejectUnauthorized: false },
   (request, response) => {
+    if (closes(request, response)) return
     const peer = (request.socket as TLSSocket).getPeerCertificate()
     response.end(`secure for ${String(peer.subject?.CN ?? 'nobody')}`)
   },
@@ -278,6 +293,43 @@ else {
     )
     const head = await curl(['-I', `${home}/big`])
     t.match(head.out.toString(), /content-length: 104857600/i)
+  })
+
+  await t.test('a connection that the target is just closing is no failure for who only looks', async (t) => {
+    const ask = async (path: string, target: string, ...how: string[]) => {
+      tries.length = 0
+      const { out } = await curl([...how, '-w', '%{http_code}', `${world.originOf(target)}${path}`], target)
+      return `${out.toString().slice(-3)} ${tries.join(', ')}`
+    }
+    let judged = 0
+    const keptBy = async (target: string, path: string, ...how: string[]): Promise<string> => {
+      for (;;) {
+        await ask('/', target)
+        judged = requestsOf(tapeOf(target)).length
+        const said = await ask(path, target, ...how)
+        judged = requestsOf(tapeOf(target)).length - judged
+        // On a busy machine it may have rested for too long.
+        if (!/^\d+ \w+ fresh$/.test(said)) return said
+      }
+    }
+    const outcomeOf = (target: string) => requestsOf(tapeOf(target)).at(-1)?.outcome
+    for (const target of ['prod-web', 'tls-web', 'tunnel-web', 'tunnel-tls-web']) {
+      t.equal(await keptBy(target, '/closing/end'), '200 GET kept, GET fresh', target)
+      t.match(outcomeOf(target), { result: 'done', resent: true })
+      t.equal(judged, 1)
+    }
+    t.equal(await keptBy('tunnel-web', '/closing/always'), '502 GET kept, GET fresh', 'once more')
+    t.match(outcomeOf('tunnel-web'), { result: 'error', resent: true })
+    t.equal(await ask('/closing/always', 'tunnel-web'), '502 GET fresh', 'a fresh one has not been kept')
+    t.equal(outcomeOf('tunnel-web')?.resent, undefined)
+    const kept = (path: string, ...how: string[]) => keptBy('prod-web', path, ...how)
+    t.equal(await kept('/closing/reset'), '200 GET kept, GET fresh')
+    t.equal(await kept('/closing/end', '-I'), '200 HEAD kept, HEAD fresh')
+    t.equal(await kept('/closing/half'), '502 GET kept', 'an answer had begun')
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
+      t.equal(await kept('/closing/end', '-X', method), `502 ${method} kept`, `${method} could have done something`)
+    t.equal(await kept('/closing/end', '-X', 'GET', '-d', 'x=1'), '502 GET kept', 'a body is not kept')
+    t.equal(outcomeOf('prod-web')?.resent, undefined)
   })
 
   await t.test('early hints and trailers', async (t) => {

@@ -34,6 +34,8 @@ export const outcome = z.object({
   sha256: z.string().optional(),
   /** HTTP: what the person was answered, bytes of the request's body, messages each way. */
   status: z.number().optional(),
+  /** HTTP: the target had just closed the connection, and was asked once more over a fresh one. */
+  resent: z.literal(true).optional(),
   bytesIn: z.number().optional(),
   frames: z.object({ in: z.number(), out: z.number() }).optional(),
   sample: z.array(z.array(cell)).optional(),

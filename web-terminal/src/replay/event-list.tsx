@@ -117,6 +117,7 @@ function Statement(props: {
             outcome.rows === undefined ? '' : words.event.rows(outcome.rows),
             outcome.status === undefined ? '' : String(outcome.status),
             words.event.ms(outcome.ms),
+            outcome.resent === true ? words.event.resent : '',
             outcome.bytesIn === undefined || outcome.bytesIn === 0 ? '' : `↑ ${words.event.bytes(outcome.bytesIn)}`,
             outcome.status === undefined || outcome.bytes === undefined ? '' : `↓ ${words.event.bytes(outcome.bytes)}`,
             outcome.frames === undefined ? '' : words.event.frames(outcome.frames.in, outcome.frames.out),

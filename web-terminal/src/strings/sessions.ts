@@ -140,6 +140,7 @@ export const sessions = {
     hold: 'Held',
     notSent: 'Not sent: the grant had ended',
     failed: 'Failed',
+    resent: 'sent twice: the target had just closed the connection',
     rows: (count: number) => many(count, 'row', 'rows'),
     ms: (count: number) => `${Math.round(count)} ms`,
     frames: (received: number, sent: number) => `${received} messages in, ${sent} out`,
