@@ -13,7 +13,7 @@ import {
   type RequestedGrant,
 } from '../model/grant.ts'
 import type { Identity } from '../model/identity.ts'
-import { after, minutesToMs, type Moment } from '../model/moment.ts'
+import { after, inWords, minutesToMs, type Moment } from '../model/moment.ts'
 import { Fault, Refusal } from '../model/refusal.ts'
 import { span } from '../model/role-words.ts'
 import type { Role } from '../model/role.ts'
@@ -247,7 +247,7 @@ export class Requests {
       actor,
       grant: grant.id,
       target: grant.target,
-      text: `Grant ${grant.id} of ${grant.username} now ends ${new Date(expiresAt).toISOString()}.`,
+      text: `Grant ${grant.id} of ${grant.username} now ends ${inWords(expiresAt)}.`,
       details: { before: grant.expiresAt, expiresAt },
     })
     return next
@@ -354,7 +354,7 @@ function tellLive(page: Page, grant: LiveGrant): void {
     actor: '',
     grant: grant.id,
     target: grant.target,
-    text: `Grant ${grant.id} of ${grant.username} is live until ${new Date(grant.expiresAt).toISOString()}.`,
+    text: `Grant ${grant.id} of ${grant.username} is live until ${inWords(grant.expiresAt)}.`,
     details: {
       expiresAt: grant.expiresAt,
       role: grant.role,

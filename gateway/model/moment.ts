@@ -11,4 +11,8 @@ export const wallClock: Clock = { now: () => Date.now() as Moment }
 
 export const after = (moment: Moment, ms: number): Moment => (moment + ms) as Moment
 
+/** For people who may be anywhere: `2026-11-20 19:41 UTC`. */
+export const inWords = (moment: Moment): string =>
+  `${new Date(moment).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+
 export const minutesToMs = (minutes: number): number => Math.round(minutes * 60_000)

@@ -85,6 +85,7 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
     actor: string,
     row: SessionRow,
     text: string,
+    digest?: string,
   ) =>
     notes.audit({
       id: crypto.randomUUID(),
@@ -95,7 +96,7 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
       session: row.id,
       target: row.target,
       text,
-      details: { person: row.username },
+      details: { person: row.username, ...(digest !== undefined && { digest }) },
     })
   /** @throws {Refusal} */
   const asked = async (target: Target, errand: string): Promise<Readonly<Record<string, unknown>>> => {
@@ -190,7 +191,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
         'workspace.shown',
         identity.username,
         row,
-        `${identity.username} looked at what ${row.username} changed in a workspace (${digest}).`,
+        `${identity.username} looked at what ${row.username} changed in a workspace (${inShort(digest)}).`,
+        digest,
       )
       return { session: row, digest, changes }
     },
@@ -202,7 +204,8 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
         'workspace.applying',
         identity.username,
         session,
-        `${identity.username} applies what ${session.username} changed in a workspace (${digest}).`,
+        `${identity.username} applies what ${session.username} changed in a workspace (${inShort(digest)}).`,
+        digest,
       )
       lists.clear()
       const { done, failed } = await asked(placeOf(session), `apply@sallyport ${session.id} ${digest}`)
@@ -242,3 +245,6 @@ export function keptDesk({ engine, library, notes, roles, targets }: KeptParts):
     },
   }
 }
+
+/** Of a digest, what people compare; all of it stands in the details. */
+const inShort = (digest: string): string => digest.slice(0, 12)

@@ -105,6 +105,8 @@ t.test('kept changes', { skip, timeout: 120_000 }, async (t) => {
     const layer = await desk.show(bob, id)
     t.match(noted.at(-1), { kind: 'workspace.shown', actor: 'bob', session: id })
     t.equal(layer.digest, rows[0]?.digest)
+    t.equal(noted.at(-1)?.details['digest'], layer.digest, 'all of it in the details')
+    t.notMatch(noted.at(-1)?.text, /[0-9a-f]{13}/, 'and what people compare in the text')
     t.match(
       layer.changes.find(({ path }) => path.endsWith('/changed')),
       { operation: 'changed', diff: /\+more/ },

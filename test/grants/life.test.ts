@@ -27,6 +27,7 @@ t.test('a role by rule is live at once, and the clock starts then', async (t) =>
   t.match(grant, { id: '1', state: 'live', reason: why, username: 'alice', endpoints: ['ssh', 'postgres'] })
   t.equal(grant.state === 'live' && grant.expiresAt, clock.now() + 10 * MINUTE)
   t.strictSame(kinds(), ['grant.requested', 'grant.approved', 'grant.live'])
+  t.match(events.at(-1)?.text, /^Grant 1 of alice is live until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/)
   t.equal(
     events.every((event) => event.grant === '1' && event.target === 'prod-db'),
     true,

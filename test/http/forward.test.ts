@@ -253,6 +253,13 @@ function curl(
     child.once('close', (code) => resolve({ code, out: Buffer.concat(out), err, sha256: hash.digest('hex') }))
   })
 }
+/** The status, and which connections the target was asked over. */
+const ask = async (path: string, target: string, ...how: string[]) => {
+  tries.length = 0
+  const { out } = await curl([...how, '-w', '%{http_code}', `${world.originOf(target)}${path}`], target)
+  return `${out.toString().slice(-3)} ${tries.join(', ')}`
+}
+const outcomeOf = (target: string) => requestsOf(tapeOf(target)).at(-1)?.outcome
 const sockets: Socket[] = []
 function socketTo(path: string, target = 'prod-web', perMessageDeflate = true): WebSocket {
   const options = {
@@ -296,11 +303,6 @@ else {
   })
 
   await t.test('a connection that the target is just closing is no failure for who only looks', async (t) => {
-    const ask = async (path: string, target: string, ...how: string[]) => {
-      tries.length = 0
-      const { out } = await curl([...how, '-w', '%{http_code}', `${world.originOf(target)}${path}`], target)
-      return `${out.toString().slice(-3)} ${tries.join(', ')}`
-    }
     let judged = 0
     const keptBy = async (target: string, path: string, ...how: string[]): Promise<string> => {
       for (;;) {
@@ -312,7 +314,6 @@ else {
         if (!/^\d+ \w+ fresh$/.test(said)) return said
       }
     }
-    const outcomeOf = (target: string) => requestsOf(tapeOf(target)).at(-1)?.outcome
     for (const target of ['prod-web', 'tls-web', 'tunnel-web', 'tunnel-tls-web']) {
       t.equal(await keptBy(target, '/closing/end'), '200 GET kept, GET fresh', target)
       t.match(outcomeOf(target), { result: 'done', resent: true })
