@@ -7,9 +7,10 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
+  linkSync,
   openSync,
   readdirSync,
-  renameSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
@@ -86,20 +87,35 @@ export class SegmentFile {
   }
 }
 
-/** The one that was shipped first. The shipper throws them away when they are too old or too many. */
+/** The one that was shipped first. The shipper throws them away when they are too old or too many. Whatever is wrong with it, a new file will do. */
 function takeFree(dir: string, file: string): number | undefined {
-  const free = readdirSync(dir).filter(isFreeName).toSorted()[0]
-  if (free === undefined) return undefined
-  try {
-    renameSync(path.join(dir, free), file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+  for (const name of readdirSync(dir).filter(isFreeName).toSorted()) {
+    const free = path.join(dir, name)
+    const fd = openFree(free)
+    if (fd === undefined) continue
+    try {
+      // Of a file with a second name the other is somebody's copy.
+      const isOurs = fstatSync(fd).nlink === 1
+      // A link never takes the place of a segment that is there.
+      if (isOurs) linkSync(free, file)
+      rmSync(free, { force: true })
+      if (isOurs) return fd
+    } catch {
+      // The shipper has thrown it away just now.
+    }
+    closeSync(fd)
   }
-  const fd = openSync(file, constants.O_RDWR | constants.O_NOFOLLOW)
-  if (fstatSync(fd).nlink === 1) return fd
-  // Its other name is somebody's copy.
-  closeSync(fd)
-  unlinkSync(file)
+  return undefined
+}
+
+/** Undefined for what is no file. */
+function openFree(free: string): number | undefined {
+  try {
+    const fd = openSync(free, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    if (fstatSync(fd).isFile()) return fd
+    closeSync(fd)
+  } catch {
+    // A link, a directory, or gone.
+  }
   return undefined
 }

@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -178,6 +179,17 @@ t.test('a shipped segment is written over, and nothing of what it held is read a
     [existsSync(file('00000002.free')), statSync(file('00000004.seg')).ino === statSync(file('copy')).ino],
     [false, false],
     'what has another name is left to it',
+  )
+  const stranger = path.join(temporaryDir(t, 'elsewhere'), 'stranger')
+  writeFileSync(stranger, 'of somebody else')
+  symlinkSync(stranger, file('00000000.free'))
+  mkdirSync(file('00000001.free'))
+  renameSync(file('00000003.seg'), file('00000003.free'))
+  await fill()
+  t.same(
+    [readFileSync(stranger, 'utf8'), existsSync(file('00000003.free')), statSync(file('00000005.seg')).isFile()],
+    ['of somebody else', false, true],
+    'links and directories that somebody put there are passed over',
   )
   recording.take('o', 'later')
   recording.end(sessionEnd())
