@@ -87,6 +87,12 @@ t.test('commands', { skip }, async (t) => {
     t.equal(ran.stdout.toString(), 'C.UTF-8 de_DE .\n')
   })
 
+  t.test('nobody gives their programs the mark of another session, by which a cut finds them', async (t) => {
+    const env = { LC_SALLYPORT_SESSION: 'of-somebody-else' }
+    const ran = await client.ssh(['-o', 'SendEnv=LC_*', ME, 'echo $LC_SALLYPORT_SESSION'], { env })
+    t.match(ran.stdout.toString(), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/)
+  })
+
   t.test('five megabytes there and back are the same', async (t) => {
     const data = randomBytes(5 * 1024 * 1024)
     const ran = await client.ssh([ME, 'cat'], { input: data })
