@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import { wallClock } from '../../gateway/model/moment.ts'
 import { selfSignedCertificate } from '../../gateway/portal/portal.ts'
+import { WORKER_FLAGS } from '../../gateway/worker-flags.ts'
 import type { WebSide } from '../../test/fixtures/web-worker.ts'
 import { cpuSeconds, median, pause, residentKilobytes, round, teardowns } from './measure.ts'
 import { freePort } from '../free-port.ts'
@@ -111,7 +112,9 @@ async function alternate(
 
 function worker(t: Teardowns, args: readonly string[]): Promise<WebSide & { readonly pid: number }> {
   const profile = process.env['BENCH_CPU_PROF']
-  const execArgv = profile !== undefined && args[0] === 'gateway' ? ['--cpu-prof', '--cpu-prof-dir', profile] : []
+  const flags = args[0] === 'gateway' ? WORKER_FLAGS : []
+  const execArgv =
+    profile === undefined || flags.length === 0 ? [...flags] : [...flags, '--cpu-prof', '--cpu-prof-dir', profile]
   const child = fork(WORKER, [...args], { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   t.teardown(() => {
