@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import ssh2, { type AnyAuthMethod, type ServerChannel, type Session } from 'ssh2'
 import t, { type Test } from 'tap'
 import { newKey } from '../../agents/key.ts'
@@ -20,6 +22,13 @@ import { createTunnels } from '../../gateway/tunnels/tunnels.ts'
 import { createUpstreams } from '../../gateway/upstreams/upstreams.ts'
 import { alice } from '../fixtures/ssh-engine.ts'
 import { until } from '../fixtures/until.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+function heap(): number {
+  collect()
+  return process.memoryUsage().heapUsed
+}
 
 const never = new AbortController().signal
 const DIGEST = 'ab'.repeat(32)
@@ -311,3 +320,31 @@ t.test('what it says of kept changes is believed of its own sessions only, and o
   text = JSON.stringify({ digest: DIGEST, entries: many })
   t.equal((await desk.show(bob, id)).changes.length, 1000)
 })
+
+t.test(
+  'a stream that nobody reads takes no more memory than its window, in however tiny packets it comes',
+  async (t) => {
+    const { enrolled, tunnels } = await gateway(t)
+    const evil = await enrolled('evil', ['prod-app'])
+    const client = await evil.dial()
+    t.equal(await evil.offer(client, 'prod-app', 80), 'taken')
+    const accepted = new Promise<Duplex>((resolve) => client.on('tcp connection', (_info, accept) => resolve(accept())))
+    const stream = await tunnels.dial('evil', 'prod-app', 'http')
+    t.teardown(() => stream.destroy())
+    const lies = await accepted
+    const tiny = Buffer.alloc(1)
+    const before = heap()
+    for (let i = 0; i < 600; i++)
+      await new Promise<void>((resolve) => {
+        for (let j = 1; j < 1000; j++) lies.write(tiny)
+        lies.write(tiny, () => resolve())
+      })
+    await evil.offer(client, 'prod-app', 80)
+    const more = heap() - before
+    t.ok(more < 64 * 2 ** 20, `${more} bytes`)
+    stream.resume()
+    let read = 0
+    stream.on('data', (bytes: Buffer) => (read += bytes.length))
+    await until(() => read === 600_000, 'all of it')
+  },
+)

@@ -181,37 +181,61 @@ t.test('nothing but what was offered is opened, and only as a stream', async (t)
   t.type(await line.gone, 'string', 'data for a stream that was never opened ends the line')
 })
 
-t.test('packets of nothing cost nothing, and data after the end ends the line', async (t) => {
-  const { met, port } = await database(t, (socket) => socket.pause())
-  const { dial, liars } = await gateway(t, lettingIn)
-  const line = await dial([`prod-db.postgres=127.0.0.1:${port}`])
-  const [liar] = liars
-  if (liar === undefined) throw new Error('nobody dialled')
-  const { channels, transport } = liar
-  const body = [string('prod-db'), uint32(5432), string('gateway'), uint32(0)]
-  const channel = await channels.open('forwarded-tcpip', { ...CLOSED, data: () => undefined }, ...body)
-  await until(() => met.length === 1, 'it to connect')
-  const answered = () => new Promise<void>((resolve) => channels.ask('keepalive@openssh.com', () => resolve()))
-  // The database reads nothing: all that follows waits.
-  channel.send(Buffer.alloc(2 ** 25), 0)
-  let windows = -1
-  await until(async () => {
+t.test(
+  'packets of nothing cost nothing, tiny ones what they are long, and data after the end ends the line',
+  async (t) => {
+    const { met, port } = await database(t, (socket) => socket.pause())
+    const { dial, liars } = await gateway(t, lettingIn)
+    const line = await dial([`prod-db.postgres=127.0.0.1:${port}`])
+    const [liar] = liars
+    if (liar === undefined) throw new Error('nobody dialled')
+    const { channels, transport } = liar
+    const body = [string('prod-db'), uint32(5432), string('gateway'), uint32(0)]
+    const channel = await channels.open('forwarded-tcpip', { ...CLOSED, data: () => undefined }, ...body)
+    await until(() => met.length === 1, 'it to connect')
+    const answered = () => new Promise<void>((resolve) => channels.ask('keepalive@openssh.com', () => resolve()))
+    // The database reads nothing: all that follows waits.
+    channel.send(Buffer.alloc(2 ** 25), 0)
+    let windows = -1
+    await until(async () => {
+      await answered()
+      return windows === (windows = liar.got.filter(([type]) => type === 93).length)
+    }, 'its socket is full')
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < 200; i++) {
+      for (let j = 0; j < 1000; j++) transport.send(message(94, uint32(0), string('')))
+      await answered()
+    }
+    collect()
+    const more = process.memoryUsage().heapUsed - before
+    t.ok(more < 2 ** 24, `${more} bytes for 200,000 of them`)
+    // Room for a megabyte in tiny packets.
+    channel.drop()
+    const [socket] = met
+    if (socket === undefined) throw new Error('nobody connected')
+    let taken = 0
+    socket.on('data', (bytes: Buffer) => {
+      taken += bytes.length
+      if (taken > 2 ** 20) socket.pause()
+    })
+    socket.resume()
+    const tiny = Buffer.alloc(1)
+    await until(async () => {
+      await answered()
+      return channel.takes(2 ** 18)
+    }, 'room in its window')
+    let sent = 0
+    for (; sent < 200_000; sent++) channel.send(tiny, 0)
     await answered()
-    return windows === (windows = liar.got.filter(([type]) => type === 93).length)
-  }, 'its socket is full')
-  collect()
-  const before = process.memoryUsage().heapUsed
-  for (let i = 0; i < 200; i++) {
-    for (let j = 0; j < 1000; j++) transport.send(message(94, uint32(0), string('')))
-    await answered()
-  }
-  collect()
-  const more = process.memoryUsage().heapUsed - before
-  t.ok(more < 2 ** 24, `${more} bytes for 200,000 of them`)
-  transport.send(message(96, uint32(0)))
-  transport.send(message(94, uint32(0), string('late')))
-  t.type(await line.gone, 'string')
-})
+    collect()
+    const tinies = process.memoryUsage().heapUsed - before
+    t.ok(tinies < 2 ** 24, `${tinies} bytes for ${sent} tiny ones`)
+    transport.send(message(96, uint32(0)))
+    transport.send(message(94, uint32(0), string('late')))
+    t.type(await line.gone, 'string')
+  },
+)
 
 /** Bytes by which their stream and their place in it can be told. */
 function pattern(stream: number, from: number, length: number): Buffer {

@@ -1,11 +1,15 @@
 /** A channel as a stream: the inner SSH of -J, and what an agent brings. */
 import { Duplex } from 'node:stream'
-import type { Channel, ChannelEvents } from './channel.ts'
+import { type Channel, type ChannelEvents, MAX_MESSAGE } from './channel.ts'
+import { Gathered } from './gathered.ts'
 
 export class ChannelStream extends Duplex {
   #channel: Channel | undefined
   #onRead: ((bytes: Buffer) => void) | undefined
-  readonly #held: (() => void)[] = []
+  /** What came after there was no room. */
+  readonly #late = new Gathered((length) => Buffer.allocUnsafeSlow(Math.max(length, MAX_MESSAGE)))
+  /** Bytes that are given back once there is room. */
+  #owed = 0
   #isFull = false
   #hasEnded = false
 
@@ -16,24 +20,13 @@ export class ChannelStream extends Duplex {
   readonly events: ChannelEvents = {
     borrows: true,
     data: (bytes, stream) => {
-      const { length } = bytes
-      const give = () => this.#channel?.credit(length)
-      if (stream === 1) {
-        give()
-        return
-      }
       // What came before is read first.
-      if (this.#onRead !== undefined && this.readableLength === 0) {
-        this.#onRead(bytes)
-        give()
-        return
-      }
-      const hasRoom = this.push(Buffer.from(bytes))
-      if (hasRoom && !this.#isFull) give()
-      else {
-        this.#isFull = true
-        this.#held.push(give)
-      }
+      const isLent = this.#onRead !== undefined && this.readableLength === 0 && this.#late.isEmpty
+      if (stream === 1 || isLent) {
+        if (stream === 0) this.#onRead?.(bytes)
+        this.#channel?.credit(bytes.length)
+      } else if (this.#isFull) this.#late.add(bytes)
+      else this.#take(Buffer.from(bytes))
     },
     eof: () => this.#endOfData(),
     request: () => false,
@@ -46,9 +39,19 @@ export class ChannelStream extends Duplex {
     },
   }
 
+  #take(bytes: Buffer): void {
+    if (this.push(bytes)) this.#channel?.credit(bytes.length)
+    else {
+      this.#isFull = true
+      this.#owed += bytes.length
+    }
+  }
+
   #endOfData(): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
+    for (let late = this.#late.next(); late !== undefined; late = this.#late.next())
+      this.push(late.bytes.subarray(0, late.length))
     this.push(null)
   }
 
@@ -63,7 +66,10 @@ export class ChannelStream extends Duplex {
 
   override _read(): void {
     this.#isFull = false
-    for (const give of this.#held.splice(0)) give()
+    this.#channel?.credit(this.#owed)
+    this.#owed = 0
+    for (let late = this.#late.next(); late !== undefined; late = this.#isFull ? undefined : this.#late.next())
+      this.#take(late.bytes.subarray(0, late.length))
   }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { Blocks } from './blocks.ts'
 import { type Channel, type ChannelEvents, MAX_MESSAGE } from './channel.ts'
+import { Gathered } from './gathered.ts'
 import type { Ssh2 } from './ssh2.ts'
 
 /** Less than this is copied into pooled memory for next to nothing. */
@@ -9,6 +10,9 @@ const SMALL = 4096
 const MOST_BLOCKS = 64
 /** Who has closed a channel waits no longer for a socket that takes nothing. */
 const LAST_MS = 1_000
+
+/** Of `block`, where it has one to give back. */
+type Kept = { readonly bytes: Buffer; readonly block: Buffer | undefined }
 
 /** What the joints of one connection share. */
 export class Joints {
@@ -23,16 +27,49 @@ export class Joints {
   join(socket: Socket, accept: (events: ChannelEvents) => Channel): void {
     // It is over already when the connection went while the socket was being connected.
     let channel: Channel | undefined
+    const late = new Gathered(() => this.#blocks.take())
+    /** What was gathered follows the write that it waited for. */
+    const write = ({ block, bytes }: Kept): void => {
+      // What comes in one tick leaves in one system call.
+      if (socket.writableCorked === 0) {
+        const wasIdle = socket.writableLength === 0
+        socket.cork()
+        process.nextTick(() => {
+          if (wasIdle) flush()
+          socket.uncork()
+        })
+      }
+      socket.write(bytes, (failure) => {
+        if (block !== undefined && !failure) this.#blocks.release(block)
+        channel?.credit(bytes.length)
+        flush()
+      })
+    }
+    const flush = (): void => {
+      for (let next = late.next(); next !== undefined; next = late.next())
+        write({ bytes: next.bytes.subarray(0, next.length), block: next.bytes })
+    }
     const opened = accept({
       borrows: true,
-      data: (bytes) => this.#write(socket, bytes, () => channel?.credit(bytes.length)),
-      eof: () => socket.end(),
+      data: (bytes) => {
+        if (bytes.length < SMALL && socket.writableLength > 0) {
+          late.add(bytes)
+          return
+        }
+        flush()
+        write(this.#kept(bytes))
+      },
+      eof: () => {
+        flush()
+        socket.end()
+      },
       request: () => false,
       closed: () => {
+        flush()
         channel?.closeNow()
         socket.destroySoon()
-        const late = setTimeout(() => socket.destroy(), LAST_MS)
-        socket.once('close', () => clearTimeout(late))
+        const timer = setTimeout(() => socket.destroy(), LAST_MS)
+        socket.once('close', () => clearTimeout(timer))
       },
     })
     channel = opened
@@ -55,17 +92,10 @@ export class Joints {
     reads.take(socket, pass)
   }
 
-  /** What comes in one tick leaves in one system call. */
-  #write(socket: Socket, lent: Buffer, written: () => void): void {
-    const block = lent.length < SMALL ? undefined : this.#blocks.take()
-    block?.set(lent)
-    if (socket.writableCorked === 0) {
-      socket.cork()
-      process.nextTick(() => socket.uncork())
-    }
-    socket.write(block?.subarray(0, lent.length) ?? Buffer.from(lent), (failure) => {
-      if (block !== undefined && !failure) this.#blocks.release(block)
-      written()
-    })
+  #kept(lent: Buffer): Kept {
+    if (lent.length < SMALL) return { bytes: Buffer.from(lent), block: undefined }
+    const block = this.#blocks.take()
+    block.set(lent)
+    return { bytes: block.subarray(0, lent.length), block }
   }
 }
