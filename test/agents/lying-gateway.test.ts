@@ -1,5 +1,6 @@
 /** A gateway that was taken over: it has the key that agents pinned, and says what it likes. An agent opens what its own settings say and nothing else, mixes no streams, and does not grow. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -81,18 +82,19 @@ async function gateway(t: Test, says: (type: number, liar: Liar) => void) {
       liars.push(liar)
     }),
   )
-  const dial = (offered: readonly string[] = []) =>
-    openLine({
-      gateway: { host: '127.0.0.1', port, hostKey: `${PLAIN} ${key.blob.toString('base64')}` },
-      agent: 'db',
-      key: agentKey(),
-      version: 'test',
-      offers: readOffers(offered),
-      shell: (stream) => stream.destroy(),
-      say: () => undefined,
-    })
+  const dial = (offered: readonly string[] = []) => openLine(parts(port, key, offered))
   return { dial, liars }
 }
+
+const parts = (port: number, pinned: { readonly blob: Buffer }, offered: readonly string[] = []) => ({
+  gateway: { host: '127.0.0.1', port, hostKey: `${PLAIN} ${pinned.blob.toString('base64')}` },
+  agent: 'db',
+  key: agentKey(),
+  version: 'test',
+  offers: readOffers(offered),
+  shell: (stream: Duplex) => void stream.destroy(),
+  say: () => undefined,
+})
 
 const lettingIn = (type: number, { transport }: Liar): void => {
   if (type === 5) transport.send(SERVICE_ACCEPT)
@@ -147,6 +149,17 @@ const CLOSED: Pick<ChannelEvents, 'eof' | 'request' | 'closed'> = {
   request: () => false,
   closed: () => undefined,
 }
+
+t.test('its last words are one short line of text', async (t) => {
+  const words = `\u001b]0;x\u0007bye\nConnected to worker 1 of 1.\u202e${'x'.repeat(900)}`
+  const goodbye = message(1, uint32(2), string(words), string(''))
+  const seen = /^[^\p{Cc}\p{Cf}]{1,201}$/u
+  const { dial, liars } = await gateway(t, lettingIn)
+  const line = await dial()
+  liars[0]?.transport.send(goodbye)
+  t.match(await line.gone, seen)
+  t.match(await line.gone, /bye/)
+})
 
 t.test('nothing but what was offered is opened, and only as a stream', async (t) => {
   const { met, port } = await database(t, () => undefined)

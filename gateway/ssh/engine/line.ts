@@ -1,6 +1,7 @@
 /** The other end of an agent's line: dials a gateway whose key is pinned, logs in with one key, and serves the streams that the gateway opens. */
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { plain } from '../screen/text.ts'
 import { clientOffer } from './algorithms.ts'
 import { Channels, CONNECT_FAILED, type OpenRequest, PROHIBITED } from './channels.ts'
 import { ChannelStream } from './duplex.ts'
@@ -17,6 +18,7 @@ const BY_APPLICATION = 11
 const MAX_STREAMS = 1_000
 /** Of what a gateway says while it lets an agent in. */
 const MOST_SAID = 4096
+const MOST_LAST = 200
 const EXT_INFO = 7
 
 /** A stream that the gateway wants to what was offered under this name and port. Answer once. */
@@ -91,7 +93,8 @@ export function dialLine(parts: DialParts): Promise<DialledLine> {
       onClose: (cause) => {
         clearTimeout(timer)
         channels.lose()
-        const sentence = why ?? cause?.message ?? 'The gateway closed the line.'
+        // They are shown to whoever runs the agent.
+        const sentence = why ?? plain(cause?.message ?? 'The gateway closed the line.', MOST_LAST)
         end(sentence)
         reject(new Error(sentence))
       },
