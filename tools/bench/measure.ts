@@ -38,7 +38,7 @@ export function teardowns(): Teardown & { end(): Promise<void> } {
   return {
     teardown: (fn) => void all.unshift(fn),
     end: async () => {
-      for (const fn of all) await fn()
+      for (const fn of all.splice(0)) await fn()
     },
   }
 }

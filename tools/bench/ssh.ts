@@ -1,5 +1,5 @@
 /** SSH: the gateway (recording on) against direct ssh and against `ssh -J` through an OpenSSH jump host. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -17,6 +17,14 @@ const LEAST_ROUNDS = 5
 
 export async function run(say: (line: string) => void, quick: boolean): Promise<object> {
   const t = teardowns()
+  try {
+    return await measure(t, say, quick)
+  } finally {
+    await t.end()
+  }
+}
+
+async function measure(t: ReturnType<typeof teardowns>, say: (line: string) => void, quick: boolean): Promise<object> {
   say('starting the gateway …')
   const demo = await startDemo(t)
   const alice = demo.person('alice')
@@ -56,6 +64,30 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
   const gate: Road = { name: 'gateway', args: ssh('gate'), middle: () => workers }
 
   const rounds = quick ? 1 : 5
+  say('keys and their echoes …')
+  const keys = quick ? 100 : 400
+  const times = quick ? 1 : 3
+  const echo = {
+    direct: [] as number[],
+    gateway: [] as number[],
+    directBulk: [] as number[],
+    gatewayBulk: [] as number[],
+  }
+  // Both workers are to have met somebody who types, as they will have had a copy below.
+  for (const road of [direct, gate, gate, gate, gate]) await echoes(road, 300)
+  for (let i = 0; i < times; i++) {
+    echo.direct.push(...(await echoes(direct, keys)))
+    echo.gateway.push(...(await echoes(gate, keys)))
+  }
+  // Afterwards, for what was copied is still being shipped when the copy is over.
+  say('the same beside a bulk download …')
+  for (let i = 0; i < times; i++) {
+    echo.directBulk.push(...(await beside(direct, keys)))
+    echo.gatewayBulk.push(...(await beside(gate, keys)))
+  }
+  for (const [name, values] of Object.entries(echo))
+    say(`echo ${name}: p50 ${round(median(values), 3)} ms, p99 ${round(percentile(values, 0.99), 3)} ms`)
+
   const bulk = {
     gateway: { wall: [] as number[], cpu: [] as number[] },
     jump: { wall: [] as number[], cpu: [] as number[] },
@@ -75,41 +107,20 @@ export async function run(say: (line: string) => void, quick: boolean): Promise<
         into.cpu.push(result.cpu)
       }
 
-  say('keys and their echoes, alone and beside a bulk download …')
-  const keys = quick ? 100 : 400
-  const echo = {
-    direct: [] as number[],
-    gateway: [] as number[],
-    directBulk: [] as number[],
-    gatewayBulk: [] as number[],
-  }
-  // Both workers are to have met somebody who types, as they had a copy above.
-  for (const road of [direct, gate, gate, gate, gate]) await echoes(road, 300)
-  for (let i = 0; i < (quick ? 1 : 3); i++) {
-    echo.direct.push(...(await echoes(direct, keys)))
-    echo.gateway.push(...(await echoes(gate, keys)))
-    echo.directBulk.push(...(await beside(direct, keys)))
-    echo.gatewayBulk.push(...(await beside(gate, keys)))
-  }
-  for (const [name, values] of Object.entries(echo))
-    say(`echo ${name}: p50 ${round(median(values), 3)} ms, p99 ${round(percentile(values, 0.99), 3)} ms`)
-
   const rate = { direct: [] as number[], gateway: [] as number[] }
   for (let i = 0; i < (quick ? 1 : 3); i++) {
-    rate.direct.push(connectsPerSecond(direct, quick ? 5 : 15))
-    rate.gateway.push(connectsPerSecond(gate, quick ? 5 : 15))
+    rate.direct.push(await connectsPerSecond(direct, quick ? 5 : 15))
+    rate.gateway.push(await connectsPerSecond(gate, quick ? 5 : 15))
   }
   say('idle sessions …')
   // Fewer would measure how the heaps of the workers breathe.
   const idle = await idleSessions(config, workers, quick ? 60 : 100)
   await t.end()
   say('through an agent …')
-  const tunnel = teardowns()
-  const agent = await agentAgainstDirect(tunnel, say, {
+  const agent = await agentAgainstDirect(t, say, {
     megabytes: quick ? 64 : MEGABYTES,
     rounds: Math.max(rounds, LEAST_ROUNDS),
   })
-  await tunnel.end()
   return {
     bulk_cpu_vs_jump: round(median(bulk.gateway.cpu) / median(bulk.jump.cpu)),
     bulk_wall_vs_jump: round(median(bulk.gateway.wall) / median(bulk.jump.wall)),
@@ -198,11 +209,13 @@ function reader(child: ChildProcess): (isThere: (text: string) => boolean) => Pr
   }
 }
 
-function connectsPerSecond(road: Road, count: number): number {
+async function connectsPerSecond(road: Road, count: number): Promise<number> {
   const from = performance.now()
   for (let i = 0; i < count; i++) {
-    const { status } = spawnSync('ssh', [...road.args, 'true'], { stdio: 'ignore' })
-    if (status !== 0) throw new Error(`${road.name}: connect ended with ${String(status)}`)
+    // Nothing waits in between: whoever reads what the hosts say must go on.
+    const child = spawn('ssh', [...road.args, 'true'], { stdio: ['ignore', 'ignore', 'inherit'] })
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    if (code !== 0) throw new Error(`${road.name}: connect ended with ${String(code)}`)
   }
   return (count * 1000) / (performance.now() - from)
 }
