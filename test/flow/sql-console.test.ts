@@ -7,6 +7,7 @@ import t from 'tap'
 import { words } from '../../web-terminal/src/strings/strings.ts'
 import { startChromium } from '../fixtures/chromium.ts'
 import { freshCode, startDemo } from '../fixtures/demo.ts'
+import { until } from '../fixtures/until.ts'
 import { barriers, fits } from '../fixtures/windows.ts'
 
 const chromium = existsSync('/usr/bin/ssh') ? await startChromium() : undefined
@@ -96,8 +97,11 @@ else {
       .getByText(/^SELECT/)
       .first()
       .waitFor()
+    await page.keyboard.press('Escape')
     await page.getByRole('button', { name: words.nav.toDark }).click()
     await page.screenshot({ path: join(shots, 'sql-dark.png') })
+    // Its list is the editor's own, reached by the keys of the editor.
+    await until(async () => (await page.locator('.cm-tooltip-autocomplete').count()) === 0, 'nothing is suggested')
     t.same(await barriers(page), [])
     await page.setViewportSize({ width: 390, height: 844 })
     await page.screenshot({ path: join(shots, 'sql-phone.png'), fullPage: true })

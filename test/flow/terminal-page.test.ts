@@ -82,6 +82,7 @@ else {
     await page.waitForURL(`${origin}/terminal/prod-db`)
     await page.getByText(said.noGrantText).waitFor()
     await inBoth('ask', t)
+    await page.getByLabel(words.ask.role).selectOption('operator')
     await page.getByLabel(words.ask.reason).fill('INC-42: the disk is full')
     await page.getByRole('button', { name: words.ask.send }).click()
     await page.getByText(said.waitingText).waitFor()
