@@ -12,6 +12,16 @@ import { type DemoPerson, startDemo } from '../fixtures/demo.ts'
 import { finished, type Ran } from '../fixtures/ssh-client.ts'
 import { until } from '../fixtures/until.ts'
 
+/** So many answers of one browser are taken in a minute; a quick machine is through with them sooner. */
+const inTurn = async <Sent extends { readonly status: number }>(send: () => Promise<Sent>): Promise<Sent> => {
+  let answer = await send()
+  while (answer.status === 429) {
+    await sleep(7_000)
+    answer = await send()
+  }
+  return answer
+}
+
 const said = (run: Ran): string => run.stdout.toString()
 
 type Roles = { readonly operator: object }
@@ -63,15 +73,6 @@ else {
     const child = spawn(name, [...mine, ...args], { cwd: dir, env: { PATH: process.env['PATH'] ?? '', HOME: dir } })
     t.teardown(() => child.kill('SIGKILL'))
     return child
-  }
-  /** So many answers of one browser are taken in a minute; a quick machine is through with them sooner. */
-  const inTurn = async <Sent extends { readonly status: number }>(send: () => Promise<Sent>): Promise<Sent> => {
-    let answer = await send()
-    while (answer.status === 429) {
-      await sleep(7_000)
-      answer = await send()
-    }
-    return answer
   }
   const optionsFor = async ({ id }: Asked) => {
     const answer = await inTurn(() => alice.browser.api(https.url, 'POST', `/sign-ins/${id}/passkey`, {}))
